@@ -1,0 +1,54 @@
+"""scikit-learn-compatible machine learning for data that lives in Spark.
+
+Nothing heavy is imported here: each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raydp_ml.exchange import Blocks, from_spark, to_spark
+    from raydp_ml.persistence import load
+    from raydp_ml.roles import set_roles
+    from raydp_ml.session import init_spark, spark_session, stop_spark
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "Blocks": "raydp_ml.exchange",
+    "from_spark": "raydp_ml.exchange",
+    "to_spark": "raydp_ml.exchange",
+    "init_spark": "raydp_ml.session",
+    "spark_session": "raydp_ml.session",
+    "stop_spark": "raydp_ml.session",
+    "set_roles": "raydp_ml.roles",
+    "load": "raydp_ml.persistence",
+}
+_SUBMODULES = ("exceptions", "exchange", "preprocessing", "session", "xgboost")
+
+__all__ = [
+    "Blocks",
+    "from_spark",
+    "init_spark",
+    "load",
+    "set_roles",
+    "spark_session",
+    "stop_spark",
+    "to_spark",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(importlib.import_module(_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    if name in _SUBMODULES:
+        return importlib.import_module(f"raydp_ml.{name}")
+    raise AttributeError(f"module 'raydp_ml' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NAMES, *_SUBMODULES})

@@ -1,0 +1,288 @@
+"""The actor on each Ray node that takes Arrow streams from Spark tasks and sends blocks to them.
+
+It owns the blocks that it receives, so they live as long as it does and not as long as Spark. A
+request is one line over a Unix-domain (or TCP) stream socket::
+
+    SECRET PUT job partition attempt     then an Arrow IPC stream; answer: ok, rows (8 bytes)
+    SECRET GET table part                answer: ok, then an Arrow IPC stream
+
+The answer begins with a zero byte, or with another byte and the text of an error.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import hmac
+import os
+import shutil
+import socket
+import struct
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from raydp_ml.exceptions import RayDPMLError, SchemaError
+from raydp_ml.exchange.schema import VECTOR, fixed_size, spark_ready
+
+BLOCK_BYTES = 64 << 20
+"""A block is put into the object store when it has this size, also in the middle of a partition."""
+
+_SMALL_BYTES = 2 << 20
+"""What is left of a partition is held back, to share a block with its neighbours, below this."""
+
+_SEND_ROWS = 1 << 16
+_OK = b"\0"
+_DIR_PREFIX = "raydp_ml_"
+
+
+@dataclass
+class _Attempt:
+    """What one task attempt has sent."""
+
+    blocks: list[tuple[Any, int, int]] = field(default_factory=list)  # ref, rows, bytes
+    tail: pa.Table | None = None  # too small for a block of its own; vectors still as lists
+    rows: int = 0
+
+
+@dataclass
+class _Job:
+    """One export: the schema that is expected, and the attempts received so far."""
+
+    schema: pa.Schema
+    vectors: tuple[str, ...]
+    widths: dict[str, int] = field(default_factory=dict)
+    attempts: dict[tuple[int, int], _Attempt] = field(default_factory=dict)
+    error: SchemaError | None = None
+
+
+class BlockServer:
+    """Owner of blocks on one node; see the module's text for its protocol.
+
+    Parameters
+    ----------
+    secret : str
+        What a request must begin with.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._jobs: dict[str, _Job] = {}
+        self._tables: dict[str, list[tuple[Any, int, int]]] = {}
+        self._lock = threading.Lock()
+        self._listeners: list[socket.socket] = []
+        self._port = 0
+        _sweep_stale_directories()
+        self._directory = tempfile.mkdtemp(prefix=f"{_DIR_PREFIX}{os.getpid()}_")
+        atexit.register(self.close)
+        self._path = os.path.join(self._directory, "blocks")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(self._path)
+        self._listen(listener)
+
+    def path(self) -> str:
+        """Path of the Unix-domain socket."""
+        return self._path
+
+    def listen_tcp(self, host: str) -> int:
+        """Listen on TCP too, for Spark executors on other hosts; return the port."""
+        if not self._port:
+            listener = socket.create_server((host, 0))
+            self._port = listener.getsockname()[1]
+            self._listen(listener)
+        return self._port
+
+    def close(self) -> None:
+        """Serve Spark no more: remove the socket file, let go of what was offered."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+        for listener in self._listeners:
+            listener.close()
+        self._tables.clear()
+        self._jobs.clear()
+
+    # -- control, called by the driver --
+
+    def open_job(self, job: str, schema: pa.Schema, vectors: tuple[str, ...]) -> None:
+        """Accept streams of `job`, whose tables have `schema`."""
+        self._jobs[job] = _Job(schema, vectors)
+
+    def commit(
+        self, job: str, attempts: list[tuple[int, int, int]]
+    ) -> tuple[list[tuple[int, Any, int, int]], dict[str, int]]:
+        """Keep what the successful attempts sent and drop the rest.
+
+        Parameters
+        ----------
+        job : str
+            From `open_job`; it is closed, and attempts that are still running are refused.
+        attempts : list of (partition, attempt, position)
+            In the order of the rows; consecutive positions are neighbours, whose small tables may
+            share a block.
+
+        Returns
+        -------
+        blocks : list of (position, ray.ObjectRef, rows, bytes)
+            In order.
+        widths : dict of str to int
+            Length of the vectors of each vector column seen.
+        """
+        import ray
+
+        with self._lock:
+            state = self._jobs.pop(job)
+        blocks: list[tuple[int, Any, int, int]] = []
+        small: list[pa.Table] = []
+        small_at = last = -2
+
+        def flush() -> None:
+            if small:
+                table = pa.concat_tables(small)
+                blocks.append((small_at, ray.put(table), table.num_rows, table.nbytes))
+                small.clear()
+
+        for partition, attempt, position in attempts:
+            sent = state.attempts[partition, attempt]
+            if position != last + 1 or sent.blocks:
+                flush()
+            blocks += [(position, *block) for block in sent.blocks]
+            if sent.tail is not None:
+                if not small:
+                    small_at = position
+                small.append(_with_vectors(sent.tail, state))
+                if sum(table.nbytes for table in small) >= BLOCK_BYTES // 2:
+                    flush()
+            last = position
+        flush()
+        return blocks, state.widths
+
+    def abort(self, job: str) -> SchemaError | None:
+        """Drop a job and what was sent for it; return the error in its data, if that ended it."""
+        with self._lock:
+            state = self._jobs.pop(job, None)
+        return state.error if state else None
+
+    def offer(self, table: str, parts: list[tuple[Any, int, int]]) -> None:
+        """Send, on request, rows ``start`` to ``stop`` of each ``(ref, start, stop)``."""
+        self._tables[table] = parts
+
+    def withdraw(self, table: str) -> None:
+        """Stop offering a table, and let go of its blocks."""
+        self._tables.pop(table, None)
+
+    # -- data, asked for by Spark tasks --
+
+    def _listen(self, listener: socket.socket) -> None:
+        listener.listen(1024)
+        self._listeners.append(listener)
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb", 1 << 16) as stream:
+            try:
+                secret, verb, *request = stream.readline(4096).decode().split()
+                if not hmac.compare_digest(secret.encode(), self._secret.encode()):
+                    raise RayDPMLError("The block server was given a wrong secret.")
+                if verb == "PUT":
+                    rows = self._receive(stream, request[0], int(request[1]), int(request[2]))
+                    connection.sendall(_OK + struct.pack(">q", rows))
+                else:
+                    self._send(connection, request[0], int(request[1]))
+            except (OSError, pa.ArrowInvalid):
+                return  # The task ended: its attempt is not committed.
+            except Exception as error:  # whatever it is, the task must hear of it
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"\1" + f"{type(error).__name__}: {error}".encode())
+
+    def _receive(self, stream: Any, job: str, partition: int, number: int) -> int:
+        import ray
+
+        state = self._jobs.get(job)
+        if state is None:
+            raise RayDPMLError("This export has ended: another attempt of the task was taken.")
+        try:
+            attempt = _read_attempt(stream, state)
+        except SchemaError as error:
+            state.error = error
+            raise
+        with self._lock:
+            state.attempts[partition, number] = attempt
+        return attempt.rows
+
+    def _send(self, connection: socket.socket, table: str, part: int) -> None:
+        from raydp_ml.exchange.blocks import fetch
+
+        if table not in self._tables:
+            raise RayDPMLError(
+                "The data behind this DataFrame was freed or its session was stopped. Keep the "
+                "Blocks until the last use, or call to_spark again."
+            )
+        ref, start, stop = self._tables[table][part]
+        (block,) = fetch([ref])
+        rows = spark_ready(block.slice(start, stop - start))
+        connection.sendall(_OK)
+        with (
+            connection.makefile("wb", 1 << 16) as stream,
+            pa.ipc.new_stream(stream, rows.schema) as writer,
+        ):
+            writer.write_table(rows, max_chunksize=_SEND_ROWS)
+
+
+def _read_attempt(stream: Any, job: _Job) -> _Attempt:
+    """Read one stream to its end, and put it into the object store block by block."""
+    import ray
+
+    attempt = _Attempt()
+    batches: list[pa.RecordBatch] = []
+    size = 0
+
+    def put(enough: int) -> bool:
+        # Field metadata and nullability differ between Spark's two writers: ours are plain.
+        table = pa.Table.from_batches(batches).cast(job.schema)
+        block = _with_vectors(table, job)
+        if size < enough or any(block.schema.field(name).type.list_size == 0 for name in job.vectors):
+            attempt.tail = table
+            return False
+        attempt.tail = None
+        attempt.blocks.append((ray.put(block), block.num_rows, block.nbytes))
+        return True
+
+    for batch in pa.ipc.open_stream(stream):
+        batches.append(batch)
+        size += batch.nbytes
+        attempt.rows += batch.num_rows
+        if size >= BLOCK_BYTES and put(BLOCK_BYTES):
+            batches, size = [], 0
+    if batches:
+        put(_SMALL_BYTES)
+    return attempt
+
+
+def _with_vectors(table: pa.Table, job: _Job) -> pa.Table:
+    """Make the vector columns fixed-size lists, as long as their width is known (else 0 wide)."""
+    for name in job.vectors:
+        column = fixed_size(table.column(name), name, job.widths.get(name))
+        if column.type.list_size:
+            job.widths.setdefault(name, column.type.list_size)
+        index = table.schema.get_field_index(name)
+        table = table.set_column(index, pa.field(name, column.type, metadata=VECTOR), column)
+    return table
+
+
+def _sweep_stale_directories() -> None:
+    """Remove the socket directories of servers that were killed before they could."""
+    root = tempfile.gettempdir()
+    for name in os.listdir(root):
+        pid = name.removeprefix(_DIR_PREFIX).split("_")[0]
+        if name.startswith(_DIR_PREFIX) and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            shutil.rmtree(os.path.join(root, name), ignore_errors=True)

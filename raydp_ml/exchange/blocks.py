@@ -1,0 +1,210 @@
+"""`Blocks`: a handle on Arrow tables in Ray's object store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from raydp_ml.exceptions import DataLostError
+from raydp_ml.exchange.sharding import shard_rows
+from raydp_ml.session import ray_runtime
+
+if TYPE_CHECKING:
+    import ray
+    import ray.data
+
+_GET_TIMEOUT = 600.0
+
+
+class Blocks:
+    """An immutable handle on Arrow blocks in Ray's object store.
+
+    Made by :func:`raydp_ml.from_spark`. The blocks outlive the Spark session; they are freed with
+    the last handle, by :meth:`free`, or at the end of a ``with`` block.
+
+    Parameters
+    ----------
+    refs : sequence of ray.ObjectRef
+        Each refers to a ``pyarrow.Table`` of `schema`.
+    block_rows : sequence of int
+        Number of rows of each block.
+    nbytes : int
+        Size of all blocks in bytes.
+    schema : pyarrow.Schema
+        The schema, also where there is no block.
+    node_ids : sequence of str
+        Ray node that each block was put on.
+    owners : sequence of ray.actor.ActorHandle, default=()
+        The block servers that own the blocks, kept alive by this handle.
+
+    Attributes
+    ----------
+    num_rows : int
+        Number of rows.
+    nbytes : int
+        Size of the data in bytes.
+    schema : pyarrow.Schema
+        Column names and types.
+    refs : list of ray.ObjectRef
+        References to the ``pyarrow.Table`` blocks, in the order of the rows.
+    """
+
+    def __init__(
+        self,
+        refs: Sequence[ray.ObjectRef],
+        block_rows: Sequence[int],
+        nbytes: int,
+        schema: pa.Schema,
+        node_ids: Sequence[str],
+        owners: Sequence[Any] = (),
+    ) -> None:
+        self._refs: tuple[Any, ...] | None = tuple(refs)
+        self._block_rows = tuple(block_rows)
+        self._nbytes = nbytes
+        self._schema = schema
+        self._node_ids = tuple(node_ids)
+        self._owners = tuple(owners)
+        self._offered: list[tuple[Any, str]] = []
+        ray_runtime.hold(self)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return sum(self._block_rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the data in bytes."""
+        return self._nbytes
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Column names and types."""
+        return self._schema
+
+    @property
+    def refs(self) -> list[ray.ObjectRef]:
+        """References to the blocks, in the order of the rows."""
+        if self._refs is None:
+            raise DataLostError(
+                "These Blocks were freed: their data has left the object store. Call from_spark "
+                "again, and free() only after the last use."
+            )
+        return list(self._refs)
+
+    @property
+    def block_rows(self) -> list[int]:
+        """Number of rows of each block."""
+        return list(self._block_rows)
+
+    @property
+    def node_ids(self) -> list[str]:
+        """Ray node (hex id) that each block was put on."""
+        return list(self._node_ids)
+
+    def to_arrow(self) -> pa.Table:
+        """Fetch all blocks into this process.
+
+        Returns
+        -------
+        pyarrow.Table
+            Zero-copy views of the object store for the blocks on this node.
+
+        Raises
+        ------
+        DataLostError
+            The blocks were freed, or the process or node that held them is gone.
+        """
+        tables = fetch(self.refs)
+        return pa.concat_tables(tables) if tables else self._schema.empty_table()
+
+    def to_dataset(self) -> ray.data.Dataset:
+        """Wrap the blocks, without a copy, as a ``ray.data.Dataset``."""
+        import ray.data
+
+        refs = self.refs
+        if not refs:
+            return ray.data.from_arrow(self._schema.empty_table())
+        return ray.data.from_arrow_refs(refs)
+
+    def offered(self, server: Any, table: str) -> None:
+        """Note that `server` offers these blocks to Spark, until they are freed."""
+        self._offered.append((server, table))
+
+    def free(self) -> None:
+        """Release the data; calling it again does nothing."""
+        if self._refs is None:
+            return
+        self._refs = None
+        for server, table in self._offered:
+            server.withdraw.remote(table)
+        self._offered.clear()
+        self._owners = ()
+        ray_runtime.release(self)
+
+    def __enter__(self) -> Blocks:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.free()
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __repr__(self) -> str:
+        if self._refs is None:
+            return "Blocks(freed)"
+        return (
+            f"Blocks({self.num_rows:,} rows x {len(self._schema)} columns, "
+            f"{self._nbytes / 1e6:,.1f} MB in {len(self._refs)} blocks)"
+        )
+
+
+def fetch(refs: Sequence[ray.ObjectRef], timeout: float = _GET_TIMEOUT) -> list[pa.Table]:
+    """``ray.get`` of blocks, with the errors of the contract.
+
+    Raises
+    ------
+    DataLostError
+        The process or node that held a block is gone, or it did not arrive within `timeout`
+        seconds.
+    """
+    import ray
+
+    try:
+        return ray.get(list(refs), timeout=timeout)
+    except ray.exceptions.GetTimeoutError as error:
+        raise DataLostError(
+            f"{len(refs)} blocks did not arrive from the object store within {timeout:.0f} s. "
+            "The nodes that hold them may be overloaded or gone; call from_spark again."
+        ) from error
+    except (ray.exceptions.ObjectLostError, ray.exceptions.RaySystemError) as error:
+        raise DataLostError(
+            "Blocks were lost from the object store: the process or node that held them has "
+            "ended. Call from_spark again."
+        ) from error
+
+
+def put_table(table: pa.Table, num_blocks: int = 1) -> Blocks:
+    """Put an in-memory table into the object store, cut into `num_blocks` nearly equal blocks."""
+    import ray
+
+    ray_runtime.ensure_ray()
+    shards = shard_rows([table.num_rows], num_blocks)
+    parts = [table.slice(start, stop - start) for shard in shards for _, start, stop in shard]
+    node = ray.get_runtime_context().get_node_id()
+    return Blocks(
+        [ray.put(part) for part in parts],
+        [part.num_rows for part in parts],
+        table.nbytes,
+        table.schema,
+        [node] * len(parts),
+    )

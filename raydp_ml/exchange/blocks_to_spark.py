@@ -1,0 +1,176 @@
+"""Arrow blocks -> Spark DataFrame: partitions read from the block servers when they are needed."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from raydp_ml.exceptions import SchemaError, SessionError
+from raydp_ml.exchange import jvm, python_tasks, server_pool
+from raydp_ml.exchange.blocks import Blocks, put_table
+from raydp_ml.exchange.schema import VECTOR, spark_ready
+from raydp_ml.session import ray_runtime
+
+if TYPE_CHECKING:
+    import ray.data
+    from pyspark.sql import DataFrame, SparkSession
+
+_PART_BYTES = 64 << 20
+_PART_ROWS = 10_000
+
+
+def to_spark(
+    data: Blocks | ray.data.Dataset | pa.Table, spark: SparkSession | None = None
+) -> DataFrame:
+    """Make a Spark DataFrame of Arrow data, lazily: the rows stay in Ray's object store.
+
+    Parameters
+    ----------
+    data : Blocks, ray.data.Dataset or pyarrow.Table
+        A Dataset is executed; a Table is put into the object store.
+    spark : pyspark.sql.SparkSession, optional
+        The active session by default.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        Rows in the order of `data`. It can be read until ``stop_spark``, or until `data` is
+        freed.
+
+    Raises
+    ------
+    SchemaError
+        Something else was given, or a column's type has no counterpart in Spark.
+    SessionError
+        There is no active session, or it was stopped.
+    """
+    return import_data(data, spark)
+
+
+def import_data(data: Any, spark: SparkSession | None = None, *, use_jar: bool = True) -> DataFrame:
+    """`to_spark`, with the choice of path that tests and measurements need."""
+    spark = spark or _active_session()
+    jvm.require_live(spark)
+    ray_runtime.ensure_ray()
+    blocks = _as_blocks(data)
+    schema, vectors = _spark_schema(blocks.schema)
+    df = _offer(blocks, spark, schema, use_jar)
+    if not vectors:
+        return df
+    from pyspark.ml.functions import array_to_vector
+    from pyspark.sql import functions as F
+
+    from raydp_ml.exchange.spark_to_blocks import quoted
+
+    def restored(name: str) -> Any:
+        column = F.col(quoted(name))
+        return F.when(column.isNotNull(), array_to_vector(column)).alias(name)
+
+    return df.select(
+        *[restored(name) if name in vectors else F.col(quoted(name)) for name in df.columns]
+    )
+
+
+def _active_session() -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.getActiveSession()
+    if session is None:
+        raise SessionError(
+            "to_spark found no active SparkSession. Start one with raydp_ml.init_spark(), or give "
+            "your own as to_spark(data, spark)."
+        )
+    return session
+
+
+def _as_blocks(data: Any) -> Blocks:
+    if isinstance(data, Blocks):
+        return data
+    if isinstance(data, pa.Table):
+        return put_table(data)
+    if hasattr(data, "to_arrow_refs"):  # a ray.data.Dataset, without importing ray.data
+        import ray
+
+        refs = data.to_arrow_refs()
+        facts = ray.get([_describe().remote(ref) for ref in refs], timeout=3600)
+        if not facts:
+            raise SchemaError("The ray.data.Dataset holds no block: there is no schema to take.")
+        here = ray.get_runtime_context().get_node_id()
+        return Blocks(
+            refs,
+            [rows for rows, _, _ in facts],
+            sum(nbytes for _, nbytes, _ in facts),
+            facts[0][2],
+            [here] * len(refs),
+        )
+    raise SchemaError(
+        "to_spark takes Blocks, a ray.data.Dataset or a pyarrow.Table; got "
+        f"{type(data).__module__}.{type(data).__qualname__}. Convert it first, as in "
+        "pyarrow.Table.from_pandas(frame)."
+    )
+
+
+def _describe() -> Any:
+    import ray
+
+    @ray.remote(num_cpus=0)
+    def describe(table: pa.Table) -> tuple[int, int, pa.Schema]:
+        return table.num_rows, table.nbytes, table.schema
+
+    return describe
+
+
+def _spark_schema(schema: pa.Schema) -> tuple[Any, set[str]]:
+    """Spark's schema for Arrow's, and which columns become ``pyspark.ml`` vectors again."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    vectors = {field.name for field in schema if field.metadata and VECTOR.items() <= field.metadata.items()}
+    return from_arrow_schema(spark_ready(schema.empty_table()).schema), vectors
+
+
+def _offer(blocks: Blocks, spark: SparkSession, schema: Any, use_jar: bool) -> DataFrame:
+    """Have the servers of the blocks' nodes offer them, cut into parts of a fair size."""
+    nodes = list(dict.fromkeys(blocks.node_ids)) or [_driver_node()]
+    local = not jvm.is_connect(spark) and spark.sparkContext.master.startswith("local")
+    servers = server_pool.servers_on(nodes, tcp=not local)
+    endpoint = {node: index for index, node in enumerate(nodes)}
+    offers: dict[int, list[tuple[Any, int, int]]] = defaultdict(list)
+    parts = []
+    row_bytes = max(1, blocks.nbytes // max(1, blocks.num_rows))
+    for ref, rows, node in zip(blocks.refs, blocks.block_rows, blocks.node_ids, strict=True):
+        # Fewer rows for the cores' sake, but not so few that a task costs more than its work.
+        fair = max(_PART_ROWS, -(-blocks.num_rows // _parallelism(spark)))
+        step = max(1, min(fair, _PART_BYTES // row_bytes))
+        for start in range(0, rows, step):
+            offer = offers[endpoint[node]]
+            parts.append((endpoint[node], len(offer)))
+            offer.append((ref, start, min(rows, start + step)))
+    table = uuid.uuid4().hex
+    for index, offer in offers.items():
+        server_pool.call(servers[index].actor.offer, table, offer)
+        blocks.offered(servers[index].actor, table)
+    endpoints = "\n".join(server.line() for server in servers)
+    secret = servers[0].secret
+    reader = jvm.java_object(spark, "exchange.BlockImport") if use_jar else None
+    if reader is None:
+        return python_tasks.import_frame(spark, endpoints, secret, table, parts, schema)
+    from pyspark.sql import DataFrame
+
+    lines = "\n".join(f"{at},{part}" for at, part in parts)
+    frame = reader.dataFrame(
+        spark._jsparkSession, endpoints, secret, table, lines, schema.json()
+    )
+    return DataFrame(frame, spark)
+
+
+def _parallelism(spark: SparkSession) -> int:
+    return 8 if jvm.is_connect(spark) else spark.sparkContext.defaultParallelism
+
+
+def _driver_node() -> str:
+    import ray
+
+    return ray.get_runtime_context().get_node_id()

@@ -1,0 +1,52 @@
+"""The only door to our Java classes: loads the jar into a Spark session, hands out its objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from raydp_ml.exceptions import SessionError
+
+_JAR = Path(__file__).parent.parent / "jvm" / "raydp_ml.jar"
+_SPARK_VERSION = "4.3."
+"""The jar is compiled against this Spark's internal classes, which change between versions."""
+
+
+def is_connect(spark: Any) -> bool:
+    """Whether a session or DataFrame belongs to Spark Connect, which shows no JVM."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+def require_live(spark: Any) -> None:
+    """Raise `SessionError` where the session was stopped."""
+    if is_connect(spark):
+        stopped = spark.is_stopped
+    else:
+        context = spark.sparkContext
+        stopped = context._jsc is None or context._jsc.sc().isStopped()
+    if stopped:
+        raise SessionError(
+            "The SparkSession of this DataFrame was stopped. Start one (raydp_ml.init_spark) and "
+            "make the DataFrame again from its source."
+        )
+
+
+def java_object(spark: Any, name: str) -> Any:
+    """Make a new object of one of our Java classes, or None where the jar cannot be used.
+
+    Parameters
+    ----------
+    spark : pyspark.sql.SparkSession
+        The session whose class loader (and executors) get the jar.
+    name : str
+        Class name within ``ml.raydp``, for example ``"exchange.BlockExport"``.
+    """
+    if is_connect(spark) or not spark.version.startswith(_SPARK_VERSION) or not _JAR.exists():
+        return None
+    session = spark._jsparkSession
+    jars = session.sharedState().jarClassLoader()
+    url = _JAR.as_uri().replace("file:///", "file:/")
+    if not any(str(known.toString()) == url for known in jars.getURLs()):
+        session.sessionState().resourceLoader().addJar(str(_JAR))
+    java_class = spark._jvm.java.lang.Class.forName(f"ml.raydp.{name}", True, jars)
+    return java_class.getDeclaredConstructor(None).newInstance(None)

@@ -1,0 +1,114 @@
+"""The same tasks as our Java ones, for Spark's Python workers: slower, but they need no jar.
+
+Executors need pyarrow only: the functions that run there are nested, so that they are pickled by
+value, and import nothing of raydp_ml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_REPORT = "partition int, attempt long, rows long, endpoint int"
+
+
+def run_export(df: DataFrame, endpoints: str, secret: str, job: str) -> list[tuple[int, ...]]:
+    """Write all partitions of `df` to the block servers.
+
+    Returns
+    -------
+    list of (partition, attempt, rows, endpoint)
+        What each successful task attempt reported.
+    """
+    connect = _connector(endpoints)
+
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import struct
+
+        from pyspark import TaskContext
+
+        task = TaskContext.get()
+        partition, attempt = task.partitionId(), task.taskAttemptId()
+        rows, index = 0, 0
+        stream = connection = writer = None
+        for batch in batches:
+            if not batch.num_rows:
+                continue
+            if writer is None:
+                index, connection, stream = connect(f"{secret} PUT {job} {partition} {attempt}")
+                writer = pa.ipc.new_stream(stream, batch.schema)
+            writer.write_batch(batch)
+            rows += batch.num_rows
+        if writer is not None:
+            writer.close()
+            stream.flush()
+            status = connection.recv(1)
+            if status != b"\0":
+                with connection.makefile("rb") as rest:
+                    raise OSError(rest.read().decode() or "The block server has ended.")
+            (stored,) = struct.unpack(">q", connection.recv(8, 0x100))  # MSG_WAITALL
+            connection.close()
+            if stored != rows:
+                raise OSError(f"The block server stored {stored} of {rows} rows.")
+        yield pa.RecordBatch.from_pydict(
+            {
+                "partition": pa.array([partition], pa.int32()),
+                "attempt": pa.array([attempt], pa.int64()),
+                "rows": pa.array([rows], pa.int64()),
+                "endpoint": pa.array([index], pa.int32()),
+            }
+        )
+
+    return [tuple(row) for row in df.mapInArrow(write, _REPORT).collect()]
+
+
+def import_frame(
+    spark: Any, endpoints: str, secret: str, table: str, parts: list[tuple[int, int]], schema: Any
+) -> DataFrame:
+    """Make a DataFrame whose partitions read ``(endpoint, part)`` from the block servers."""
+    connect = _connector(endpoints)
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                endpoint, part = parts[number]
+                _, connection, stream = connect(f"{secret} GET {table} {part}", endpoint)
+                stream.flush()
+                with connection, connection.makefile("rb", 1 << 16) as answer:
+                    if answer.read(1) != b"\0":
+                        raise OSError(answer.read().decode() or "The block server has ended.")
+                    yield from pa.ipc.open_stream(answer)
+
+    numbers = spark.range(0, len(parts), 1, max(1, len(parts)))
+    return numbers.mapInArrow(read, schema)
+
+
+def _connector(endpoints: str) -> Callable[..., Any]:
+    """A function that runs in a Spark task and connects to a server as Endpoint.java does."""
+
+    def connect(request: str, chosen: int | None = None) -> tuple[int, Any, Any]:
+        import os
+        import socket
+
+        lines = [line.split("|", 3) for line in endpoints.split("\n")]
+        node = os.environ.get("RAYDP_ML_NODE_ID")
+        local = [i for i, (_, _, _, path) in enumerate(lines) if os.path.exists(path)]
+        same = [i for i, line in enumerate(lines) if line[0] == node]
+        index = chosen if chosen is not None else [*same, *local, 0][0]
+        _, host, port, path = lines[index]
+        if index in local:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.connect(path)
+        else:
+            connection = socket.create_connection((host, int(port)), timeout=20)
+            connection.settimeout(None)
+        stream = connection.makefile("wb", 1 << 16)
+        stream.write(f"{request}\n".encode())
+        return index, connection, stream
+
+    return connect

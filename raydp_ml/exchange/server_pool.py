@@ -1,0 +1,137 @@
+"""The block servers of this process: one per Ray node that needs one.
+
+The pool keeps them until ``stop_spark``; `Blocks` keep those that own their data for longer, since
+Ray ends an actor when its last handle is gone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from raydp_ml.exceptions import DataLostError, ResourceError
+from raydp_ml.exchange.block_server import BlockServer
+from raydp_ml.session import ray_runtime
+
+_START_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running block server, and where Spark tasks reach it."""
+
+    actor: Any
+    node_id: str
+    host: str
+    path: str
+    secret: str
+    port: int = 0
+
+    def line(self) -> str:
+        """Its form for the Spark tasks (see Endpoint.java)."""
+        return f"{self.node_id}|{self.host}|{self.port}|{self.path}"
+
+
+_servers: dict[str, Server] = {}
+
+
+def servers_on(node_ids: Iterable[str], *, tcp: bool = False) -> list[Server]:
+    """Block servers on these Ray nodes, started where there is none.
+
+    Parameters
+    ----------
+    node_ids : iterable of str
+        Ray nodes (hex ids).
+    tcp : bool, default=False
+        Whether Spark's executors may be on hosts that are not Ray nodes.
+
+    Raises
+    ------
+    ResourceError
+        A server did not start in time.
+    """
+    import ray
+
+    ray_runtime.ensure_ray()
+    if not _servers:
+        ray_runtime.on_stop(stop)
+    nodes = list(node_ids)
+    hosts = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
+    secret = next((server.secret for server in _servers.values()), None) or secrets.token_hex(16)
+    missing = [node for node in nodes if node not in _servers]
+    for node, actor in {node: _start(node, secret) for node in missing}.items():
+        path = call(actor.path, timeout=_START_TIMEOUT)
+        _servers[node] = Server(actor, node, hosts[node], path, secret)
+    for node in nodes if tcp else []:
+        server = _servers[node]
+        if not server.port:
+            _servers[node] = replace(server, port=call(server.actor.listen_tcp, server.host))
+    return [_servers[node] for node in nodes]
+
+
+def _start(node: str, secret: str) -> Any:
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    # No CPU: it works while Spark's tasks wait for it, and must start on a full cluster.
+    return (
+        ray.remote(BlockServer)
+        .options(
+            num_cpus=0,
+            max_concurrency=4,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        )
+        .remote(secret)
+    )
+
+
+def call(method: Any, *args: Any, timeout: float = 600.0) -> Any:
+    """Call a server's method and wait for the answer, at most `timeout` seconds.
+
+    Raises
+    ------
+    DataLostError
+        The server has ended.
+    ResourceError
+        It did not answer in time.
+    """
+    import ray
+
+    try:
+        return ray.get(method.remote(*args), timeout=timeout)
+    except ray.exceptions.GetTimeoutError as error:
+        raise ResourceError(
+            f"The block server did not answer within {timeout:.0f} s. The machine may be out of "
+            "memory or processes; `ray status` and the logs in Ray's session folder tell."
+        ) from error
+    except ray.exceptions.RayActorError as error:
+        raise DataLostError(
+            "The block server that holds the data has ended (killed, or its node is gone). Call "
+            "from_spark or to_spark again."
+        ) from error
+
+
+def forget_dead() -> bool:
+    """Drop servers that no longer answer; tell whether there was one."""
+    dead = []
+    for node, server in _servers.items():
+        try:
+            call(server.actor.path, timeout=20)
+        except (DataLostError, ResourceError):
+            dead.append(node)
+    for node in dead:
+        del _servers[node]
+    return bool(dead)
+
+
+def stop() -> None:
+    """Close all servers; those that own blocks in use live on, without a socket."""
+    servers = list(_servers.values())
+    _servers.clear()
+    for server in servers:
+        try:
+            call(server.actor.close, timeout=20)
+        except (DataLostError, ResourceError):
+            continue  # It has ended already, or ends with Ray.

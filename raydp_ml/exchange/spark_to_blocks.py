@@ -1,0 +1,268 @@
+"""Spark DataFrame -> Arrow blocks: one Spark job whose tasks stream to the block servers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from raydp_ml.exceptions import DataLostError, SchemaError
+from raydp_ml.exchange import jvm, python_tasks, server_pool
+from raydp_ml.exchange.blocks import Blocks
+from raydp_ml.exchange.schema import VECTOR, is_vector, select_fields, wire_schema
+from raydp_ml.session import ray_runtime
+from raydp_ml.session.lifecycle import executor_cpus
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_DTYPES = {"float32": "float", "float64": "double"}
+_ATTEMPTS = 2
+
+
+def from_spark(
+    df: DataFrame, columns: Sequence[str] | None = None, *, dtype: Any = None
+) -> Blocks:
+    """Copy a Spark DataFrame into Ray's object store as Arrow blocks.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+        Any DataFrame, of any session (of ``init_spark`` or the user's own).
+    columns : sequence of str, optional
+        The columns to take, in this order; all by default.
+    dtype : {"float32", "float64"} or numpy.dtype, optional
+        Cast numeric columns, numeric arrays and vectors to this type.
+
+    Returns
+    -------
+    Blocks
+        Rows in the order of the DataFrame's partitions. It stays readable after ``stop_spark``.
+
+    Raises
+    ------
+    SchemaError
+        A column is missing, bears a name twice, or has a type that cannot cross (map, struct).
+    SessionError
+        The SparkSession was stopped.
+
+    Examples
+    --------
+    >>> blocks = raydp_ml.from_spark(df, ["distance", "fare"], dtype="float32")  # doctest: +SKIP
+    >>> blocks.to_arrow().to_pandas()  # doctest: +SKIP
+    """
+    return export(df, columns, dtype=dtype)
+
+
+def export(
+    df: DataFrame,
+    columns: Sequence[str] | None = None,
+    *,
+    dtype: Any = None,
+    use_jar: bool = True,
+    use_columns: bool = True,
+) -> Blocks:
+    """`from_spark`, with the choice of path that tests and measurements need.
+
+    Parameters
+    ----------
+    use_jar : bool, default=True
+        False feeds the servers from Spark's Python workers, as where the jar cannot be loaded.
+    use_columns : bool, default=True
+        False turns column batches (of Parquet, of a cache) into rows first.
+    """
+    _require_dataframe(df)
+    jvm.require_live(df.sparkSession)
+    fields = select_fields(df.schema, columns)
+    plain, fields = _projected(df, fields, dtype)
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _run(plain, fields, use_jar=use_jar, use_columns=use_columns)
+        except DataLostError:
+            # A server died under the job, and its blocks with it: the job runs again on new ones.
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _require_dataframe(df: Any) -> None:
+    if not hasattr(df, "sparkSession") or not hasattr(df, "mapInArrow"):
+        raise SchemaError(
+            f"from_spark takes a Spark DataFrame; got {type(df).__module__}."
+            f"{type(df).__qualname__}. In-memory data goes to fit directly, or to Spark with "
+            "spark.createDataFrame."
+        )
+
+
+def _projected(df: DataFrame, fields: list[Any], dtype: Any) -> tuple[DataFrame, list[Any]]:
+    """Select, cast, and turn vectors into arrays, where anything of that is to do."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import ArrayType, DoubleType, FloatType, StructField
+
+    number = {None: None, "float": FloatType(), "double": DoubleType()}[_spark_dtype(dtype)]
+    expressions, out = [], []
+    for field in fields:
+        column, kind = F.col(quoted(field.name)), field.dataType
+        if is_vector(kind):
+            values = _vector_to_array(df)(column)
+            column = F.when(column.isNotNull(), values)
+        elif number is not None and kind.typeName() == "array":
+            kind = ArrayType(number, kind.containsNull)
+            column = column.cast(kind)
+        elif number is not None and _is_number(kind):
+            kind = number
+            column = column.cast(kind)
+        expressions.append(column.alias(field.name))
+        out.append(StructField(field.name, kind, field.nullable))
+    if [f.name for f in fields] == df.columns and [f.dataType for f in out] == [
+        f.dataType for f in df.schema.fields
+    ] and not any(is_vector(f.dataType) for f in out):
+        return df, out
+    return df.select(*expressions), out
+
+
+def quoted(name: str) -> str:
+    """A column name as Spark's parser takes it, whatever characters it holds."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _vector_to_array(df: DataFrame) -> Any:
+    if jvm.is_connect(df):
+        from pyspark.ml.connect.functions import vector_to_array
+    else:
+        from pyspark.ml.functions import vector_to_array
+    return vector_to_array
+
+
+def _is_number(kind: Any) -> bool:
+    from pyspark.sql.types import BooleanType, NumericType
+
+    return isinstance(kind, (NumericType, BooleanType))
+
+
+def _spark_dtype(dtype: Any) -> str | None:
+    if dtype is None:
+        return None
+    import numpy as np
+
+    try:
+        return _DTYPES[np.dtype(dtype).name]
+    except (TypeError, KeyError):
+        raise SchemaError(
+            f"dtype must be 'float32', 'float64' or None. Got {dtype!r} instead."
+        ) from None
+
+
+def _run(df: DataFrame, fields: list[Any], *, use_jar: bool, use_columns: bool) -> Blocks:
+    """One export: open the servers for it, run the Spark job, commit what succeeded."""
+    spark = df.sparkSession
+    time_zone = spark.conf.get("spark.sql.session.timeZone")
+    vectors = tuple(field.name for field in fields if is_vector(field.dataType))
+    schema = wire_schema(fields, time_zone)
+    nodes, tcp = _placement(spark)
+    servers = server_pool.servers_on(nodes, tcp=tcp)
+    endpoints = "\n".join(server.line() for server in servers)
+    job = uuid.uuid4().hex
+    for server in servers:
+        server_pool.call(server.actor.open_job, job, schema, vectors)
+    writer = jvm.java_object(spark, "exchange.BlockExport") if use_jar else None
+    try:
+        if writer is not None:
+            reports = _run_jar(df, writer, endpoints, servers[0].secret, job, time_zone, use_columns)
+        else:
+            reports = python_tasks.run_export(df, endpoints, servers[0].secret, job)
+    except BaseException as error:
+        _raise_better(error, servers, job)
+        raise
+    return _commit(servers, job, reports, schema, vectors)
+
+
+def _run_jar(
+    df: DataFrame, writer: Any, endpoints: str, secret: str, job: str, zone: str, use_columns: bool
+) -> list[tuple[int, ...]]:
+    tag = f"raydp_ml-{job}"
+    try:
+        lines = writer.run(df._jdf, endpoints, secret, job, zone, tag, use_columns)
+    except BaseException:
+        # Ctrl-C included: the call has left Python, but the job would run on in the JVM.
+        df.sparkSession.sparkContext.cancelJobsWithTag(tag)
+        raise
+    return [tuple(map(int, line.split(","))) for line in lines]
+
+
+def _raise_better(error: BaseException, servers: list[server_pool.Server], job: str) -> None:
+    """Raise what was really wrong: bad data found by a server, or a server that has died."""
+    if server_pool.forget_dead():
+        raise DataLostError(
+            "A block server ended while Spark wrote to it (killed, out of memory, or its node is "
+            "gone). Look at Ray's logs, and call from_spark again."
+        ) from error
+    for server in servers:
+        bad_data = server_pool.call(server.actor.abort, job)
+        if bad_data is not None:
+            raise bad_data from error
+
+
+def _placement(spark: Any) -> tuple[list[str], bool]:
+    """Ray nodes whose servers this session's executors write to, and whether over TCP."""
+    import ray
+
+    ray_runtime.ensure_ray()
+    ours = list(executor_cpus())
+    here = ray.get_runtime_context().get_node_id()
+    if ours:
+        return ours, False
+    if jvm.is_connect(spark):
+        return [here], True
+    return [here], not spark.sparkContext.master.startswith("local")
+
+
+def _commit(
+    servers: list[server_pool.Server],
+    job: str,
+    reports: list[tuple[int, ...]],
+    schema: pa.Schema,
+    vectors: tuple[str, ...],
+) -> Blocks:
+    written = sorted(report for report in reports if report[2])
+    placed = []
+    widths: dict[str, int] = {}
+    owners = []
+    for index, server in enumerate(servers):
+        attempts = [(p, a, at) for at, (p, a, _, e) in enumerate(written) if e == index]
+        blocks, its_widths = server_pool.call(server.actor.commit, job, attempts)
+        _merge_widths(widths, its_widths)
+        placed += [(*block, server.node_id) for block in blocks]
+        owners += [server.actor] if blocks else []
+    placed.sort(key=lambda block: block[0])
+    rows, expected = sum(b[2] for b in placed), sum(report[2] for report in written)
+    if rows != expected:
+        raise DataLostError(f"Spark wrote {expected} rows, and {rows} arrived: call it again.")
+    return Blocks(
+        [b[1] for b in placed],
+        [b[2] for b in placed],
+        sum(b[3] for b in placed),
+        _final_schema(schema, vectors, widths),
+        [b[4] for b in placed],
+        owners,
+    )
+
+
+def _merge_widths(widths: dict[str, int], more: dict[str, int]) -> None:
+    for name, width in more.items():
+        if widths.setdefault(name, width) != width:
+            raise SchemaError(
+                f"The vectors of column {name!r} differ in length ({sorted([widths[name], width])})"
+                ": fixed-size lists need one length. Pad them, or use an array column."
+            )
+
+
+def _final_schema(schema: pa.Schema, vectors: tuple[str, ...], widths: dict[str, int]) -> pa.Schema:
+    for name in vectors:
+        at = schema.get_field_index(name)
+        element = pa.field("element", schema.field(at).type.value_type)
+        field = pa.field(name, pa.list_(element, widths.get(name, 0)), metadata=VECTOR)
+        schema = schema.set(at, field)
+    return schema

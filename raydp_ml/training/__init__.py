@@ -1,0 +1,1 @@
+"""Distributed training: gangs of Ray actors and the loops that they run."""

@@ -1,0 +1,401 @@
+"""The driver's side of a fit: look at the data, train, and start again when a worker is lost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raydp_ml.exceptions import RayDPMLError, SchemaError, TrainingError
+from raydp_ml.training.xgboost_inspect import (
+    Part,
+    Report,
+    check_report,
+    fitted_features,
+    inspect_parts,
+    merge_reports,
+    sorted_classes,
+)
+from raydp_ml.training.xgboost_loop import (
+    Checkpoint,
+    Outcome,
+    Round,
+    TrainSpec,
+    part_group_runs,
+    train_worker,
+)
+from raydp_ml.training.xgboost_matrix import Feature, Layout
+
+# A restart loses at most this much training.
+CHECKPOINT_SECONDS = 10.0
+_TRACKER_TIMEOUT = 300
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Rows to train on or to evaluate on.
+
+    Attributes
+    ----------
+    layout : Layout
+    table : pyarrow.Table or None
+    blocks : Blocks or None
+        One of the two.
+    what : str
+        What the errors call it.
+    """
+
+    layout: Layout
+    table: pa.Table | None = None
+    blocks: Any = None
+    what: str = "training data"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of the rows."""
+        return self.table.schema if self.table is not None else self.blocks.schema
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where to train.
+
+    Attributes
+    ----------
+    count : int or None
+        0: in this process; None: one actor per node that holds the data.
+    cpus, gpus, resources
+        What each worker holds.
+    max_retries : int
+        How often training may start again after a worker was lost.
+    """
+
+    count: int | None
+    cpus: float | None = None
+    gpus: float = 0
+    resources: dict[str, float] | None = None
+    max_retries: int = 3
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit found.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    layout : Layout
+        With every feature's dictionary and width.
+    classes : ndarray of shape (n_classes,) or None
+    """
+
+    outcome: Outcome
+    layout: Layout
+    classes: np.ndarray | None
+
+
+def fit_booster(
+    sets: Sequence[DataSet],
+    make_spec: Callable[[Layout, np.ndarray | None, float | None], TrainSpec],
+    workers: Workers,
+    *,
+    task: str,
+    needs_evaluation: bool = False,
+    on_round: Callable[[Round], bool] | None = None,
+) -> Fitted:
+    """Train a booster on the rows of ``sets[0]``.
+
+    Parameters
+    ----------
+    sets : sequence of DataSet
+        The training data, then the evaluation sets.
+    make_spec : callable
+        Makes the `TrainSpec` from the fitted layout, the classes and the CPUs of a worker (None
+        for a fit in this process).
+    workers : Workers
+    task : {"regression", "classification", "ranking"}
+    needs_evaluation : bool, default=False
+        Whether early stopping was asked for.
+    on_round : callable, default=None
+        Called after each round; True asks to stop after that round.
+
+    Returns
+    -------
+    Fitted
+
+    Raises
+    ------
+    SchemaError
+        If the rows cannot be trained on.
+    TrainingError
+        If a worker raised, or was lost more than ``max_retries`` times.
+    """
+    fit = _Fit(sets, make_spec, task, needs_evaluation, on_round)
+    for attempt in range(workers.max_retries + 1):
+        try:
+            with _open_group(workers, sets) as group:
+                return fit.run(group)
+        except TrainingError as error:
+            own = _own_error(error)
+            if own is not None:
+                raise own from error
+            if not _is_lost_worker(error):
+                raise
+            if attempt == workers.max_retries:
+                raise TrainingError(
+                    f"A training worker was lost {attempt + 1} times, and max_retries="
+                    f"{workers.max_retries} allows no further start. It may lack memory (more "
+                    f"workers hold fewer rows each) or its node may be gone. Last: {error}"
+                ) from error
+    raise AssertionError("unreachable")
+
+
+def _is_lost_worker(error: TrainingError) -> bool:
+    from raydp_ml.training.group import WorkerLostError
+
+    return isinstance(error, WorkerLostError)
+
+
+def _own_error(error: BaseException) -> RayDPMLError | None:
+    """Find the typed error that a worker raised about the data: it is the one to show."""
+    cause: BaseException | None = error.__cause__
+    while cause is not None:
+        if isinstance(cause, RayDPMLError) and not isinstance(cause, TrainingError):
+            return cause
+        cause = cause.__cause__
+    return None
+
+
+@contextlib.contextmanager
+def _open_group(workers: Workers, sets: Sequence[DataSet]) -> Iterator[Any]:
+    from raydp_ml.training import group
+
+    if workers.count == 0:
+        with group.in_process_group() as opened:
+            yield opened
+        return
+    with group.worker_group(
+        workers.count,
+        cpus_per_worker=workers.cpus,
+        gpus_per_worker=workers.gpus,
+        resources_per_worker=workers.resources,
+        blocks=sets[0].blocks,
+    ) as opened:
+        yield opened
+
+
+class _Fit:
+    """One fit, over all its attempts: what has been found and reached stays."""
+
+    def __init__(
+        self,
+        sets: Sequence[DataSet],
+        make_spec: Callable[[Layout, np.ndarray | None, float | None], TrainSpec],
+        task: str,
+        needs_evaluation: bool,
+        on_round: Callable[[Round], bool] | None,
+    ) -> None:
+        self.sets = list(sets)
+        self.make_spec = make_spec
+        self.task = task
+        self.needs_evaluation = needs_evaluation
+        self.on_round = on_round
+        self.checkpoint: Checkpoint | None = None
+        self.rounds_seen = 0
+        self.stop_after: int | None = None
+
+    def run(self, group: Any) -> Fitted:
+        """Do one attempt: cut the rows into shards, look at them, train."""
+        parts = [self._parts(index, data, group) for index, data in enumerate(self.sets)]
+        reports = self._inspect(group, parts)
+        layout, classes = self._judge(reports)
+        parts = [[replace(part, layout=self._fitted(part, layout)) for part in of] for of in parts]
+        in_process = all(data.table is not None for data in self.sets)
+        spec = self.make_spec(layout, classes, None if in_process else group.cpus_per_worker)
+        spec = replace(
+            spec,
+            evaluates_validation=reports[0].validation_rows > 0,
+            reports_rounds=self.on_round is not None,
+            checkpoint_seconds=None if in_process else CHECKPOINT_SECONDS,
+        )
+        outcome = self._train(group, parts, spec)
+        return Fitted(self._cut(outcome), layout, classes)
+
+    def _parts(self, index: int, data: DataSet, group: Any) -> list[Part]:
+        """Cut one data set into a part for each worker."""
+        if data.table is not None:
+            return [Part(data.layout, data.schema, table=data.table)]
+        from raydp_ml.exchange.sharding import shard_rows
+
+        rows, refs = data.blocks.block_rows, tuple(data.blocks.refs)
+
+        def cut(boundaries: list[int] | None) -> list[Part]:
+            shards = shard_rows(rows, group.size, boundaries)
+            return [Part(data.layout, data.schema, refs=refs, shard=shard) for shard in shards]
+
+        if self.task != "ranking":
+            return cut(None)
+        runs = group.run(part_group_runs, [(part,) for part in cut(None)])
+        return cut(group_boundaries([run for shard in runs for run in shard]))
+
+    def _inspect(self, group: Any, parts: list[list[Part]]) -> list[Report]:
+        """Phase 1: every worker looks at its rows of every set."""
+        find_classes = self.task == "classification"
+        arguments = [
+            ([of[rank] for of in parts], find_classes and self.sets[0].layout.label is not None)
+            for rank in range(group.size)
+        ]
+        by_rank = group.run(inspect_parts, arguments)
+        return [merge_reports(list(reports)) for reports in zip(*by_rank, strict=True)]
+
+    def _judge(self, reports: list[Report]) -> tuple[Layout, np.ndarray | None]:
+        """Raise for rows that cannot be trained on; find dictionaries, widths and classes."""
+        for report, data in zip(reports, self.sets, strict=True):
+            check_report(report, data.layout, data.what)
+        first, layout = reports[0], self.sets[0].layout
+        if self.needs_evaluation and len(self.sets) == 1 and not first.validation_rows:
+            where = (
+                f"the column {layout.validation!r} marks no row for validation"
+                if layout.validation
+                else "there is no evaluation set"
+            )
+            raise SchemaError(
+                f"early_stopping_rounds needs rows to evaluate on, and {where}. Pass eval_set, or "
+                "mark rows with a boolean column: raydp_ml.set_roles(df, validation=...)."
+            )
+        classes = None
+        if self.task == "classification":
+            classes = sorted_classes(first, layout)
+            self._check_eval_classes(classes, reports)
+        return layout.with_features(fitted_features(layout.features, first)), classes
+
+    def _check_eval_classes(self, classes: np.ndarray, reports: list[Report]) -> None:
+        known = set(classes.tolist())
+        seen = [("validation rows", reports[0].eval_classes)]
+        seen += [
+            (data.what, report.classes)
+            for data, report in zip(self.sets[1:], reports[1:], strict=True)
+        ]
+        for what, found in seen:
+            unknown = sorted(set(found.to_pylist()) - known) if found is not None else []
+            if unknown:
+                raise SchemaError(
+                    f"The {what} hold labels that the training data has not: {unknown[:10]} (it "
+                    f"has {classes[:10].tolist()}). Drop such rows, or train on some of them."
+                )
+
+    def _fitted(self, part: Part, layout: Layout) -> Layout:
+        # An evaluation set may call its label by another name.
+        return part.layout.with_features(list(layout.features))
+
+    def _train(self, group: Any, parts: list[list[Part]], spec: TrainSpec) -> Outcome:
+        """Phase 2: all workers boost in step."""
+
+        def on_event(rank: int, event: Any) -> None:
+            if isinstance(event, Checkpoint):
+                self.checkpoint = event
+            elif isinstance(event, Round):
+                self._on_round(event, group)
+
+        with communicator(group.size) as arguments:
+            outcomes = group.run(
+                train_worker,
+                [
+                    (rank, [of[rank] for of in parts], spec, arguments, self.checkpoint)
+                    for rank in range(group.size)
+                ],
+                on_event=on_event,
+            )
+        return next(outcome for outcome in outcomes if outcome is not None)
+
+    def _on_round(self, event: Round, group: Any) -> None:
+        # Rounds come again after a restart, and workers run on while a stop is on its way.
+        if event.index < self.rounds_seen or self.stop_after is not None or self.on_round is None:
+            return
+        self.rounds_seen = event.index + 1
+        if self.on_round(event):
+            self.stop_after = event.index + 1
+            group.request_stop()
+
+    def _cut(self, outcome: Outcome) -> Outcome:
+        """Drop the rounds that workers did after a callback had asked to stop."""
+        if self.stop_after is None or outcome.rounds <= self.stop_after:
+            return outcome
+        import xgboost
+
+        booster = xgboost.Booster(model_file=bytearray(outcome.model))
+        kept = self.stop_after
+        with contextlib.suppress(xgboost.core.XGBoostError):  # gblinear cannot be cut
+            booster = booster[:kept]
+        history = {
+            name: {metric: scores[:kept] for metric, scores in logs.items()}
+            for name, logs in outcome.history.items()
+        }
+        return Outcome(kept, bytes(booster.save_raw("ubj")), history)
+
+
+def group_boundaries(runs: Sequence[tuple[Any, int]]) -> list[int]:
+    """Return the rows at which a new group begins.
+
+    Parameters
+    ----------
+    runs : sequence of (group, length)
+        Runs of equal groups in the order of the rows; a cut between two shards may have split
+        one into two.
+
+    Raises
+    ------
+    SchemaError
+        If the rows of a group are not next to each other.
+    """
+    boundaries, seen, row, last = [], set(), 0, object()
+    for value, length in runs:
+        if value != last:
+            if value in seen:
+                raise SchemaError(
+                    f"The rows of each group must be next to each other, and those of {value!r} "
+                    "are not. Sort the data by its group column first."
+                )
+            seen.add(value)
+            boundaries.append(row)
+            last = value
+        row += length
+    return boundaries
+
+
+@contextlib.contextmanager
+def communicator(size: int) -> Iterator[dict[str, Any] | None]:
+    """Run XGBoost's tracker for a gang of `size` workers; yields their arguments."""
+    if size == 1:
+        yield None
+        return
+    import ray
+    from xgboost.tracker import RabitTracker
+
+    tracker = RabitTracker(
+        n_workers=size,
+        host_ip=ray.util.get_node_ip_address(),
+        sortby="task",
+        timeout=_TRACKER_TIMEOUT,
+    )
+    tracker.start()
+    try:
+        yield {key: value for key, value in tracker.worker_args().items()}
+    finally:
+        tracker.free()
+
+
+__all__ = [
+    "CHECKPOINT_SECONDS",
+    "DataSet",
+    "Feature",
+    "Fitted",
+    "Workers",
+    "communicator",
+    "fit_booster",
+    "group_boundaries",
+]

@@ -1,0 +1,418 @@
+"""Phase 2 of a fit: each worker builds its matrices and boosts, in step with the others.
+
+Everything here runs on a worker (or in the driver's process, for data in memory): plain
+arguments come in, plain data goes out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pat
+
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.training.xgboost_inspect import Part, drop_weightless, split_validation
+from raydp_ml.training.xgboost_matrix import (
+    Layout,
+    as_text,
+    booster_names,
+    features_of,
+    is_text,
+    one_array,
+)
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """What to train, the same on every worker.
+
+    Attributes
+    ----------
+    task : {"regression", "classification", "ranking"}
+    params : dict
+        Parameters of the booster.
+    rounds : int
+    matrix : dict
+        Arguments of every matrix: missing, enable_categorical, feature_types, nthread.
+    quantile : bool
+        Whether a ``QuantileDMatrix`` serves the tree method.
+    max_bin : int or None
+    feature_weights : ndarray of shape (n_features,) or None
+    objective, metric : callable or None
+        The user's own functions, with scikit-learn's signature.
+    early_stopping_rounds : int or None
+    callbacks : tuple of xgboost.callback.TrainingCallback
+    classes : ndarray of shape (n_classes,) or None
+    evaluates_validation : bool
+        Whether the rows that the validation column marks are an evaluation set.
+    reports_rounds, reports_models : bool
+        Whether rank 0 reports each round, and the model after it.
+    checkpoint_seconds : float or None
+        Time between two checkpoints that rank 0 reports; None for none.
+    """
+
+    task: str
+    params: dict[str, Any]
+    rounds: int
+    matrix: dict[str, Any]
+    quantile: bool = True
+    max_bin: int | None = None
+    feature_weights: Any = None
+    objective: Callable[..., Any] | None = None
+    metric: Callable[..., Any] | None = None
+    early_stopping_rounds: int | None = None
+    callbacks: tuple[Any, ...] = ()
+    classes: np.ndarray | None = None
+    evaluates_validation: bool = False
+    reports_rounds: bool = False
+    reports_models: bool = False
+    checkpoint_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model on its way, with all that a restart needs to go on as if nothing had happened."""
+
+    rounds: int
+    model: bytes
+    history: dict[str, dict[str, list[float]]]
+    stopper: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Round:
+    """Rank 0's report of a finished round."""
+
+    index: int
+    model: bytes | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The trained model, from rank 0."""
+
+    rounds: int
+    model: bytes
+    history: dict[str, dict[str, list[float]]]
+
+
+def train_worker(
+    rank: int,
+    parts: Sequence[Part],
+    spec: TrainSpec,
+    communicator: dict[str, Any] | None,
+    checkpoint: Checkpoint | None,
+) -> Outcome | None:
+    """Train on this worker's rows, in step with the other workers.
+
+    Parameters
+    ----------
+    rank : int
+    parts : sequence of Part
+        The training data, then the evaluation sets.
+    spec : TrainSpec
+    communicator : dict or None
+        Arguments of XGBoost's collective; None when there is one worker.
+    checkpoint : Checkpoint or None
+        Where to go on from.
+
+    Returns
+    -------
+    Outcome or None
+        The model from rank 0, None from the others.
+    """
+    import xgboost
+    from xgboost import collective
+
+    context: Any = contextlib.nullcontext()
+    if communicator is not None:
+        # Ranks follow the order of these ids, as strings.
+        context = collective.CommunicatorContext(**communicator, dmlc_task_id=f"{rank:08d}")
+    verbosity = spec.params.get("verbosity")
+    settings = {} if verbosity is None else {"verbosity": verbosity}
+    with context, xgboost.config_context(**settings):
+        train, evals = build_matrices(parts, spec)
+        booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
+        if rank != 0:
+            return None
+        return Outcome(rounds, bytes(booster.save_raw("ubj")), history)
+
+
+def build_matrices(parts: Sequence[Part], spec: TrainSpec) -> tuple[Any, list[tuple[Any, str]]]:
+    """Build the matrix to train on and those to evaluate on.
+
+    A worker without rows builds empty ones: XGBoost agrees on the split points with all workers,
+    and would wait for one that stayed away.
+    """
+    first, *others = parts
+    table, layout = first.read(), first.layout
+    held_out = None
+    if layout.validation is not None:
+        table, held_out = split_validation(table, layout.validation)
+    train = build_matrix(table, layout, spec, None)
+    sets = [(part.read(), part.layout) for part in others]
+    if spec.evaluates_validation:
+        sets.append((held_out, layout))
+    evals = [build_matrix(rows, of, spec, train) for rows, of in sets]
+    return train, [(matrix, f"validation_{index}") for index, matrix in enumerate(evals)]
+
+
+def build_matrix(table: pa.Table, layout: Layout, spec: TrainSpec, ref: Any) -> Any:
+    """Build one matrix; `ref` is the training matrix for an evaluation set."""
+    import xgboost
+
+    if layout.weight is not None and ref is None:
+        table = drop_weightless(table, layout.weight)
+    arguments: dict[str, Any] = dict(spec.matrix)
+    arguments["data"] = data = features_of(table, layout)
+    if not isinstance(data, pa.Table):
+        arguments["feature_names"] = booster_names(layout.feature_names)
+    arguments["label"] = label_of(table, layout, spec.classes)
+    if layout.weight is not None:
+        weight = one_array(table.column(layout.weight)).cast(pa.float64())
+        arguments["weight"] = weight.to_numpy(zero_copy_only=False)
+    if spec.task == "ranking":
+        sizes = group_sizes(table, layout)
+        arguments["group"] = sizes
+        if layout.weight is not None:
+            arguments["weight"] = _group_weights(arguments["weight"], sizes, layout)
+    if ref is None and spec.feature_weights is not None:
+        arguments["feature_weights"] = spec.feature_weights
+    try:
+        if spec.quantile:
+            return xgboost.QuantileDMatrix(**arguments, ref=ref, max_bin=spec.max_bin)
+        return xgboost.DMatrix(**arguments)
+    except xgboost.core.XGBoostError as error:
+        columns = _infinite_columns(data) if "inf" in str(error) else []
+        if not columns:
+            raise
+        raise SchemaError(
+            f"The features {columns} hold infinite values, which XGBoost cannot use. Replace "
+            "them, for example with null, which stands for a missing value."
+        ) from error
+
+
+def label_of(table: pa.Table, layout: Layout, classes: np.ndarray | None) -> np.ndarray | None:
+    """Return the labels as XGBoost takes them: numbers, or the positions of the classes.
+
+    Returns
+    -------
+    ndarray of shape (n,) or (n, n_targets), or None without a label
+    """
+    if layout.label is None:
+        return None
+    array = one_array(table.column(layout.label))
+    if classes is not None:
+        if pat.is_dictionary(array.type) or is_text(array.type):
+            array = as_text(array)
+        values = pa.array(classes.tolist()).cast(array.type)
+        array = pc.index_in(array, values)
+    elif pat.is_fixed_size_list(array.type):
+        width = array.type.list_size
+        return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), width)
+    return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def group_sizes(table: pa.Table, layout: Layout) -> np.ndarray:
+    """Return the lengths of the runs of equal groups, in the order of the rows."""
+    return np.array([count for _, count in group_runs(table.column(layout.group))], dtype=np.uint32)
+
+
+def group_runs(column: pa.ChunkedArray) -> list[tuple[Any, int]]:
+    """Return the runs of equal values of a column as (value, length)."""
+    array = one_array(column)
+    if len(array) == 0:
+        return []
+    if pat.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    codes = pc.index_in(array, pc.unique(array)).to_numpy(zero_copy_only=False)
+    starts = np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
+    values = array.take(pa.array(starts)).to_pylist()
+    lengths = np.diff(np.append(starts, len(codes))).tolist()
+    return list(zip(values, lengths, strict=True))
+
+
+def part_group_runs(part: Part) -> list[tuple[Any, int]]:
+    """Return the runs of equal groups of one part (runs on the worker)."""
+    assert part.layout.group is not None
+    return group_runs(part.read().column(part.layout.group))
+
+
+def _group_weights(weights: np.ndarray, sizes: np.ndarray, layout: Layout) -> np.ndarray:
+    if not len(sizes):
+        return weights
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    low, high = np.minimum.reduceat(weights, starts), np.maximum.reduceat(weights, starts)
+    if (low != high).any():
+        raise SchemaError(
+            "The rows of a group must all have the same weight, since XGBoost weighs whole groups "
+            f"when it ranks, and {int((low != high).sum())} of {len(sizes)} groups have different "
+            "weights. Give each group one weight, for example its mean."
+        )
+    return low
+
+
+def _infinite_columns(data: Any) -> list[str]:
+    if isinstance(data, pa.Table):
+        return [
+            item.name
+            for item in data.schema
+            if pat.is_floating(item.type) and pc.any(pc.is_inf(data.column(item.name))).as_py()
+        ]
+    if isinstance(data, np.ndarray):
+        return [f"#{index}" for index in np.flatnonzero(np.isinf(data).any(axis=0))]
+    return []
+
+
+def _boost(
+    rank: int,
+    train: Any,
+    evals: list[tuple[Any, str]],
+    spec: TrainSpec,
+    checkpoint: Checkpoint | None,
+) -> tuple[Any, dict[str, dict[str, list[float]]], int]:
+    import xgboost
+
+    stopper = None
+    callbacks = list(spec.callbacks)
+    if spec.early_stopping_rounds is not None:
+        stopper = xgboost.callback.EarlyStopping(rounds=spec.early_stopping_rounds)
+        callbacks.append(stopper)
+    container = xgboost.callback.CallbackContainer(
+        callbacks,
+        metric=None if spec.metric is None else _wrap_metric(spec.metric, spec.task),
+        output_margin=spec.objective is not None,
+    )
+    objective = None if spec.objective is None else _wrap_objective(spec.objective)
+    start, model = 0, None
+    if checkpoint is not None:
+        start, model = checkpoint.rounds, bytearray(checkpoint.model)
+        container.history.update(checkpoint.history)
+    booster = xgboost.Booster(spec.params, [train, *(item for item, _ in evals)], model_file=model)
+    booster = container.before_training(booster)
+    if stopper is not None:
+        # Iterations are counted from the first round of all, also after a restart.
+        stopper.starting_round = 0
+        if checkpoint is not None:
+            stopper.__dict__.update(checkpoint.stopper)
+    reporter = _Reporter(rank, spec)
+    index = start
+    for index in range(start, spec.rounds):
+        if reporter.agree(container.before_iteration(booster, index, train, evals)):
+            break
+        booster.update(train, iteration=index, fobj=objective)
+        stop = container.after_iteration(booster, index, train, evals)
+        reporter.finished(index, booster, container.history, stopper)
+        if reporter.agree(stop or reporter.asked_to_stop()):
+            break
+    booster = container.after_training(booster)
+    history = {
+        name: {metric: [float(score) for score in scores] for metric, scores in logs.items()}
+        for name, logs in container.history.items()
+    }
+    return booster, history, index + 1
+
+
+class _Reporter:
+    """Rank 0's word to the driver, and its decision for all workers when to stop."""
+
+    def __init__(self, rank: int, spec: TrainSpec) -> None:
+        self.rank = rank
+        self.spec = spec
+        self.last_checkpoint = time.monotonic()
+
+    def agree(self, stop: bool) -> bool:
+        """Return rank 0's decision on every worker.
+
+        A callback may decide by the clock or by its own state, and workers that stopped at
+        different rounds would leave the others waiting.
+        """
+        from xgboost import collective
+
+        if not (self.spec.callbacks or self.spec.reports_rounds):
+            return stop
+        if not collective.is_distributed():
+            return stop
+        return bool(collective.broadcast(bool(stop), 0))
+
+    def asked_to_stop(self) -> bool:
+        if self.rank != 0 or not self.spec.reports_rounds:
+            return False
+        from raydp_ml.training.channel import stop_requested
+
+        return stop_requested()
+
+    def finished(self, index: int, booster: Any, history: Any, stopper: Any) -> None:
+        if self.rank != 0:
+            return
+        from raydp_ml.training.channel import report
+
+        if self.spec.reports_rounds:
+            model = bytes(booster.save_raw("ubj")) if self.spec.reports_models else None
+            report(Round(index, model))
+        interval = self.spec.checkpoint_seconds
+        if interval is not None and time.monotonic() - self.last_checkpoint >= interval:
+            state = {} if stopper is None else dict(stopper.__dict__)
+            saved = {name: dict(logs) for name, logs in history.items()}
+            report(Checkpoint(index + 1, bytes(booster.save_raw("ubj")), saved, state))
+            self.last_checkpoint = time.monotonic()
+
+
+def _wrap_objective(objective: Callable[..., Any]) -> Callable[[np.ndarray, Any], Any]:
+    takes_weight = "sample_weight" in inspect.signature(objective).parameters
+
+    def wrapped(predictions: np.ndarray, matrix: Any) -> Any:
+        weight = matrix.get_weight()
+        if not weight.size:
+            return objective(matrix.get_label(), predictions)
+        if not takes_weight:
+            raise ValueError(
+                "The objective function has no `sample_weight` parameter, and weights were given. "
+                "Give it one: objective(y_true, y_pred, sample_weight=None)."
+            )
+        return objective(matrix.get_label(), predictions, sample_weight=weight)
+
+    return wrapped
+
+
+def _wrap_metric(
+    metric: Callable[..., Any], task: str
+) -> Callable[[np.ndarray, Any], tuple[str, float]]:
+    name = getattr(metric, "__name__", type(metric).__name__)
+
+    def by_rows(scores: np.ndarray, matrix: Any) -> tuple[str, float]:
+        weight = matrix.get_weight()
+        weights = {"sample_weight": weight} if weight.size else {}
+        rows = len(scores)
+        value = metric(matrix.get_label(), scores, **weights) if rows else 0.0
+        return name, _mean_over_workers(value, weight.sum() if weight.size else rows)
+
+    def by_groups(scores: np.ndarray, matrix: Any) -> tuple[str, float]:
+        ends = matrix.get_uint_info("group_ptr").tolist()
+        labels = matrix.get_label()
+        # A group of one row has nothing to rank.
+        values = [
+            1.0 if stop - start == 1 else float(metric(labels[start:stop], scores[start:stop]))
+            for start, stop in zip(ends[:-1], ends[1:], strict=True)
+        ]
+        return name, _mean_over_workers(np.mean(values) if values else 0.0, len(values))
+
+    return by_groups if task == "ranking" else by_rows
+
+
+def _mean_over_workers(value: float, size: float) -> float:
+    """Weigh each worker's value by its rows: XGBoost's own mean gives every worker the same say."""
+    from xgboost import collective
+
+    if not collective.is_distributed():
+        return float(value)
+    total, size = collective.allreduce(np.array([value * size, size]), collective.Op.SUM)
+    return float(total / size) if size else 0.0
