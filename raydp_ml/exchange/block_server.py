@@ -205,8 +205,6 @@ class BlockServer:
                     connection.sendall(b"\1" + f"{type(error).__name__}: {error}".encode())
 
     def _receive(self, stream: Any, job: str, partition: int, number: int) -> int:
-        import ray
-
         state = self._jobs.get(job)
         if state is None:
             raise RayDPMLError("This export has ended: another attempt of the task was taken.")
@@ -247,10 +245,12 @@ def _read_attempt(stream: Any, job: _Job) -> _Attempt:
     size = 0
 
     def put(enough: int) -> bool:
-        # Field metadata and nullability differ between Spark's two writers: ours are plain.
-        table = pa.Table.from_batches(batches).cast(job.schema)
+        # Names, field metadata and nullability differ between Spark's two writers.
+        table = pa.Table.from_batches(batches).rename_columns(job.schema.names).cast(job.schema)
         block = _with_vectors(table, job)
-        if size < enough or any(block.schema.field(name).type.list_size == 0 for name in job.vectors):
+        if size < enough or any(
+            block.schema.field(name).type.list_size == 0 for name in job.vectors
+        ):
             attempt.tail = table
             return False
         attempt.tail = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from raydp_ml.exceptions import DataLostError
+from raydp_ml.exceptions import DataLostError, SchemaError
 from raydp_ml.exchange.sharding import shard_rows
 from raydp_ml.session import ray_runtime
 
@@ -125,7 +125,7 @@ class Blocks:
         """Wrap the blocks, without a copy, as a ``ray.data.Dataset``."""
         import ray.data
 
-        refs = self.refs
+        refs: Any = self.refs
         if not refs:
             return ray.data.from_arrow(self._schema.empty_table())
         return ray.data.from_arrow_refs(refs)
@@ -208,3 +208,33 @@ def put_table(table: pa.Table, num_blocks: int = 1) -> Blocks:
         table.schema,
         [node] * len(parts),
     )
+
+
+def from_dataset(dataset: ray.data.Dataset) -> Blocks:
+    """Execute a ``ray.data.Dataset`` and take its Arrow blocks, without a copy of them.
+
+    Raises
+    ------
+    SchemaError
+        The Dataset has no block, and so no schema.
+    """
+    import ray
+
+    refs = dataset.to_arrow_refs()
+    describe = ray.remote(num_cpus=0)(_describe)
+    facts = ray.get([describe.remote(ref) for ref in refs], timeout=_GET_TIMEOUT)
+    kept = [(ref, fact) for ref, fact in zip(refs, facts, strict=True) if fact[0]]
+    if not facts:
+        raise SchemaError("The ray.data.Dataset holds no block: there is no schema to take.")
+    here = ray.get_runtime_context().get_node_id()
+    return Blocks(
+        [ref for ref, _ in kept],
+        [rows for _, (rows, _, _) in kept],
+        sum(nbytes for _, (_, nbytes, _) in kept),
+        (kept[0][1] if kept else facts[0])[2],
+        [here] * len(kept),
+    )
+
+
+def _describe(table: pa.Table) -> tuple[int, int, pa.Schema]:
+    return table.num_rows, table.nbytes, table.schema

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from raydp_ml.exceptions import SchemaError, SessionError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
-from raydp_ml.exchange.blocks import Blocks, put_table
+from raydp_ml.exchange.blocks import Blocks, from_dataset, put_table
 from raydp_ml.exchange.schema import VECTOR, spark_ready
 from raydp_ml.session import ray_runtime
 
@@ -61,16 +61,16 @@ def import_data(data: Any, spark: SparkSession | None = None, *, use_jar: bool =
     if not vectors:
         return df
     from pyspark.ml.functions import array_to_vector
-    from pyspark.sql import functions as F
+    from pyspark.sql.functions import col, when
 
     from raydp_ml.exchange.spark_to_blocks import quoted
 
     def restored(name: str) -> Any:
-        column = F.col(quoted(name))
-        return F.when(column.isNotNull(), array_to_vector(column)).alias(name)
+        column = col(quoted(name))
+        return when(column.isNotNull(), array_to_vector(column)).alias(name)
 
     return df.select(
-        *[restored(name) if name in vectors else F.col(quoted(name)) for name in df.columns]
+        *[restored(name) if name in vectors else col(quoted(name)) for name in df.columns]
     )
 
 
@@ -92,20 +92,7 @@ def _as_blocks(data: Any) -> Blocks:
     if isinstance(data, pa.Table):
         return put_table(data)
     if hasattr(data, "to_arrow_refs"):  # a ray.data.Dataset, without importing ray.data
-        import ray
-
-        refs = data.to_arrow_refs()
-        facts = ray.get([_describe().remote(ref) for ref in refs], timeout=3600)
-        if not facts:
-            raise SchemaError("The ray.data.Dataset holds no block: there is no schema to take.")
-        here = ray.get_runtime_context().get_node_id()
-        return Blocks(
-            refs,
-            [rows for rows, _, _ in facts],
-            sum(nbytes for _, nbytes, _ in facts),
-            facts[0][2],
-            [here] * len(refs),
-        )
+        return from_dataset(data)
     raise SchemaError(
         "to_spark takes Blocks, a ray.data.Dataset or a pyarrow.Table; got "
         f"{type(data).__module__}.{type(data).__qualname__}. Convert it first, as in "
@@ -113,28 +100,22 @@ def _as_blocks(data: Any) -> Blocks:
     )
 
 
-def _describe() -> Any:
-    import ray
-
-    @ray.remote(num_cpus=0)
-    def describe(table: pa.Table) -> tuple[int, int, pa.Schema]:
-        return table.num_rows, table.nbytes, table.schema
-
-    return describe
-
-
 def _spark_schema(schema: pa.Schema) -> tuple[Any, set[str]]:
     """Spark's schema for Arrow's, and which columns become ``pyspark.ml`` vectors again."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    vectors = {field.name for field in schema if field.metadata and VECTOR.items() <= field.metadata.items()}
+    vectors = {
+        field.name
+        for field in schema
+        if field.metadata and VECTOR.items() <= field.metadata.items()
+    }
     return from_arrow_schema(spark_ready(schema.empty_table()).schema), vectors
 
 
 def _offer(blocks: Blocks, spark: SparkSession, schema: Any, use_jar: bool) -> DataFrame:
     """Have the servers of the blocks' nodes offer them, cut into parts of a fair size."""
     nodes = list(dict.fromkeys(blocks.node_ids)) or [_driver_node()]
-    local = not jvm.is_connect(spark) and spark.sparkContext.master.startswith("local")
+    local = not jvm.is_connect(spark) and str(spark.sparkContext.master).startswith("local")
     servers = server_pool.servers_on(nodes, tcp=not local)
     endpoint = {node: index for index, node in enumerate(nodes)}
     offers: dict[int, list[tuple[Any, int, int]]] = defaultdict(list)
@@ -160,9 +141,7 @@ def _offer(blocks: Blocks, spark: SparkSession, schema: Any, use_jar: bool) -> D
     from pyspark.sql import DataFrame
 
     lines = "\n".join(f"{at},{part}" for at, part in parts)
-    frame = reader.dataFrame(
-        spark._jsparkSession, endpoints, secret, table, lines, schema.json()
-    )
+    frame = reader.dataFrame(spark._jsparkSession, endpoints, secret, table, lines, schema.json())
     return DataFrame(frame, spark)
 
 

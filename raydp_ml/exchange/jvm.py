@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ def require_live(spark: Any) -> None:
         )
 
 
+def _warn(reason: str) -> None:
+    warnings.warn(
+        "raydp_ml copies data through Spark's Python workers, which is several times slower: "
+        f"{reason}.",
+        stacklevel=2,
+    )
+
+
 def java_object(spark: Any, name: str) -> Any:
     """Make a new object of one of our Java classes, or None where the jar cannot be used.
 
@@ -41,7 +50,13 @@ def java_object(spark: Any, name: str) -> Any:
     name : str
         Class name within ``ml.raydp``, for example ``"exchange.BlockExport"``.
     """
-    if is_connect(spark) or not spark.version.startswith(_SPARK_VERSION) or not _JAR.exists():
+    if is_connect(spark):
+        return None
+    if not spark.version.startswith(_SPARK_VERSION):
+        _warn(f"Spark {spark.version} is not the {_SPARK_VERSION}x that its Java part is for")
+        return None
+    if not _JAR.exists():
+        _warn(f"{_JAR} is missing: build it with `pip install -e .`, or install a wheel")
         return None
     session = spark._jsparkSession
     jars = session.sharedState().jarClassLoader()

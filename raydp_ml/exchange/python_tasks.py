@@ -32,10 +32,12 @@ def run_export(df: DataFrame, endpoints: str, secret: str, job: str) -> list[tup
 
         from pyspark import TaskContext
 
-        task = TaskContext.get()
+        task: Any = TaskContext.get()
         partition, attempt = task.partitionId(), task.taskAttemptId()
         rows, index = 0, 0
-        stream = connection = writer = None
+        stream: Any = None
+        connection: Any = None
+        writer: Any = None
         for batch in batches:
             if not batch.num_rows:
                 continue
@@ -64,7 +66,9 @@ def run_export(df: DataFrame, endpoints: str, secret: str, job: str) -> list[tup
             }
         )
 
-    return [tuple(row) for row in df.mapInArrow(write, _REPORT).collect()]
+    # mapInArrow takes no names with backticks; the server knows the true ones.
+    plain = df.toDF(*_plain_names(df.columns))
+    return [tuple(row) for row in plain.mapInArrow(write, _REPORT).collect()]
 
 
 def import_frame(
@@ -82,10 +86,21 @@ def import_frame(
                 with connection, connection.makefile("rb", 1 << 16) as answer:
                     if answer.read(1) != b"\0":
                         raise OSError(answer.read().decode() or "The block server has ended.")
-                    yield from pa.ipc.open_stream(answer)
+                    for rows in pa.ipc.open_stream(answer):
+                        yield rows.rename_columns(names)
 
+    from pyspark.sql.types import StructField, StructType
+
+    names = _plain_names(schema.names)
+    plain = StructType(
+        [StructField(n, f.dataType) for n, f in zip(names, schema.fields, strict=True)]
+    )
     numbers = spark.range(0, len(parts), 1, max(1, len(parts)))
-    return numbers.mapInArrow(read, schema)
+    return numbers.mapInArrow(read, plain).toDF(*schema.names)
+
+
+def _plain_names(names: list[str]) -> list[str]:
+    return [f"c{index}" for index in range(len(names))]
 
 
 def _connector(endpoints: str) -> Callable[..., Any]:

@@ -12,11 +12,10 @@ from raydp_ml.exceptions import SchemaError, name_hint
 if TYPE_CHECKING:
     from pyspark.sql.types import DataType, StructType
 
-_SCALARS = frozenset(
-    "byte short integer long float double boolean string char varchar date timestamp "
-    "timestamp_ntz binary".split()
+_NUMERIC = frozenset(["byte", "short", "integer", "long", "float", "double"])
+_SCALARS = _NUMERIC | frozenset(
+    ["boolean", "string", "char", "varchar", "date", "timestamp", "timestamp_ntz", "binary"]
 )
-_NUMERIC = frozenset("byte short integer long float double".split())
 _ROW_REMEDY = "drop it, or select its parts as columns of their own"
 _REMEDIES = {
     "map": "select the keys that you need, as in df.select(df.m['key'].alias('key'))",
@@ -93,7 +92,9 @@ def wire_schema(fields: Iterable[Any], time_zone: str) -> pa.Schema:
 
     plain = StructType(
         [
-            StructField(f.name, ArrayType(DoubleType(), False) if is_vector(f.dataType) else f.dataType)
+            StructField(
+                f.name, ArrayType(DoubleType(), False) if is_vector(f.dataType) else f.dataType
+            )
             for f in fields
         ]
     )
@@ -163,9 +164,9 @@ _WIDENED = {
     pa.large_binary(): pa.binary(),
     pa.date64(): pa.date32(),
 }
+_INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 _SAME = frozenset(
-    [pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.float32(), pa.float64()]
-    + [pa.string(), pa.binary(), pa.date32()]
+    [*_INTEGERS, pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.binary(), pa.date32()]
 )
 
 

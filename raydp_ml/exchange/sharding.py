@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 Shard = tuple[tuple[int, int, int], ...]
 """Slices ``(block, start, stop)`` of one worker, in the order of the rows."""
@@ -34,7 +34,7 @@ def shard_rows(
     if boundaries is not None:
         allowed = sorted({0, total, *boundaries})
         cuts = [min(allowed, key=lambda row, cut=cut: abs(row - cut)) for cut in cuts]  # type: ignore[misc]
-    return [_slices(block_rows, start, stop) for start, stop in zip(cuts, cuts[1:], strict=False)]
+    return [_slices(block_rows, start, stop) for start, stop in pairwise(cuts)]
 
 
 def _slices(block_rows: Sequence[int], start: int, stop: int) -> Shard:

@@ -22,9 +22,7 @@ _DTYPES = {"float32": "float", "float64": "double"}
 _ATTEMPTS = 2
 
 
-def from_spark(
-    df: DataFrame, columns: Sequence[str] | None = None, *, dtype: Any = None
-) -> Blocks:
+def from_spark(df: DataFrame, columns: Sequence[str] | None = None, *, dtype: Any = None) -> Blocks:
     """Copy a Spark DataFrame into Ray's object store as Arrow blocks.
 
     Parameters
@@ -81,7 +79,8 @@ def export(
         try:
             return _run(plain, fields, use_jar=use_jar, use_columns=use_columns)
         except DataLostError:
-            # A server died under the job, and its blocks with it: the job runs again on new ones.
+            # A server died, and its blocks with it: the job runs again on new ones.
+            server_pool.forget_dead()
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
@@ -98,16 +97,16 @@ def _require_dataframe(df: Any) -> None:
 
 def _projected(df: DataFrame, fields: list[Any], dtype: Any) -> tuple[DataFrame, list[Any]]:
     """Select, cast, and turn vectors into arrays, where anything of that is to do."""
-    from pyspark.sql import functions as F
+    from pyspark.sql.functions import col, when
     from pyspark.sql.types import ArrayType, DoubleType, FloatType, StructField
 
     number = {None: None, "float": FloatType(), "double": DoubleType()}[_spark_dtype(dtype)]
     expressions, out = [], []
     for field in fields:
-        column, kind = F.col(quoted(field.name)), field.dataType
+        column, kind = col(quoted(field.name)), field.dataType
         if is_vector(kind):
             values = _vector_to_array(df)(column)
-            column = F.when(column.isNotNull(), values)
+            column = when(column.isNotNull(), values)
         elif number is not None and kind.typeName() == "array":
             kind = ArrayType(number, kind.containsNull)
             column = column.cast(kind)
@@ -116,9 +115,11 @@ def _projected(df: DataFrame, fields: list[Any], dtype: Any) -> tuple[DataFrame,
             column = column.cast(kind)
         expressions.append(column.alias(field.name))
         out.append(StructField(field.name, kind, field.nullable))
-    if [f.name for f in fields] == df.columns and [f.dataType for f in out] == [
-        f.dataType for f in df.schema.fields
-    ] and not any(is_vector(f.dataType) for f in out):
+    if (
+        [f.name for f in fields] == df.columns
+        and [f.dataType for f in out] == [f.dataType for f in df.schema.fields]
+        and not any(is_vector(f.dataType) for f in out)
+    ):
         return df, out
     return df.select(*expressions), out
 
@@ -158,7 +159,7 @@ def _spark_dtype(dtype: Any) -> str | None:
 def _run(df: DataFrame, fields: list[Any], *, use_jar: bool, use_columns: bool) -> Blocks:
     """One export: open the servers for it, run the Spark job, commit what succeeded."""
     spark = df.sparkSession
-    time_zone = spark.conf.get("spark.sql.session.timeZone")
+    time_zone = str(spark.conf.get("spark.sql.session.timeZone"))
     vectors = tuple(field.name for field in fields if is_vector(field.dataType))
     schema = wire_schema(fields, time_zone)
     nodes, tcp = _placement(spark)
@@ -170,7 +171,9 @@ def _run(df: DataFrame, fields: list[Any], *, use_jar: bool, use_columns: bool) 
     writer = jvm.java_object(spark, "exchange.BlockExport") if use_jar else None
     try:
         if writer is not None:
-            reports = _run_jar(df, writer, endpoints, servers[0].secret, job, time_zone, use_columns)
+            reports = _run_jar(
+                df, writer, endpoints, servers[0].secret, job, time_zone, use_columns
+            )
         else:
             reports = python_tasks.run_export(df, endpoints, servers[0].secret, job)
     except BaseException as error:
@@ -216,7 +219,7 @@ def _placement(spark: Any) -> tuple[list[str], bool]:
         return ours, False
     if jvm.is_connect(spark):
         return [here], True
-    return [here], not spark.sparkContext.master.startswith("local")
+    return [here], not str(spark.sparkContext.master).startswith("local")
 
 
 def _commit(

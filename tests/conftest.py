@@ -1,0 +1,80 @@
+"""One Ray cluster for the whole run, one Spark session per mode, and a check for what is left."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import psutil
+import pytest
+
+# Spark's Python workers must be this interpreter also where no environment is activated.
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+
+NUM_CPUS = 2
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """Ray with as many CPUs as the smallest machine that the tests are meant for."""
+    import ray
+
+    ray.init(num_cpus=NUM_CPUS, include_dashboard=False, log_to_driver=False)
+    yield ray
+    ray.shutdown()
+    left = [p for p in psutil.process_iter(["ppid"]) if p.info["ppid"] == os.getpid()]
+    _, alive = psutil.wait_procs(left, timeout=30)
+    assert not alive, f"The tests left processes behind: {alive}"
+
+
+@pytest.fixture(scope="session")
+def spark(request, ray_cluster):
+    """A SparkSession in the test's mode: ``local``, ``standalone``, or the user's ``own``.
+
+    Session-scoped and parametrised: pytest runs the tests of one mode together.
+    """
+    import raydp_ml
+
+    mode = request.param
+    if mode == "own":
+        from pyspark.sql import SparkSession
+
+        session = (
+            SparkSession.builder.master("local[2]")
+            .config("spark.ui.enabled", "false")
+            .config("spark.driver.memory", "4g")
+            .config("spark.sql.shuffle.partitions", "4")
+            .getOrCreate()
+        )
+        session.sparkContext.setLogLevel("ERROR")
+        yield session
+        _end_own(session)
+        raydp_ml.stop_spark()
+    else:
+        yield raydp_ml.init_spark(
+            "tests",
+            mode=mode,
+            num_executors=2,
+            driver_memory="3g",
+            configs={"spark.sql.shuffle.partitions": "4", "spark.ui.showConsoleProgress": "false"},
+        )
+        raydp_ml.stop_spark()
+
+
+def _end_own(session):
+    """Stop a session and its JVM, so that the next mode starts as in a fresh process."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    session.stop()
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    gateway.proc.wait(timeout=60)
+    SparkContext._gateway = SparkContext._jvm = None
+
+
+def pytest_generate_tests(metafunc):
+    if "spark" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("modes")
+        modes = marker.args if marker else ("local",)
+        metafunc.parametrize("spark", modes, indirect=True, scope="session")

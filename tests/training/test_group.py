@@ -1,0 +1,146 @@
+"""Gangs of real actors."""
+
+from __future__ import annotations
+
+import operator
+import os
+import time
+
+import pytest
+
+from raydp_ml.exceptions import ResourceError, TrainingError
+from raydp_ml.training import channel, group, reservation
+from raydp_ml.training.failure import WorkerLostError
+from raydp_ml.training.group import in_process_group, worker_group
+
+
+@pytest.fixture(autouse=True)
+def _cluster(ray_cluster):
+    yield
+    group._pool.close()
+
+
+def pids(workers):
+    return workers.run(os.getpid, [()] * workers.size)
+
+
+def test_workers_are_processes_of_their_own_and_stay_warm():
+    with worker_group(2) as workers:
+        first = pids(workers)
+        assert workers.run(operator.mul, [(2, 3), (4, 5)]) == [6, 20]
+        assert workers.cpus_per_worker == 1
+    assert len({*first, os.getpid()}) == 3
+    with worker_group(1) as workers:
+        assert workers.cpus_per_worker == 2  # a default fit uses the whole machine
+        assert pids(workers)[0] in first
+    with worker_group(2) as workers:
+        assert sorted(pids(workers)) == sorted(first)
+
+
+def test_cpus_are_held_during_a_fit_and_free_after(ray_cluster):
+    def free():
+        return ray_cluster.available_resources().get("CPU", 0)
+
+    with worker_group(2):
+        assert free() == 0
+    deadline = time.monotonic() + 20
+    while free() < 2:
+        assert time.monotonic() < deadline
+    # An idle gang keeps nobody from working.
+    assert ray_cluster.get(ray_cluster.remote(num_cpus=2)(lambda: 7).remote(), timeout=60) == 7
+
+
+def test_a_cluster_that_is_busy_gives_a_clear_error(ray_cluster, monkeypatch):
+    monkeypatch.setattr(reservation, "TIMEOUT", 2.0)
+
+    class Busy:
+        def ready(self):
+            return True
+
+    busy = ray_cluster.remote(num_cpus=1)(Busy).remote()
+    ray_cluster.get(busy.ready.remote(), timeout=60)
+    try:
+        with (
+            pytest.raises(ResourceError, match="needs 2 CPUs, and after 2 s only 1 of the"),
+            worker_group(2),
+        ):
+            pass
+    finally:
+        ray_cluster.kill(busy)
+
+
+def test_more_workers_than_fit_is_an_error_at_once():
+    start = time.monotonic()
+    with pytest.raises(ResourceError, match="num_workers=1000"), worker_group(1000):
+        pass
+    assert time.monotonic() - start < 5
+
+
+def test_a_workers_exception_is_the_cause():
+    with (
+        pytest.raises(TrainingError, match="Worker 1 of 2 failed: ZeroDivisionError") as info,
+        worker_group(2) as workers,
+    ):
+        workers.run(operator.truediv, [(1, 1), (1, 0)])
+    assert isinstance(info.value.__cause__, ZeroDivisionError)
+    assert not isinstance(info.value, WorkerLostError)
+
+
+def test_a_worker_that_dies_is_told_apart_and_replaced():
+    with pytest.raises(WorkerLostError, match="Worker 0 of 1"), worker_group(1) as workers:
+        workers.run(os._exit, [(1,)])
+    with worker_group(1) as workers:
+        assert workers.run(operator.mul, [(2, 3)]) == [6]
+
+
+def reporter():
+    """A function that pickles by value: the workers cannot import this file."""
+
+    def report_rounds(rounds):
+        for done in range(rounds):
+            channel.report(done)
+            if channel.stop_requested():
+                return done
+            time.sleep(0.05)
+        return rounds
+
+    return report_rounds
+
+
+def test_events_arrive_while_the_work_goes_on_and_stop_ends_it():
+    with worker_group(1) as workers:
+        seen = []
+
+        def on_event(rank, event):
+            seen.append((rank, event))
+            if event == 3:
+                workers.request_stop()
+
+        (done,) = workers.run(reporter(), [(400,)], on_event=on_event)
+        assert done < 400
+        assert seen == [(0, event) for event in range(done + 1)]
+        # The next function starts with a clean channel of its own fit.
+    with worker_group(1) as workers:
+        assert workers.run(reporter(), [(3,)]) == [3]
+
+
+def test_in_process_group_has_the_same_interface():
+    with in_process_group() as here:
+        seen = []
+        assert here.run(reporter(), [(2,)], on_event=lambda *e: seen.append(e)) == [2]
+        assert seen == [(0, 0), (0, 1)]
+        assert here.size == 1
+        with pytest.raises(ZeroDivisionError):
+            here.run(operator.truediv, [(1, 0)])
+
+
+def test_idle_workers_end(ray_cluster, monkeypatch):
+    import psutil
+
+    monkeypatch.setattr(group, "IDLE_SECONDS", 0.4)
+    with worker_group(1) as workers:
+        (pid,) = pids(workers)
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid):
+        assert time.monotonic() < deadline, "an idle worker did not end"
+        time.sleep(0.1)
