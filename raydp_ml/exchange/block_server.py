@@ -26,13 +26,17 @@ from typing import Any
 import pyarrow as pa
 
 from raydp_ml.exceptions import RayDPMLError, SchemaError
+from raydp_ml.exchange.arena import Arena, ArenaPool, ArenaStream
 from raydp_ml.exchange.schema import VECTOR, fixed_size, spark_ready
 
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 32 << 20
 """A block is put into the object store when it has this size, also in the middle of a partition."""
 
 _SMALL_BYTES = 2 << 20
 """What is left of a partition is held back, to share a block with its neighbours, below this."""
+
+_ARENA_BYTES = BLOCK_BYTES + (8 << 20)
+"""A block, and the batch that makes it full."""
 
 _SEND_ROWS = 1 << 16
 _OK = b"\0"
@@ -44,7 +48,7 @@ class _Attempt:
     """What one task attempt has sent."""
 
     blocks: list[tuple[Any, int, int]] = field(default_factory=list)  # ref, rows, bytes
-    tail: pa.Table | None = None  # too small for a block of its own; vectors still as lists
+    tail: pa.Table | None = None  # too small for a block of its own; vectors are still lists
     rows: int = 0
 
 
@@ -73,6 +77,7 @@ class BlockServer:
         self._jobs: dict[str, _Job] = {}
         self._tables: dict[str, list[tuple[Any, int, int]]] = {}
         self._lock = threading.Lock()
+        self._arenas = ArenaPool(_ARENA_BYTES)
         self._listeners: list[socket.socket] = []
         self._port = 0
         _sweep_stale_directories()
@@ -188,13 +193,15 @@ class BlockServer:
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb", 1 << 16) as stream:
+        with connection, self._arenas.lend() as arena:
+            stream = ArenaStream(connection, arena)
             try:
                 secret, verb, *request = stream.readline(4096).decode().split()
                 if not hmac.compare_digest(secret.encode(), self._secret.encode()):
                     raise RayDPMLError("The block server was given a wrong secret.")
                 if verb == "PUT":
-                    rows = self._receive(stream, request[0], int(request[1]), int(request[2]))
+                    job, partition, attempt = request[0], int(request[1]), int(request[2])
+                    rows = self._receive(stream, arena, job, partition, attempt)
                     connection.sendall(_OK + struct.pack(">q", rows))
                 else:
                     self._send(connection, request[0], int(request[1]))
@@ -204,12 +211,14 @@ class BlockServer:
                 with contextlib.suppress(OSError):
                     connection.sendall(b"\1" + f"{type(error).__name__}: {error}".encode())
 
-    def _receive(self, stream: Any, job: str, partition: int, number: int) -> int:
+    def _receive(
+        self, stream: ArenaStream, arena: Arena, job: str, partition: int, number: int
+    ) -> int:
         state = self._jobs.get(job)
         if state is None:
             raise RayDPMLError("This export has ended: another attempt of the task was taken.")
         try:
-            attempt = _read_attempt(stream, state)
+            attempt = _read_attempt(stream, arena, state)
         except SchemaError as error:
             state.error = error
             raise
@@ -236,7 +245,7 @@ class BlockServer:
             writer.write_table(rows, max_chunksize=_SEND_ROWS)
 
 
-def _read_attempt(stream: Any, job: _Job) -> _Attempt:
+def _read_attempt(stream: ArenaStream, arena: Arena, job: _Job) -> _Attempt:
     """Read one stream to its end, and put it into the object store block by block."""
     import ray
 
@@ -244,28 +253,38 @@ def _read_attempt(stream: Any, job: _Job) -> _Attempt:
     batches: list[pa.RecordBatch] = []
     size = 0
 
-    def put(enough: int) -> bool:
-        # Names, field metadata and nullability differ between Spark's two writers.
-        table = pa.Table.from_batches(batches).rename_columns(job.schema.names).cast(job.schema)
-        block = _with_vectors(table, job)
-        if size < enough or any(
-            block.schema.field(name).type.list_size == 0 for name in job.vectors
-        ):
-            attempt.tail = table
+    def put() -> bool:
+        """Make a block of the batches; not while the width of a vector column is unknown."""
+        block = _with_vectors(_plain(batches, job), job)
+        if any(block.schema.field(name).type.list_size == 0 for name in job.vectors):
             return False
-        attempt.tail = None
         attempt.blocks.append((ray.put(block), block.num_rows, block.nbytes))
         return True
 
-    for batch in pa.ipc.open_stream(stream):
+    for batch in pa.ipc.open_stream(pa.PythonFile(stream, mode="r")):
         batches.append(batch)
         size += batch.nbytes
         attempt.rows += batch.num_rows
-        if size >= BLOCK_BYTES and put(BLOCK_BYTES):
+        if size >= BLOCK_BYTES and put():
             batches, size = [], 0
-    if batches:
-        put(_SMALL_BYTES)
+            arena.rewind()
+    if batches and not (size >= _SMALL_BYTES and put()):
+        attempt.tail = _copied(_plain(batches, job))
+        _with_vectors(attempt.tail, job)  # finds vectors of unequal length now
     return attempt
+
+
+def _plain(batches: list[pa.RecordBatch], job: _Job) -> pa.Table:
+    # Names, field metadata and nullability differ between Spark's two writers.
+    return pa.Table.from_batches(batches).rename_columns(job.schema.names).cast(job.schema)
+
+
+def _copied(table: pa.Table) -> pa.Table:
+    """Move a table out of the arena."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
 def _with_vectors(table: pa.Table, job: _Job) -> pa.Table:

@@ -358,7 +358,7 @@ def test_free_is_final(spark):
     assert repr(blocks) == "Blocks(freed)"
     with pytest.raises(DataLostError, match="were freed"):
         blocks.to_arrow()
-    with pytest.raises(Exception, match="was freed or its session was stopped"):
+    with pytest.raises(Exception, match=r"was freed"):
         df.collect()
 
 
@@ -370,7 +370,7 @@ def test_bad_input_is_refused_at_once(spark):
         from_spark(df, ["s"])
     with pytest.raises(SchemaError, match="'words' is an array of string"):
         from_spark(df, ["words"])
-    with pytest.raises(SchemaError, match="Column 'idd' does not exist. Did you mean 'id'"):
+    with pytest.raises(SchemaError, match=r"Column .idd. does not exist\. Did you mean .id."):
         from_spark(df, ["idd"])
     twice = spark.range(3).join(spark.range(3).withColumnRenamed("id", "x")).toDF("a", "a")
     with pytest.raises(SchemaError, match=r"Duplicate column names: \['a'\]"):

@@ -1,0 +1,105 @@
+"""However a program ends, nothing of ours remains: no process, socket file or shared memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+
+PROGRAM = """
+import os, sys, time
+import raydp_ml
+from raydp_ml.xgboost import XGBRegressor
+mode, ending = sys.argv[1:]
+if mode == "own":
+    from pyspark.sql import SparkSession
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    spark = builder.getOrCreate()
+else:
+    spark = raydp_ml.init_spark(mode=mode, num_executors=2)
+df = spark.range(2000).selectExpr("id", "id * 2.0 as y")
+blocks = raydp_ml.from_spark(df)
+assert raydp_ml.to_spark(blocks, spark).count() == 2000
+XGBRegressor(n_estimators=2, num_workers=2).fit(df, "y")
+print("ready", flush=True)
+if ending == "stop":
+    raydp_ml.stop_spark()
+    assert blocks.to_arrow().num_rows == 2000  # readable after stop_spark
+    blocks.free()
+    print("stopped", flush=True)
+    time.sleep(300)
+if ending == "exception":
+    raise RuntimeError("the user's own error")
+if ending in ("SIGINT", "SIGKILL"):
+    time.sleep(300)
+"""
+
+
+def processes(mark, but=()):
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("RAYDP_ML_TEST_MARK") == mark and process.pid not in but:
+                found.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def files():
+    folders = (Path(tempfile.gettempdir()), Path("/dev/shm"))
+    return {path for folder in folders for path in folder.glob("*raydp_ml*")}
+
+
+@pytest.mark.parametrize("ending", ["exit", "stop", "exception", "SIGINT", "SIGKILL"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "local",
+        pytest.param("standalone", marks=pytest.mark.slow),
+        pytest.param("own", marks=pytest.mark.slow),
+    ],
+)
+def test_nothing_remains(mode, ending, tmp_path):
+    before = files()
+    mark = uuid.uuid4().hex
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, mode, ending],
+        env={**os.environ, "RAYDP_ML_TEST_MARK": mark},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout.readline() == "ready\n", program.communicate(timeout=120)
+        if ending == "stop":
+            assert program.stdout.readline() == "stopped\n", program.communicate(timeout=120)
+        elif ending.startswith("SIG"):
+            program.send_signal(getattr(signal, ending))
+        if ending != "stop":
+            program.wait(timeout=60)
+        # After stop_spark the program itself lives on, and everything else has ended.
+        but = {program.pid} if ending == "stop" else set()
+        deadline = time.monotonic() + 30
+        while left := [*processes(mark, but), *(files() - before)]:
+            assert time.monotonic() < deadline, f"30 s after {ending} there still are {left}"
+            time.sleep(0.2)
+    finally:
+        program.kill()
+        _, errors = program.communicate(timeout=60)
+    assert not list(tmp_path.glob("hs_err*"))
+    if ending == "exit":
+        assert program.returncode == 0
+        assert "Traceback" not in errors
+    if ending == "exception":
+        assert errors.count("Traceback") == 1
+        assert "the user's own error" in errors
