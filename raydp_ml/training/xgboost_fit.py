@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raydp_ml.exceptions import RayDPMLError, SchemaError, TrainingError
+from raydp_ml.exceptions import SchemaError, TrainingError
+from raydp_ml.training.failure import WorkerLostError
 from raydp_ml.training.xgboost_inspect import (
     Part,
     Report,
@@ -28,11 +29,13 @@ from raydp_ml.training.xgboost_loop import (
     part_group_runs,
     train_worker,
 )
-from raydp_ml.training.xgboost_matrix import Feature, Layout
+from raydp_ml.training.xgboost_matrix import Layout
 
 # A restart loses at most this much training.
 CHECKPOINT_SECONDS = 10.0
 _TRACKER_TIMEOUT = 300
+# XGBoost's default number of bins.
+_REPEATED_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Workers:
     """
 
     count: int | None
-    cpus: float | None = None
+    cpus: int | None = None
     gpus: float = 0
     resources: dict[str, float] | None = None
     max_retries: int = 3
@@ -139,35 +142,29 @@ def fit_booster(
         try:
             with _open_group(workers, sets) as group:
                 return fit.run(group)
-        except TrainingError as error:
-            own = _own_error(error)
-            if own is not None:
-                raise own from error
-            if not _is_lost_worker(error):
-                raise
+        except WorkerLostError as error:
             if attempt == workers.max_retries:
                 raise TrainingError(
                     f"A training worker was lost {attempt + 1} times, and max_retries="
-                    f"{workers.max_retries} allows no further start. It may lack memory (more "
-                    f"workers hold fewer rows each) or its node may be gone. Last: {error}"
+                    f"{workers.max_retries} allows no further start. It may lack memory (with "
+                    f"more workers each holds fewer rows) or its node may be gone. Last: {error}"
                 ) from error
     raise AssertionError("unreachable")
 
 
-def _is_lost_worker(error: TrainingError) -> bool:
-    from raydp_ml.training.group import WorkerLostError
+def require_room(workers: Workers) -> None:
+    """Raise `ResourceError` when the cluster can never hold the workers, before data moves."""
+    if not workers.count:
+        return
+    import ray
 
-    return isinstance(error, WorkerLostError)
+    from raydp_ml.session import ray_runtime
+    from raydp_ml.training.placement import place_workers
 
-
-def _own_error(error: BaseException) -> RayDPMLError | None:
-    """Find the typed error that a worker raised about the data: it is the one to show."""
-    cause: BaseException | None = error.__cause__
-    while cause is not None:
-        if isinstance(cause, RayDPMLError) and not isinstance(cause, TrainingError):
-            return cause
-        cause = cause.__cause__
-    return None
+    ray_runtime.ensure_ray()
+    nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+    needs = {"CPU": workers.cpus or 1, "GPU": workers.gpus, **(workers.resources or {})}
+    place_workers(workers.count, nodes, {}, needs)
 
 
 @contextlib.contextmanager
@@ -218,6 +215,7 @@ class _Fit:
         spec = self.make_spec(layout, classes, None if in_process else group.cpus_per_worker)
         spec = replace(
             spec,
+            repeats_rows=self._repeats_rows(reports[0]),
             evaluates_validation=reports[0].validation_rows > 0,
             reports_rounds=self.on_round is not None,
             checkpoint_seconds=None if in_process else CHECKPOINT_SECONDS,
@@ -273,6 +271,13 @@ class _Fit:
             self._check_eval_classes(classes, reports)
         return layout.with_features(fitted_features(layout.features, first)), classes
 
+    def _repeats_rows(self, report: Report) -> bool:
+        # XGBoost multiplies gradients by weights in single precision, so that a weight of 3 and
+        # three equal rows differ in the last bits. Where all rows fit into the bins of a
+        # histogram, both find the same split points, and repeating makes them equal.
+        rows = report.repeated_rows
+        return self.task != "ranking" and rows is not None and rows <= _REPEATED_ROWS
+
     def _check_eval_classes(self, classes: np.ndarray, reports: list[Report]) -> None:
         known = set(classes.tolist())
         seen = [("validation rows", reports[0].eval_classes)]
@@ -301,7 +306,7 @@ class _Fit:
             elif isinstance(event, Round):
                 self._on_round(event, group)
 
-        with communicator(group.size) as arguments:
+        with communicator(group.size, group.host) as arguments:
             outcomes = group.run(
                 train_worker,
                 [
@@ -368,34 +373,27 @@ def group_boundaries(runs: Sequence[tuple[Any, int]]) -> list[int]:
 
 
 @contextlib.contextmanager
-def communicator(size: int) -> Iterator[dict[str, Any] | None]:
-    """Run XGBoost's tracker for a gang of `size` workers; yields their arguments."""
+def communicator(size: int, host: str) -> Iterator[dict[str, Any] | None]:
+    """Run XGBoost's tracker for a gang of `size` workers; yields their arguments.
+
+    Parameters
+    ----------
+    size : int
+    host : str
+        Address of this node, as the workers reach it.
+    """
     if size == 1:
         yield None
         return
-    import ray
+    from xgboost.core import XGBoostError
     from xgboost.tracker import RabitTracker
 
-    tracker = RabitTracker(
-        n_workers=size,
-        host_ip=ray.util.get_node_ip_address(),
-        sortby="task",
-        timeout=_TRACKER_TIMEOUT,
-    )
+    tracker = RabitTracker(n_workers=size, host_ip=host, sortby="task", timeout=_TRACKER_TIMEOUT)
     tracker.start()
     try:
-        yield {key: value for key, value in tracker.worker_args().items()}
+        yield dict(tracker.worker_args())
     finally:
-        tracker.free()
-
-
-__all__ = [
-    "CHECKPOINT_SECONDS",
-    "DataSet",
-    "Feature",
-    "Fitted",
-    "Workers",
-    "communicator",
-    "fit_booster",
-    "group_boundaries",
-]
+        # After the loss of a worker it complains of connections that were cut, which says less
+        # than the error on its way.
+        with contextlib.suppress(XGBoostError):
+            tracker.free()

@@ -86,6 +86,8 @@ class Report:
     ----------
     rows, validation_rows, weighted_rows : int
         Rows to train on, rows to evaluate on, and rows to train on whose weight is not zero.
+    repeated_rows : int or None
+        Sum of the weights, where all of them are whole numbers.
     label, weight, group, validation : Bad
     classes : pyarrow.Array or None
         Distinct labels of the rows that count.
@@ -100,6 +102,7 @@ class Report:
     rows: int = 0
     validation_rows: int = 0
     weighted_rows: int = 0
+    repeated_rows: int | None = None
     label: Bad = Bad()
     weight: Bad = Bad()
     group: Bad = Bad()
@@ -152,6 +155,7 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
         rows=len(table),
         validation_rows=len(evaluation),
         weighted_rows=len(weighted),
+        repeated_rows=None if layout.weight is None else _whole_sum(weighted.column(layout.weight)),
         label=label_bad,
         weight=weight_bad,
         group=Bad(nulls=table.column(layout.group).null_count) if layout.group else Bad(),
@@ -187,6 +191,20 @@ def drop_weightless(table: pa.Table, column: str) -> pa.Table:
     return table if pc.all(positive).as_py() is not False else table.filter(positive)
 
 
+def _whole_sum(weights: pa.ChunkedArray) -> int | None:
+    values = pc.cast(weights, pa.float64())
+    whole = pc.and_(pc.is_finite(values), pc.equal(values, pc.floor(values)))
+    if pc.all(whole).as_py() is False:
+        return None
+    return int(pc.sum(values).as_py() or 0)
+
+
+def repeat_rows(table: pa.Table, column: str) -> pa.Table:
+    """Repeat each row as often as its weight says, a whole number."""
+    counts = one_array(pc.cast(table.column(column), pa.int64())).to_numpy()
+    return table.take(pa.array(np.repeat(np.arange(len(table)), counts)))
+
+
 def _bad(column: pa.ChunkedArray, negative: bool = False) -> Bad:
     array = one_array(column)
     nulls = array.null_count
@@ -207,9 +225,7 @@ def _distinct(column: pa.ChunkedArray) -> pa.Array:
     array = one_array(column)
     if pat.is_dictionary(array.type) or is_text(array.type):
         array = as_text(array)
-    elif pat.is_decimal(array.type):
-        array = array.cast(pa.float64())
-    elif pat.is_null(array.type):
+    elif pat.is_decimal(array.type) or pat.is_null(array.type):
         array = array.cast(pa.float64())
     return pc.unique(array).drop_null()
 
@@ -230,6 +246,9 @@ def merge_reports(reports: Sequence[Report]) -> Report:
             rows=first.rows + report.rows,
             validation_rows=first.validation_rows + report.validation_rows,
             weighted_rows=first.weighted_rows + report.weighted_rows,
+            repeated_rows=None
+            if first.repeated_rows is None or report.repeated_rows is None
+            else first.repeated_rows + report.repeated_rows,
             label=first.label + report.label,
             weight=first.weight + report.weight,
             group=first.group + report.group,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.training.xgboost_inspect import Part, drop_weightless, split_validation
+from raydp_ml.training.xgboost_inspect import (
+    Part,
+    drop_weightless,
+    repeat_rows,
+    split_validation,
+)
 from raydp_ml.training.xgboost_matrix import (
     Layout,
     as_text,
@@ -51,6 +58,8 @@ class TrainSpec:
     early_stopping_rounds : int or None
     callbacks : tuple of xgboost.callback.TrainingCallback
     classes : ndarray of shape (n_classes,) or None
+    repeats_rows : bool
+        Whether rows are repeated instead of weighted.
     evaluates_validation : bool
         Whether the rows that the validation column marks are an evaluation set.
     reports_rounds, reports_models : bool
@@ -71,6 +80,7 @@ class TrainSpec:
     early_stopping_rounds: int | None = None
     callbacks: tuple[Any, ...] = ()
     classes: np.ndarray | None = None
+    repeats_rows: bool = False
     evaluates_validation: bool = False
     reports_rounds: bool = False
     reports_models: bool = False
@@ -83,7 +93,7 @@ class Checkpoint:
 
     rounds: int
     model: bytes
-    history: dict[str, dict[str, list[float]]]
+    history: dict[str, Any]
     stopper: dict[str, Any] = field(default_factory=dict)
 
 
@@ -130,20 +140,32 @@ def train_worker(
         The model from rank 0, None from the others.
     """
     import xgboost
-    from xgboost import collective
 
-    context: Any = contextlib.nullcontext()
-    if communicator is not None:
-        # Ranks follow the order of these ids, as strings.
-        context = collective.CommunicatorContext(**communicator, dmlc_task_id=f"{rank:08d}")
     verbosity = spec.params.get("verbosity")
     settings = {} if verbosity is None else {"verbosity": verbosity}
-    with context, xgboost.config_context(**settings):
+    with xgboost.config_context(**settings), _joined(communicator, rank):
         train, evals = build_matrices(parts, spec)
         booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
         if rank != 0:
             return None
         return Outcome(rounds, bytes(booster.save_raw("ubj")), history)
+
+
+@contextlib.contextmanager
+def _joined(communicator: dict[str, Any] | None, rank: int) -> Iterator[None]:
+    """Join XGBoost's collective for the time of a ``with`` block."""
+    if communicator is None:
+        yield
+        return
+    from xgboost import collective
+
+    # Ranks follow the order of these ids, as strings.
+    context = collective.CommunicatorContext(**communicator, dmlc_task_id=f"{rank:08d}")
+    with contextlib.ExitStack() as stack:
+        # Each worker says which rank it got, whatever the verbosity.
+        with contextlib.redirect_stdout(io.StringIO()):
+            stack.enter_context(context)
+        yield
 
 
 def build_matrices(parts: Sequence[Part], spec: TrainSpec) -> tuple[Any, list[tuple[Any, str]]]:
@@ -169,20 +191,23 @@ def build_matrix(table: pa.Table, layout: Layout, spec: TrainSpec, ref: Any) -> 
     """Build one matrix; `ref` is the training matrix for an evaluation set."""
     import xgboost
 
-    if layout.weight is not None and ref is None:
-        table = drop_weightless(table, layout.weight)
+    weight = layout.weight
+    if weight is not None and ref is None:
+        table = drop_weightless(table, weight)
+        if spec.repeats_rows:
+            table, weight = repeat_rows(table, weight), None
     arguments: dict[str, Any] = dict(spec.matrix)
     arguments["data"] = data = features_of(table, layout)
     if not isinstance(data, pa.Table):
         arguments["feature_names"] = booster_names(layout.feature_names)
     arguments["label"] = label_of(table, layout, spec.classes)
-    if layout.weight is not None:
-        weight = one_array(table.column(layout.weight)).cast(pa.float64())
-        arguments["weight"] = weight.to_numpy(zero_copy_only=False)
+    if weight is not None:
+        values = one_array(table.column(weight)).cast(pa.float64())
+        arguments["weight"] = values.to_numpy(zero_copy_only=False)
     if spec.task == "ranking":
         sizes = group_sizes(table, layout)
         arguments["group"] = sizes
-        if layout.weight is not None:
+        if weight is not None:
             arguments["weight"] = _group_weights(arguments["weight"], sizes, layout)
     if ref is None and spec.feature_weights is not None:
         arguments["feature_weights"] = spec.feature_weights
@@ -314,9 +339,10 @@ def _boost(
         if reporter.agree(stop or reporter.asked_to_stop()):
             break
     booster = container.after_training(booster)
+    found: Any = container.history
     history = {
         name: {metric: [float(score) for score in scores] for metric, scores in logs.items()}
-        for name, logs in container.history.items()
+        for name, logs in found.items()
     }
     return booster, history, index + 1
 
@@ -401,9 +427,9 @@ def _wrap_metric(
         # A group of one row has nothing to rank.
         values = [
             1.0 if stop - start == 1 else float(metric(labels[start:stop], scores[start:stop]))
-            for start, stop in zip(ends[:-1], ends[1:], strict=True)
+            for start, stop in pairwise(ends)
         ]
-        return name, _mean_over_workers(np.mean(values) if values else 0.0, len(values))
+        return name, _mean_over_workers(float(np.mean(values)) if values else 0.0, len(values))
 
     return by_groups if task == "ranking" else by_rows
 

@@ -124,8 +124,10 @@ def is_text(data_type: pa.DataType) -> bool:
 
 
 def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Return a column as one array."""
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    """Return a column as one array, which may be a slice; a single chunk is not copied."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def as_text(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -196,7 +198,8 @@ def _number(column: pa.Array) -> pa.Array:
         return column.cast(pa.uint8())
     if pat.is_decimal(column.type) or pat.is_null(column.type):
         return column.cast(pa.float64())
-    return column
+    # XGBoost takes the address of the buffers, where a slice does not begin.
+    return pa.concat_arrays([column]) if column.offset else column
 
 
 def vector_matrix(column: pa.Array, feature: Feature) -> np.ndarray:

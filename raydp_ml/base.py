@@ -1,0 +1,277 @@
+"""What every estimator and transformer shares: which kind of X it has, and its fitted names.
+
+The kinds are told apart by the names of classes, so that none of pyspark, ray, polars is
+imported for data that does not need it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import (
+    ColumnRoles,
+    check_kinds,
+    from_spark_schema,
+    pick_columns,
+    quoted,
+    resolve_columns,
+)
+
+__all__ = ["SparkEstimator", "SparkTransformer", "kind_of"]
+
+
+def kind_of(X: Any) -> str:
+    """Say which kind of data `X` is.
+
+    Parameters
+    ----------
+    X : object
+
+    Returns
+    -------
+    {"spark", "blocks", "ray", "arrow", "polars", "pandas", "array"}
+        "array" is everything that scikit-learn turns into an array or a sparse matrix.
+
+    Raises
+    ------
+    TypeError
+        For a pandas-on-Spark frame, which has no row order to keep.
+    """
+    for cls in type(X).__mro__:
+        module, name = cls.__module__, cls.__name__
+        root = module.split(".")[0]
+        if root == "pyspark":
+            if module.startswith("pyspark.pandas"):
+                raise TypeError(
+                    "A pandas-on-Spark frame is not supported. Pass the Spark DataFrame: "
+                    "X.to_spark()."
+                )
+            if name == "DataFrame":
+                return "spark"
+        elif root == "raydp_ml" and name == "Blocks":
+            return "blocks"
+        elif module.startswith("ray.data") and name in {"Dataset", "MaterializedDataset"}:
+            return "ray"
+        elif root == "pyarrow" and name in {"Table", "RecordBatch"}:
+            return "arrow"
+        elif root == "polars" and name in {"DataFrame", "LazyFrame"}:
+            return "polars"
+        elif root == "pandas" and name == "DataFrame":
+            return "pandas"
+    return "array"
+
+
+def folds_case(df: Any) -> bool:
+    """Say whether column names that differ by case only are the same name to Spark."""
+    return str(df.sparkSession.conf.get("spark.sql.caseSensitive", "false")).lower() != "true"
+
+
+class SparkEstimator:
+    """Mixin of everything in raydp_ml that has a ``fit``.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,), dtype object
+        Defined only when the X given to ``fit`` has names.
+    """
+
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
+    def _set_features_in(self, names: list[str] | None, count: int) -> None:
+        """Set the fitted names as scikit-learn's ``validate_data`` does for its own kinds."""
+        self.n_features_in_ = count
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _check_names_in(self, names: list[str]) -> None:
+        """Check the names of an in-memory frame with scikit-learn's own rules and texts."""
+        import pandas as pd
+        from sklearn.utils.validation import validate_data
+
+        # Only the names count, so that no data has to change hands.
+        validate_data(self, pd.DataFrame(columns=names), reset=False, skip_check_array=True)
+        if len(names) != self.n_features_in_:
+            raise ValueError(
+                f"X has {len(names)} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+
+    def _require_names_in(self, what: str) -> list[str]:
+        if not hasattr(self, "feature_names_in_"):
+            raise SchemaError(
+                f"This {type(self).__name__} was fitted on data without column names, so {what} "
+                "cannot tell which columns of a DataFrame are its features. "
+                "Fit it on a frame (Spark, pandas, Arrow, polars)."
+            )
+        return list(self.feature_names_in_)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a folder of open formats.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A folder; one that `save` wrote before is replaced.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        ValueError
+            If a parameter cannot be written, such as a function.
+        FileExistsError
+            If `path` exists and is not such a folder.
+        """
+        from raydp_ml.persistence import save
+
+        save(self, path)
+
+    def _saved_state(self, folder: Path) -> dict[str, Any]:
+        """Return the fitted attributes, as plain values and arrays; may write files as well."""
+        return {name: value for name, value in vars(self).items() if name.endswith("_")}
+
+    def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
+        """Take back what `_saved_state` gave."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class SparkTransformer(SparkEstimator):
+    """Mixin of transformers that are scikit-learn's own in memory, and SQL on a Spark DataFrame.
+
+    It stands before the scikit-learn class among the bases. Methods that it defines are not
+    wrapped by ``set_output``, which knows in-memory outputs only; scikit-learn's own, which they
+    call for data in memory, are.
+    """
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Learn from the rows of X.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
+        y : str or None
+            With a Spark DataFrame, the column that is the label and no feature; None takes the
+            role "label". Ignored in memory.
+        sample_weight : str or array-like of shape (n_samples,), default=None
+            With a Spark DataFrame, a column's name; None takes the role "sample_weight".
+
+        Returns
+        -------
+        object
+            Itself, fitted.
+
+        Raises
+        ------
+        SchemaError
+            If a column is missing, no number, or holds infinity; or there are no rows.
+        """
+        if kind_of(X) == "spark":
+            return self._fit_spark(X, y, sample_weight)
+        return super().fit(in_memory(X), y, sample_weight)  # type: ignore[misc]
+
+    def transform(self, X: Any, *args: Any, **kwargs: Any) -> Any:
+        """Transform X: what scikit-learn returns, or lazily the Spark DataFrame.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray
+            In Spark, the features are replaced where they stand, and all other columns pass
+            through.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing or no number.
+        """
+        if kind_of(X) == "spark":
+            return self._transform_spark(X)
+        return super().transform(in_memory(X), *args, **kwargs)  # type: ignore[misc]
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Fit to X, then transform it; see ``fit`` and ``transform``."""
+        if kind_of(X) == "spark":
+            return self.fit(X, y, **fit_params).transform(X)
+        return super().fit_transform(in_memory(X), y, **fit_params)  # type: ignore[misc]
+
+    def _fit_spark(self, df: Any, y: Any, sample_weight: Any) -> Any:
+        raise NotImplementedError
+
+    def _transform_spark(self, df: Any) -> Any:
+        raise NotImplementedError
+
+    def _resolve(self, df: Any, y: Any, sample_weight: Any) -> ColumnRoles:
+        """Find the numeric features of a Spark DataFrame, and its weights."""
+        for what, name in {"y": y, "sample_weight": sample_weight}.items():
+            if name is not None and not isinstance(name, str):
+                raise TypeError(
+                    f"With a Spark DataFrame, {what} is the name of one of its columns. "
+                    f"Got {type(name).__name__} instead."
+                )
+        return resolve_columns(
+            from_spark_schema(df.schema),
+            label=y,
+            sample_weight=sample_weight,
+            supports_arrays=False,
+            supports_categories=False,
+            fold_case=folds_case(df),
+        )
+
+    def _replace_features(self, df: Any, expression: Callable[[Any, int], Any]) -> Any:
+        """Replace each feature by an expression over it, in its place and under its name."""
+        from pyspark.sql import functions
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        names = self._require_names_in("transform")
+        picked = pick_columns(from_spark_schema(df.schema), names, type(self).__name__)
+        check_kinds(picked, {"number", "boolean", "decimal"}, supports_categories=False)
+        place = {name: index for index, name in enumerate(names)}
+        columns = []
+        for name in df.columns:
+            column = functions.col(quoted(name))
+            if name in place:
+                column = expression(as_double(df, name), place[name]).alias(name)
+            columns.append(column)
+        return df.select(*columns)
+
+
+def as_double(df: Any, name: str) -> Any:
+    """Return a numeric or boolean column of a Spark DataFrame as doubles."""
+    from pyspark.sql import functions
+
+    return functions.col(quoted(name)).cast("double")
+
+
+def in_memory(X: Any) -> Any:
+    """Fetch Blocks and Ray Datasets into this process; leave all else as it is."""
+    kind = kind_of(X)
+    if kind not in {"blocks", "ray", "arrow"}:
+        return X
+    from raydp_ml.exchange.frames import named_table
+
+    return named_table(X, kind).to_pandas()
+
+
+def check_output_column(df: Any, name: str, parameter: str) -> None:
+    """Raise `SchemaError` when the column that a prediction would be written to is there."""
+    same = (lambda text: text.lower()) if folds_case(df) else (lambda text: text)
+    if same(name) in {same(column) for column in df.columns}:
+        raise SchemaError(
+            f"The DataFrame already has a column {name!r}, and the output would take its place. "
+            f"Drop it (df.drop({name!r})) or choose another name ({parameter}=...)."
+        )

@@ -1,0 +1,259 @@
+"""Saving fitted estimators to folders of open formats, and loading them without running code.
+
+A folder holds ``estimator.json`` (class, parameters, fitted attributes) and, for XGBoost,
+``model.ubj``; a Pipeline's folder holds one such folder for each step.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = ["load", "save"]
+
+_FORMAT = "raydp_ml"
+_VERSION = 1
+_DESCRIPTION = "estimator.json"
+
+# Only these classes are ever made from a file.
+_CLASSES = {
+    "XGBClassifier": "raydp_ml.xgboost",
+    "XGBRanker": "raydp_ml.xgboost",
+    "XGBRegressor": "raydp_ml.xgboost",
+    "StandardScaler": "raydp_ml.preprocessing",
+    "Pipeline": "sklearn.pipeline",
+}
+
+
+def save(estimator: Any, path: str | os.PathLike[str]) -> None:
+    """Write a fitted estimator, or a Pipeline of them, to a folder.
+
+    Parameters
+    ----------
+    estimator : estimator of raydp_ml, or sklearn.pipeline.Pipeline of such
+    path : str or path-like
+        A folder; one that `save` wrote before is replaced, as a whole.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        Before ``fit``.
+    ValueError
+        If a parameter cannot be written, such as a function, or the class is not one of ours.
+    FileExistsError
+        If `path` exists and is not such a folder.
+    """
+    target = Path(path)
+    if target.exists() and not _is_ours(target):
+        raise FileExistsError(
+            f"{str(target)!r} exists and is not a folder that raydp_ml saved, so it is left as it "
+            "is. Choose another path, or remove it first."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside the target and moved there when complete: a crash leaves the old one whole.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+        made = Path(scratch) / "new"
+        _write(estimator, made)
+        if target.exists():
+            target.rename(Path(scratch) / "old")
+        made.rename(target)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read what `save` or an estimator's ``save`` wrote.
+
+    No code from the files is run: they are JSON and XGBoost's own model format, and only
+    raydp_ml's own classes (and Pipelines of them) are made.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    estimator
+        Fitted.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If the folder is of another kind, damaged, or written by a newer raydp_ml.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"There is no folder {str(folder)!r}. It must be one that an estimator's save(path) "
+            "wrote."
+        )
+    if not _is_ours(folder):
+        raise ValueError(
+            f"{str(folder)!r} is not a folder that raydp_ml saved: it holds no readable "
+            f"{_DESCRIPTION} with the format {_FORMAT!r}."
+        )
+    return _read(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        description = json.loads((folder / _DESCRIPTION).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(description, dict) and description.get("format") == _FORMAT
+
+
+def _write(estimator: Any, folder: Path) -> None:
+    from raydp_ml import __version__
+
+    name = type(estimator).__name__
+    if _class_of(name) is not type(estimator):
+        raise ValueError(
+            f"A {type(estimator).__module__}.{name} cannot be saved. These can: {sorted(_CLASSES)}."
+        )
+    check_is_fitted(estimator)
+    folder.mkdir()
+    description: dict[str, Any] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "raydp_ml": __version__,
+        "class": name,
+    }
+    if name == "Pipeline":
+        description["steps"] = _write_steps(estimator, folder)
+        params = {key: getattr(estimator, key) for key in ("transform_input", "verbose")}
+    else:
+        params = estimator.get_params(deep=False)
+        description["attributes"] = {
+            key: encode(value, f"the attribute {key!r} of {name}")
+            for key, value in estimator._saved_state(folder).items()
+        }
+    description["params"] = {
+        key: encode(value, f"the parameter {key!r} of {name}") for key, value in params.items()
+    }
+    (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1, allow_nan=False))
+
+
+def _write_steps(pipeline: Any, folder: Path) -> list[list[Any]]:
+    steps: list[list[Any]] = []
+    for index, (name, step) in enumerate(pipeline.steps):
+        if step is None or step == "passthrough":
+            steps.append([name, None])
+            continue
+        steps.append([name, f"step_{index}"])
+        _write(step, folder / f"step_{index}")
+    return steps
+
+
+def _read(folder: Path) -> Any:
+    try:
+        description = json.loads((folder / _DESCRIPTION).read_text())
+        version = description["version"]
+        if version > _VERSION:
+            raise ValueError(
+                f"{str(folder)!r} is of format version {version}, and this raydp_ml reads up to "
+                f"{_VERSION}. Upgrade raydp_ml (it was written by {description.get('raydp_ml')})."
+            )
+        cls = _class_of(description["class"])
+        if cls is None:
+            raise ValueError(
+                f"{str(folder)!r} holds a {description['class']!r}, which is not one of "
+                f"{sorted(_CLASSES)}."
+            )
+        params = {key: decode(value) for key, value in description["params"].items()}
+        if description["class"] == "Pipeline":
+            return cls(_read_steps(description["steps"], folder), **params)
+        estimator = cls(**params)
+        attributes = {key: decode(value) for key, value in description["attributes"].items()}
+        estimator._restore_state(attributes, folder)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, OSError) as error:
+        raise ValueError(
+            f"The saved estimator in {str(folder)!r} is damaged: {type(error).__name__}: {error}. "
+            "Save it again."
+        ) from error
+    return estimator
+
+
+def _read_steps(steps: list[list[Any]], folder: Path) -> list[tuple[str, Any]]:
+    read: list[tuple[str, Any]] = []
+    for index, (name, sub) in enumerate(steps):
+        # The name of the sub-folder is ours, so that a file cannot point elsewhere.
+        read.append((name, "passthrough" if sub is None else _read(folder / f"step_{index}")))
+    return read
+
+
+def _class_of(name: Any) -> Any:
+    module = _CLASSES.get(name) if isinstance(name, str) else None
+    return getattr(importlib.import_module(module), name) if module else None
+
+
+def encode(value: Any, what: str) -> Any:
+    """Turn a value into JSON; what JSON has not becomes an object with one key that says so.
+
+    Parameters
+    ----------
+    value : object
+    what : str
+        What it is, for the error.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be written.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, np.ndarray):
+        return _encode_array(value, what)
+    if isinstance(value, np.generic):
+        return {"$scalar": _encode_array(np.asarray(value), what)}
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, list):
+        return [encode(item, what) for item in value]
+    if isinstance(value, tuple):
+        return {"$tuple": [encode(item, what) for item in value]}
+    if isinstance(value, dict):
+        return {"$dict": [[encode(k, what), encode(v, what)] for k, v in value.items()]}
+    raise ValueError(
+        f"Cannot save {what}: a {type(value).__name__} has no open format that loads without "
+        "running code. Set it to a plain value first (for a random_state, an int), or pickle the "
+        "estimator."
+    )
+
+
+def _encode_array(array: np.ndarray, what: str) -> dict[str, Any]:
+    if array.dtype.kind not in "biufUO":
+        raise ValueError(f"Cannot save {what}: an array of {array.dtype} has no open format.")
+    values = [encode(item, what) for item in array.ravel().tolist()]
+    return {"$array": values, "dtype": str(array.dtype), "shape": list(array.shape)}
+
+
+def decode(value: Any) -> Any:
+    """Turn what `encode` wrote back into the value."""
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$array" in value:
+        items = [decode(item) for item in value["$array"]]
+        return np.array(items, dtype=np.dtype(value["dtype"])).reshape(value["shape"])
+    if "$scalar" in value:
+        return decode(value["$scalar"])[()]
+    if "$float" in value:
+        return float(value["$float"])
+    if "$tuple" in value:
+        return tuple(decode(item) for item in value["$tuple"])
+    if "$dict" in value:
+        return {decode(key): decode(item) for key, item in value["$dict"]}
+    raise KeyError(f"unknown value {sorted(value)}")

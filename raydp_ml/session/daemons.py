@@ -1,0 +1,141 @@
+"""The Ray actor that owns one process of a standalone Spark cluster (Master or Worker).
+
+The actor runs on the node where its process runs, and the process ends with the actor.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from raydp_ml.exceptions import SessionError
+from raydp_ml.session.guard import OwnedProcess
+from raydp_ml.session.java import find_java
+from raydp_ml.session.launch import spark_home, to_properties, write_private
+from raydp_ml.session.log4j import log4j_properties
+
+# The log file is on this machine and short, so reading it again often costs next to nothing.
+_POLL_SECONDS = 0.05
+_TAIL_LINES = 15
+# Master, Worker and Spark's launcher do little: without the second compiler and the concurrent
+# collector they take half the CPU to start, while the driver and the executors start too.
+_LIGHT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+
+class SparkDaemon:
+    """Owner of one Spark Master or Worker process."""
+
+    def __init__(self) -> None:
+        self._process: OwnedProcess | None = None
+        self._folder: Path | None = None
+
+    def node_id(self) -> str:
+        """Id of the Ray node on which this actor runs."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id()
+
+    def start_master(self, secret: str, timeout: float) -> str:
+        """Start a Master on a free port and return its URL."""
+        self._launch("org.apache.spark.deploy.master.Master", [], secret)
+        return self._await_log(r"Starting Spark master at (spark://\S+)", timeout)[1]
+
+    def start_worker(
+        self, master_url: str, cores: int, memory_mib: int, secret: str, timeout: float
+    ) -> None:
+        """Start a Worker and return when it has registered with the Master."""
+        self._launch(
+            "org.apache.spark.deploy.worker.Worker",
+            ["--cores", str(cores), "--memory", f"{memory_mib}m", master_url],
+            secret,
+        )
+        self._await_log(r"Successfully registered with master", timeout)
+
+    def is_running(self) -> bool:
+        """Whether the process has started and not ended."""
+        return self._process is not None and self._process.is_running()
+
+    def executor_errors(self) -> str:
+        """Return the last lines that this Worker's latest executor wrote."""
+        if self._folder is None:
+            return ""
+        logs = list(self._folder.glob("work/*/*/stderr"))
+        return _tail(max(logs, key=lambda path: path.stat().st_mtime)) if logs else ""
+
+    def stop(self) -> None:
+        """End the process, its executors and its files; returns when that is done."""
+        if self._process is not None:
+            self._process.stop()
+
+    def _launch(self, daemon: str, arguments: list[str], secret: str) -> None:
+        import ray
+
+        java = find_java()
+        home = spark_home()
+        address = ray.util.get_node_ip_address()
+        listen = ["--host", address, "--port", "0", "--webui-port", "0"]
+        folder = self._folder = Path(tempfile.mkdtemp(prefix="raydp_ml-"))
+        # A configuration folder of its own: a spark-env.sh meant for another cluster must not
+        # move the ports or the log, and the secret must not be on a command line.
+        (folder / "conf").mkdir()
+        settings = {
+            "spark.authenticate": "true",
+            "spark.authenticate.secret": secret,
+            # Executors that fail to start are given up after 3 in a row, not 10.
+            "spark.deploy.maxExecutorRetries": "3",
+        }
+        write_private(folder / "conf" / "spark-defaults.conf", to_properties(settings))
+        write_private(folder / "conf" / "log4j2.properties", log4j_properties("info"))
+        # A user's SPARK_WORKER_CORES, SPARK_MASTER_PORT and the like are for another cluster.
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SPARK_MASTER_", "SPARK_WORKER_"))
+        }
+        environment = {
+            "SPARK_LOCAL_DIRS": str(folder),
+            "PYSPARK_PYTHON": sys.executable,
+            **inherited,
+            "SPARK_HOME": home,
+            "SPARK_CONF_DIR": str(folder / "conf"),
+            "SPARK_LOCAL_IP": address,
+            "SPARK_WORKER_DIR": str(folder / "work"),
+            "SPARK_DAEMON_MEMORY": "512m",
+            "SPARK_DAEMON_JAVA_OPTS": _LIGHT_JVM,
+            "SPARK_LAUNCHER_OPTS": _LIGHT_JVM,
+            "RAYDP_ML_NODE_ID": self.node_id(),
+        }
+        if java.home is not None:
+            environment["JAVA_HOME"] = java.home
+        self._process = OwnedProcess(
+            [f"{home}/bin/spark-class", daemon, *listen, *arguments],
+            env=environment,
+            folder=str(folder),
+            log_file=str(folder / "log"),
+        )
+
+    def _await_log(self, pattern: str, timeout: float) -> re.Match[str]:
+        assert self._folder is not None
+        log = self._folder / "log"
+        deadline = time.monotonic() + timeout
+        while True:
+            running = self.is_running()  # asked before reading, so that no last line is missed
+            match = re.search(pattern, log.read_text(errors="replace"))
+            if match is not None:
+                return match
+            if not running or time.monotonic() > deadline:
+                what = "did not come up in time" if running else "ended while starting"
+                raise SessionError(f"A Spark daemon {what}. Its last output was:\n{_tail(log)}")
+            time.sleep(_POLL_SECONDS)
+
+
+def _tail(path: Path) -> str:
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-_TAIL_LINES:])

@@ -1,0 +1,283 @@
+"""The driver JVM: started for one session and ended with it, so that its options take effect."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from raydp_ml.exceptions import SessionError
+from raydp_ml.session.guard import Guard
+from raydp_ml.session.interrupts import InterruptHandling
+from raydp_ml.session.launch import patched_environment, spark_home, to_properties, write_private
+from raydp_ml.session.log4j import log4j_properties
+
+# The JVM prints this whenever Spark's launcher is used; no option of the JVM turns it off.
+_NOISE = (b"WARNING: Using incubator modules: jdk.incubator.vector",)
+_EXIT_SECONDS = 15
+
+
+class DriverJvm:
+    """A JVM with PySpark's gateway, and the Spark context in it.
+
+    Parameters
+    ----------
+    conf : mapping
+        Spark's configuration.
+    secrets : mapping
+        Configuration that must reach the JVM but no file and no command line.
+    environment : mapping
+        Environment variables of the JVM, added to this process' own.
+    folder : str
+        Folder of the session on this machine; it is removed when the JVM ends.
+    """
+
+    def __init__(
+        self,
+        conf: Mapping[str, str],
+        *,
+        secrets: Mapping[str, str],
+        environment: Mapping[str, str],
+        folder: str,
+    ) -> None:
+        self._folder = folder
+        self._guard: Guard | None = None
+        self._output: _Output | None = None
+        self._interrupts = InterruptHandling()
+        self.spark: Any = None
+        write_private(Path(folder, "spark.conf"), to_properties(conf))
+        write_private(log4j_file(folder), log4j_properties("warn"))
+        self._process: subprocess.Popen[bytes] | None = None
+        # A stopped session of the user's own may have left its JVM; it is not ours to end.
+        self._gateway = _running_gateway()
+        settings = {**conf, **secrets}
+        try:
+            if self._gateway is None:
+                self._launch(environment)
+                # What spark-submit made of the rest (resolved packages, say) must stay.
+                named = ("spark.master", "spark.app.name")
+                settings = {**{key: conf[key] for key in named}, **secrets}
+            with patched_environment(environment):  # PySpark reads PYSPARK_PYTHON from it
+                self._start_spark(settings)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _launch(self, environment: Mapping[str, str]) -> None:
+        from pyspark.errors import PySparkRuntimeError
+        from pyspark.java_gateway import launch_gateway
+
+        command_line = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
+        launch = {
+            **environment,
+            "SPARK_HOME": spark_home(),
+            "PYSPARK_SUBMIT_ARGS": (
+                "--load-spark-defaults --properties-file "
+                f"{shlex.quote(f'{self._folder}/spark.conf')} {command_line}"
+            ),
+        }
+        output = self._output = _Output()
+        try:
+            with patched_environment(launch):
+                self._gateway = launch_gateway(
+                    popen_kwargs={
+                        "stdout": output.stdout,
+                        "stderr": output.stderr,
+                        "start_new_session": True,
+                    }
+                )
+        except (PySparkRuntimeError, OSError) as error:
+            output.leave_to_jvm()
+            raise SessionError(
+                "The driver JVM ended before Spark started. Check driver_memory, configs and the "
+                f"Java installation. It said: {output.tail() or error}"
+            ) from None
+        finally:
+            output.leave_to_jvm()
+        self._process = self._gateway.proc
+        if self._process is not None:  # None: spark-submit started this program and its JVM
+            self._guard = Guard(self._process.pid, self._folder)
+
+    def _start_spark(self, settings: Mapping[str, str]) -> None:
+        from py4j.protocol import Py4JError
+        from pyspark import SparkConf, SparkContext
+        from pyspark.sql import SparkSession
+
+        conf = SparkConf(_jvm=self._gateway.jvm)
+        for key, value in settings.items():
+            conf.set(key, value)
+        try:
+            context = SparkContext(conf=conf, gateway=self._gateway)
+            # When the JVM ends, the server for accumulators would print a stack trace.
+            context._accumulatorServer.handle_error = _ignore_error  # type: ignore[method-assign]
+            self._interrupts.install(context)
+            self.spark = SparkSession(context)
+        except (Py4JError, OSError) as error:
+            java = getattr(error, "java_exception", None)
+            said = java.toString() if java is not None else str(error)
+            raise SessionError(
+                f"Spark did not start: {said} Check configs, driver_memory and the log above."
+            ) from error
+
+    def is_live(self) -> bool:
+        """Whether the JVM runs and nobody has stopped the Spark context in it."""
+        from py4j.protocol import Py4JError
+
+        if self._process is not None and self._process.poll() is not None:
+            return False
+        context = self.spark.sparkContext if self.spark is not None else None
+        if context is None or context._jsc is None:
+            return False
+        try:
+            return not context._jsc.sc().isStopped()
+        except (Py4JError, OSError):
+            return False
+
+    def stop(self) -> None:
+        """Stop Spark and, if it is ours, end the JVM; PySpark can then start another."""
+        if self._process is None:
+            with contextlib.suppress(Exception):  # its JVM may have died under it
+                if self.spark is not None:
+                    self.spark.stop()
+            shutil.rmtree(self._folder, ignore_errors=True)
+        else:
+            self._end_process(self._process)
+            self._forget()
+        self.spark = None
+        self._interrupts.remove()
+
+    def _end_process(self, process: subprocess.Popen[bytes]) -> None:
+        # The end of its standard input makes the JVM exit, and its exit hooks stop Spark and
+        # remove temporary files. A call through py4j could hang on a broken connection.
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        try:
+            process.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+        if self._output is not None:
+            self._output.join()
+        if self._guard is not None:
+            self._guard.release()
+            self._guard.wait()
+
+    def _forget(self) -> None:
+        """Make PySpark forget the JVM that has ended."""
+        from pyspark import SparkContext
+        from pyspark.sql import SparkSession, SQLContext
+
+        context = SparkContext._active_spark_context
+        if context is not None and context._gateway is self._gateway:
+            context._jsc = None  # nothing is left to be told to stop
+            context.stop()
+        SparkSession._instantiatedSession = None
+        SparkSession._activeSession = None
+        SQLContext._instantiatedContext = None
+        with contextlib.suppress(Exception):
+            self._gateway.close(keep_callback_server=False, close_callback_server_connections=True)
+        if SparkContext._gateway is self._gateway:
+            SparkContext._gateway = None
+            SparkContext._jvm = None
+
+
+class _Output:
+    """Passes what the JVM prints on to our own output, less the noise, and keeps the last lines."""
+
+    def __init__(self) -> None:
+        self._lines: collections.deque[bytes] = collections.deque(maxlen=20)
+        self._threads: list[threading.Thread] = []
+        self.stdout = self._pipe_to(1)
+        self.stderr = self._pipe_to(2)
+
+    def _pipe_to(self, target: int) -> int:
+        read_end, write_end = os.pipe()
+        thread = threading.Thread(
+            target=self._pass_on, args=(os.fdopen(read_end, "rb"), target), daemon=True
+        )
+        thread.start()
+        self._threads.append(thread)
+        return write_end
+
+    def _pass_on(self, stream: IO[bytes], target: int) -> None:
+        with stream:
+            for line in stream:
+                if line.rstrip() in _NOISE:
+                    continue
+                self._lines.append(line)
+                with contextlib.suppress(OSError):
+                    os.write(target, line)
+
+    def leave_to_jvm(self) -> None:
+        """Close our ends of the pipes, so that the end of the JVM is their end."""
+        for descriptor in (self.stdout, self.stderr):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.stdout = self.stderr = -1
+
+    def join(self) -> None:
+        """Wait until all that the JVM printed has been passed on."""
+        for thread in self._threads:
+            thread.join(1)
+
+    def tail(self) -> str:
+        """Return the last lines that the JVM printed."""
+        self.join()
+        return b"".join(self._lines).decode(errors="replace").strip()
+
+
+def foreign_session() -> str | None:
+    """Name of a live Spark session in this process that init_spark did not start, or None."""
+    if "pyspark.core.context" not in sys.modules:
+        return None
+    from pyspark import SparkContext
+
+    context = SparkContext._active_spark_context
+    if context is None or context._jsc is None:
+        return None
+    return f"{context.appName!r} on master {context.master!r}"
+
+
+def driver_environment(
+    *, host: str, node_id: str, folder: str, configs: Mapping[str, str]
+) -> dict[str, str]:
+    """Environment of a driver JVM whose Spark listens on `host`, on the Ray node `node_id`."""
+    environment = {
+        "RAYDP_ML_NODE_ID": node_id,
+        # Without it Spark looks its own host name up, which is slow or wrong on many machines.
+        "SPARK_LOCAL_IP": host,
+        # Spark's workers must import what this process imports; spark.pyspark.python alone does
+        # not reach all of them.
+        "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
+    if "SPARK_LOCAL_DIRS" not in os.environ and "spark.local.dir" not in configs:
+        environment["SPARK_LOCAL_DIRS"] = folder
+    return environment
+
+
+def log4j_file(folder: str) -> Path:
+    """Where a session's folder holds the logging configuration of its driver JVM."""
+    return Path(folder, "log4j2.properties")
+
+
+def _ignore_error(request: Any, client_address: Any) -> None:
+    pass
+
+
+def _running_gateway() -> Any:
+    if "pyspark.core.context" not in sys.modules:
+        return None
+    from pyspark import SparkContext
+
+    return SparkContext._gateway

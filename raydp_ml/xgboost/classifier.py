@@ -1,0 +1,258 @@
+"""`XGBClassifier`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+
+from raydp_ml.base import kind_of
+from raydp_ml.scoring import PREDICTION, spark_accuracy
+from raydp_ml.xgboost.model import XGBModel, fit_context
+from raydp_ml.xgboost.output import probabilities
+from raydp_ml.xgboost.parameters import CONSTRAINTS
+from raydp_ml.xgboost.predict import predict_column
+
+
+class XGBClassifier(ClassifierMixin, XGBModel):
+    """Gradient boosting of classification trees with XGBoost, on Spark data or in memory.
+
+    Parameters
+    ----------
+    objective : str or callable, default="binary:logistic"
+        More than two classes are learnt with "multi:softprob"; the parameter stays as it is.
+    probability_col : str, default="probability"
+        Column that ``predict_proba`` adds to a Spark DataFrame.
+    **params
+        All other parameters are those of `XGBRegressor`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted: strings, numbers or booleans.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Defined when X has names.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+    evals_result_ : dict of str to dict of str to list of float
+    best_iteration : int
+    best_score : float
+        Defined after early stopping.
+
+    See Also
+    --------
+    XGBRegressor : The same for numbers, with all parameters described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from raydp_ml.xgboost import XGBClassifier
+    >>> X, y = np.arange(20.0).reshape(10, 2), np.array(["no"] * 5 + ["yes"] * 5)
+    >>> XGBClassifier(min_child_weight=0).fit(X, y).predict([[0, 1], [18, 19]])
+    array(['no', 'yes'], dtype='<U3')
+    """
+
+    _task_kind = "classification"
+    _xgboost_class = "XGBClassifier"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **CONSTRAINTS,
+        "probability_col": [str],
+    }
+
+    classes_: np.ndarray
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int | None = None,
+        max_depth: int | None = None,
+        max_leaves: int | None = None,
+        max_bin: int | None = None,
+        grow_policy: str | None = None,
+        learning_rate: float | None = None,
+        verbosity: int | None = None,
+        objective: Any = "binary:logistic",
+        booster: str | None = None,
+        tree_method: str | None = None,
+        n_jobs: int | None = None,
+        gamma: float | None = None,
+        min_child_weight: float | None = None,
+        max_delta_step: float | None = None,
+        subsample: float | None = None,
+        sampling_method: str | None = None,
+        colsample_bytree: float | None = None,
+        colsample_bylevel: float | None = None,
+        colsample_bynode: float | None = None,
+        reg_alpha: float | None = None,
+        reg_lambda: float | None = None,
+        scale_pos_weight: float | None = None,
+        base_score: Any = None,
+        random_state: Any = None,
+        missing: float = np.nan,
+        num_parallel_tree: int | None = None,
+        monotone_constraints: Any = None,
+        interaction_constraints: Any = None,
+        importance_type: str | None = None,
+        device: str | None = None,
+        validate_parameters: bool | None = None,
+        enable_categorical: bool = False,
+        feature_types: Any = None,
+        feature_weights: Any = None,
+        max_cat_to_onehot: int | None = None,
+        max_cat_threshold: int | None = None,
+        multi_strategy: str | None = None,
+        eval_metric: Any = None,
+        early_stopping_rounds: int | None = None,
+        callbacks: Any = None,
+        num_workers: int | None = None,
+        cpus_per_worker: int | None = None,
+        gpus_per_worker: float = 0,
+        resources_per_worker: dict[str, float] | None = None,
+        prediction_col: str = "prediction",
+        probability_col: str = "probability",
+        max_retries: int = 3,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.max_leaves = max_leaves
+        self.max_bin = max_bin
+        self.grow_policy = grow_policy
+        self.learning_rate = learning_rate
+        self.verbosity = verbosity
+        self.objective = objective
+        self.booster = booster
+        self.tree_method = tree_method
+        self.n_jobs = n_jobs
+        self.gamma = gamma
+        self.min_child_weight = min_child_weight
+        self.max_delta_step = max_delta_step
+        self.subsample = subsample
+        self.sampling_method = sampling_method
+        self.colsample_bytree = colsample_bytree
+        self.colsample_bylevel = colsample_bylevel
+        self.colsample_bynode = colsample_bynode
+        self.reg_alpha = reg_alpha
+        self.reg_lambda = reg_lambda
+        self.scale_pos_weight = scale_pos_weight
+        self.base_score = base_score
+        self.random_state = random_state
+        self.missing = missing
+        self.num_parallel_tree = num_parallel_tree
+        self.monotone_constraints = monotone_constraints
+        self.interaction_constraints = interaction_constraints
+        self.importance_type = importance_type
+        self.device = device
+        self.validate_parameters = validate_parameters
+        self.enable_categorical = enable_categorical
+        self.feature_types = feature_types
+        self.feature_weights = feature_weights
+        self.max_cat_to_onehot = max_cat_to_onehot
+        self.max_cat_threshold = max_cat_threshold
+        self.multi_strategy = multi_strategy
+        self.eval_metric = eval_metric
+        self.early_stopping_rounds = early_stopping_rounds
+        self.callbacks = callbacks
+        self.num_workers = num_workers
+        self.cpus_per_worker = cpus_per_worker
+        self.gpus_per_worker = gpus_per_worker
+        self.resources_per_worker = resources_per_worker
+        self.prediction_col = prediction_col
+        self.probability_col = probability_col
+        self.max_retries = max_retries
+
+    @fit_context
+    def fit(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, eval_set: Any = None
+    ) -> XGBClassifier:
+        """Train on the rows of X.
+
+        Parameters
+        ----------
+        X, sample_weight, eval_set
+            As in `XGBRegressor.fit`.
+        y : str or array-like of shape (n_samples,), default=None
+            The classes: strings, numbers or booleans; a column's name where X has names.
+
+        Returns
+        -------
+        XGBClassifier
+            Itself, fitted.
+
+        Raises
+        ------
+        SchemaError
+            As `XGBRegressor.fit`, and for labels of one class only.
+        """
+        self._fit(X, y, sample_weight, eval_set)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Predict the class.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray of shape (n_samples,)
+            For Spark, lazily: the same DataFrame plus the column `prediction_col`, of the
+            label's type.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing, or there is a column `prediction_col` already.
+        """
+        if kind_of(X) == "spark":
+            return predict_column(self, X, self.prediction_col, "prediction_col", "class")
+        shares = self.predict_proba(X)
+        return self.classes_[shares.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> Any:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`. For Spark, lazily: the same DataFrame plus the column
+            `probability_col`, an array of doubles.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing, or there is a column `probability_col` already.
+        """
+        if kind_of(X) == "spark":
+            return predict_column(self, X, self.probability_col, "probability_col", "probability")
+        margin = self._predicts_margin
+        return probabilities(self._raw(X, margin), margin).astype(np.float64)
+
+    @property
+    def _predicts_margin(self) -> bool:
+        # Its output is a class, and probabilities need the scores before that.
+        return self.objective == "multi:softmax"
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the share of right predictions.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `XGBRegressor.score`.
+
+        Returns
+        -------
+        float
+        """
+        if kind_of(X) == "spark":
+            predicted = predict_column(self, X, PREDICTION, "prediction_col", "class")
+            return spark_accuracy(X, predicted, y, sample_weight)
+        X, y, sample_weight = self._score_inputs(X, y, sample_weight)
+        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))

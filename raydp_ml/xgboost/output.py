@@ -1,0 +1,88 @@
+"""What a fitted booster says about rows: the same functions in memory and in Spark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def import_xgboost() -> Any:
+    """Import xgboost, or say how to get it."""
+    try:
+        import xgboost
+    except ImportError as error:
+        raise ImportError(
+            "raydp_ml.xgboost needs the package xgboost. Install it: pip install raydp_ml[xgboost]"
+        ) from error
+    return xgboost
+
+
+def load_booster(model: bytes, n_jobs: int | None) -> Any:
+    """Return the booster of a saved model, with `n_jobs` threads."""
+    xgboost = import_xgboost()
+    booster = xgboost.Booster(model_file=bytearray(model))
+    if n_jobs is not None:
+        booster.set_param({"nthread": n_jobs})
+    return booster
+
+
+def booster_output(booster: Any, data: Any, missing: float, margin: bool = False) -> np.ndarray:
+    """Predict with the best rounds of a booster.
+
+    Parameters
+    ----------
+    booster : xgboost.Booster
+    data : ndarray, CSR matrix or pyarrow.Table of n rows
+    missing : float
+    margin : bool, default=False
+        Whether the output before the link function is wanted.
+
+    Returns
+    -------
+    ndarray of shape (n,) or (n, n_outputs), dtype float32
+    """
+    import xgboost
+
+    best = booster.attr("best_iteration")
+    rounds = (0, 0) if best is None else (0, int(best) + 1)
+    try:
+        return booster.inplace_predict(
+            data,
+            iteration_range=rounds,
+            predict_type="margin" if margin else "value",
+            missing=missing,
+            validate_features=False,
+        )
+    except xgboost.core.XGBoostError as error:
+        if "inplace" not in str(error).lower():
+            raise
+    # gblinear predicts from a matrix only.
+    matrix = xgboost.DMatrix(data, missing=missing, enable_categorical=True)
+    return booster.predict(
+        matrix, iteration_range=(0, 0), output_margin=margin, validate_features=False
+    )
+
+
+def probabilities(output: np.ndarray, margin: bool) -> np.ndarray:
+    """Turn a classifier's output into probabilities.
+
+    Parameters
+    ----------
+    output : ndarray of shape (n,) or (n, n_classes)
+    margin : bool
+        Whether the output is the scores of the classes before the link function.
+
+    Returns
+    -------
+    ndarray of shape (n, n_classes)
+    """
+    if output.ndim == 2 and output.shape[1] > 1:
+        if not margin:
+            return output
+        powers = np.exp(output - output.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+    positive = output.reshape(-1)
+    if margin:
+        positive = 1.0 / (1.0 + np.exp(-positive))
+    return np.column_stack((1.0 - positive, positive))

@@ -1,0 +1,329 @@
+"""`XGBRegressor`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+
+from raydp_ml.base import kind_of
+from raydp_ml.scoring import PREDICTION, spark_r2
+from raydp_ml.xgboost.model import XGBModel, fit_context
+from raydp_ml.xgboost.parameters import CONSTRAINTS
+from raydp_ml.xgboost.predict import predict_column
+
+
+class XGBRegressor(RegressorMixin, XGBModel):
+    """Gradient boosting of regression trees with XGBoost, on Spark data or in memory.
+
+    A Spark DataFrame is trained on by Ray actors, each of which reads its share of the rows from
+    the object store; ``predict`` adds a column lazily. Arrays and frames are trained on in this
+    process, as by ``xgboost.XGBRegressor``.
+
+    Parameters
+    ----------
+    n_estimators : int, default=None
+        Number of boosting rounds; None for 100.
+    max_depth : int, default=None
+        Maximum depth of a tree; None for XGBoost's own default, as for all the parameters below.
+    max_leaves : int, default=None
+        Maximum number of leaves of a tree; 0 for no limit.
+    max_bin : int, default=None
+        Maximum number of bins per feature of the histogram methods.
+    grow_policy : {"depthwise", "lossguide"}, default=None
+        Whether to split near the root first, or where the loss falls most.
+    learning_rate : float, default=None
+        Step size of boosting ("eta").
+    verbosity : int, default=None
+        From 0 (silent) to 3 (debug).
+    objective : str or callable, default="reg:squarederror"
+        What to minimize: a name, or a function ``(y_true, y_pred, sample_weight=None) -> grad,
+        hess``.
+    booster : {"gbtree", "gblinear", "dart"}, default=None
+        Which kind of model.
+    tree_method : {"auto", "exact", "approx", "hist"}, default=None
+        How splits are found. "exact" does not run on several workers.
+    n_jobs : int, default=None
+        Threads of each worker; None for all CPUs of the worker.
+    gamma : float, default=None
+        Least fall of the loss for a split.
+    min_child_weight : float, default=None
+        Least sum of hessians in a leaf.
+    max_delta_step : float, default=None
+        Largest step of a leaf's weight.
+    subsample : float, default=None
+        Share of the rows for each tree.
+    sampling_method : {"uniform", "gradient_based"}, default=None
+        How they are drawn (on GPUs).
+    colsample_bytree, colsample_bylevel, colsample_bynode : float, default=None
+        Share of the features for each tree, level, split.
+    reg_alpha, reg_lambda : float, default=None
+        L1 and L2 penalty on the weights.
+    scale_pos_weight : float, default=None
+        Weight of the positive class.
+    base_score : float, default=None
+        Prediction to start from.
+    random_state : int, RandomState or Generator, default=None
+        The same data, parameters and number of workers give the same model.
+    missing : float, default=nan
+        The value that stands for a missing one, beside null and NaN.
+    num_parallel_tree : int, default=None
+        Trees per round (a boosted random forest).
+    monotone_constraints : dict, str or sequence, default=None
+        Features whose effect must not fall (1) or rise (-1).
+    interaction_constraints : str or sequence of sequences, default=None
+        Features that may occur in one branch together.
+    importance_type : {"gain", "weight", "cover", "total_gain", "total_cover"}, default=None
+        What `feature_importances_` means.
+    device : str, default=None
+        "cpu" or "cuda"; workers with GPUs use them by default.
+    validate_parameters : bool, default=None
+        Whether XGBoost warns of parameters that it does not know.
+    enable_categorical : bool, default=False
+        Whether string and category columns are features. A category that was not in the training
+        data is missing.
+    feature_types : sequence of str, default=None
+        XGBoost's types of the features of an array ("c" for a category).
+    feature_weights : array-like of shape (n_features,), default=None
+        Chance of each feature where features are drawn.
+    max_cat_to_onehot : int, default=None
+        Up to how many categories a split singles one out.
+    max_cat_threshold : int, default=None
+        How many categories a split considers.
+    multi_strategy : {"one_output_per_tree", "multi_output_tree"}, default=None
+        How several targets are learnt.
+    eval_metric : str, callable, or list of them, default=None
+        What evaluation sets are scored with. On several workers a function's value is the mean
+        of the workers' values, weighted by their rows.
+    early_stopping_rounds : int, default=None
+        Stop after so many rounds without a better score; needs an evaluation set.
+    callbacks : list of xgboost.callback.TrainingCallback, default=None
+        Workers get copies of them; what rank 0's ask for is what all do.
+    num_workers : int, default=None
+        Number of Ray actors that train. 0: this process. None: this process for data in memory,
+        one actor per Ray node that holds the data for a Spark DataFrame.
+    cpus_per_worker : int, default=None
+        CPUs of each actor; None divides the CPUs of a node among its actors.
+    gpus_per_worker : float, default=0
+    resources_per_worker : dict, default=None
+        Further Ray resources of each actor.
+    prediction_col : str, default="prediction"
+        Column that ``predict`` adds to a Spark DataFrame.
+    max_retries : int, default=3
+        How often training goes on from the last checkpoint after an actor was lost.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Defined when X has names. A vector column ``v`` counts as ``v_0``, ``v_1``, ...
+    feature_importances_ : ndarray of shape (n_features_in_,)
+    evals_result_ : dict of str to dict of str to list of float
+        Scores after each round, by evaluation set and metric; defined when there was a set.
+    best_iteration : int
+    best_score : float
+        Defined after early stopping.
+
+    See Also
+    --------
+    XGBClassifier : The same for classes.
+    XGBRanker : The same for rankings.
+
+    Notes
+    -----
+    Rows of weight zero are left out, so that weights mean repetition. As in XGBoost, the entries
+    that a sparse matrix does not hold are missing values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from raydp_ml.xgboost import XGBRegressor
+    >>> X, y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
+    >>> XGBRegressor(n_estimators=50).fit(X, y).predict(X).shape
+    (10,)
+    """
+
+    _task_kind = "regression"
+    _xgboost_class = "XGBRegressor"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int | None = None,
+        max_depth: int | None = None,
+        max_leaves: int | None = None,
+        max_bin: int | None = None,
+        grow_policy: str | None = None,
+        learning_rate: float | None = None,
+        verbosity: int | None = None,
+        objective: Any = "reg:squarederror",
+        booster: str | None = None,
+        tree_method: str | None = None,
+        n_jobs: int | None = None,
+        gamma: float | None = None,
+        min_child_weight: float | None = None,
+        max_delta_step: float | None = None,
+        subsample: float | None = None,
+        sampling_method: str | None = None,
+        colsample_bytree: float | None = None,
+        colsample_bylevel: float | None = None,
+        colsample_bynode: float | None = None,
+        reg_alpha: float | None = None,
+        reg_lambda: float | None = None,
+        scale_pos_weight: float | None = None,
+        base_score: Any = None,
+        random_state: Any = None,
+        missing: float = np.nan,
+        num_parallel_tree: int | None = None,
+        monotone_constraints: Any = None,
+        interaction_constraints: Any = None,
+        importance_type: str | None = None,
+        device: str | None = None,
+        validate_parameters: bool | None = None,
+        enable_categorical: bool = False,
+        feature_types: Any = None,
+        feature_weights: Any = None,
+        max_cat_to_onehot: int | None = None,
+        max_cat_threshold: int | None = None,
+        multi_strategy: str | None = None,
+        eval_metric: Any = None,
+        early_stopping_rounds: int | None = None,
+        callbacks: Any = None,
+        num_workers: int | None = None,
+        cpus_per_worker: int | None = None,
+        gpus_per_worker: float = 0,
+        resources_per_worker: dict[str, float] | None = None,
+        prediction_col: str = "prediction",
+        max_retries: int = 3,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.max_leaves = max_leaves
+        self.max_bin = max_bin
+        self.grow_policy = grow_policy
+        self.learning_rate = learning_rate
+        self.verbosity = verbosity
+        self.objective = objective
+        self.booster = booster
+        self.tree_method = tree_method
+        self.n_jobs = n_jobs
+        self.gamma = gamma
+        self.min_child_weight = min_child_weight
+        self.max_delta_step = max_delta_step
+        self.subsample = subsample
+        self.sampling_method = sampling_method
+        self.colsample_bytree = colsample_bytree
+        self.colsample_bylevel = colsample_bylevel
+        self.colsample_bynode = colsample_bynode
+        self.reg_alpha = reg_alpha
+        self.reg_lambda = reg_lambda
+        self.scale_pos_weight = scale_pos_weight
+        self.base_score = base_score
+        self.random_state = random_state
+        self.missing = missing
+        self.num_parallel_tree = num_parallel_tree
+        self.monotone_constraints = monotone_constraints
+        self.interaction_constraints = interaction_constraints
+        self.importance_type = importance_type
+        self.device = device
+        self.validate_parameters = validate_parameters
+        self.enable_categorical = enable_categorical
+        self.feature_types = feature_types
+        self.feature_weights = feature_weights
+        self.max_cat_to_onehot = max_cat_to_onehot
+        self.max_cat_threshold = max_cat_threshold
+        self.multi_strategy = multi_strategy
+        self.eval_metric = eval_metric
+        self.early_stopping_rounds = early_stopping_rounds
+        self.callbacks = callbacks
+        self.num_workers = num_workers
+        self.cpus_per_worker = cpus_per_worker
+        self.gpus_per_worker = gpus_per_worker
+        self.resources_per_worker = resources_per_worker
+        self.prediction_col = prediction_col
+        self.max_retries = max_retries
+
+    @fit_context
+    def fit(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, eval_set: Any = None
+    ) -> XGBRegressor:
+        """Train on the rows of X.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, Blocks, Ray Dataset, Arrow or polars or pandas frame, array-like or \
+sparse matrix of shape (n_samples, n_features)
+        y : str, or array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            The label: a column's name where X has names (always for Spark). None takes the
+            column with the role "label".
+        sample_weight : str or array-like of shape (n_samples,), default=None
+        eval_set : list of pairs (X, y); for Spark also a DataFrame or a list of DataFrames
+            Evaluation sets. A Spark DataFrame's rows marked by the role "validation" are another,
+            the last one.
+
+        Returns
+        -------
+        XGBRegressor
+            Itself, fitted.
+
+        Raises
+        ------
+        SchemaError
+            If a column is missing or of the wrong type, there are no rows, or labels or weights
+            hold null, NaN or infinity.
+        ResourceError
+            If the cluster cannot hold the workers.
+        TrainingError
+            If a worker failed.
+        """
+        self._fit(X, y, sample_weight, eval_set)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame, or ndarray of shape (n_samples,) or (n_samples, n_targets)
+            For Spark, lazily: the same DataFrame plus the column `prediction_col`.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing, or there is a column `prediction_col` already.
+        """
+        if kind_of(X) == "spark":
+            return predict_column(self, X, self.prediction_col, "prediction_col", "value")
+        return self._raw(X).astype(np.float64)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination R² of the predictions.
+
+        Parameters
+        ----------
+        X : as in ``predict``
+        y : str or array-like of shape (n_samples,), default=None
+            A column's name where X has names; None takes the role "label" (Spark).
+        sample_weight : str or array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        if kind_of(X) == "spark":
+            predicted = predict_column(self, X, PREDICTION, "prediction_col", "value")
+            return spark_r2(X, predicted, y, sample_weight)
+        X, y, sample_weight = self._score_inputs(X, y, sample_weight)
+        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,135 @@
+"""Programs run as a user runs them, with a search for whatever they leave behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+
+# How long a test waits is a bound on a failure; what it waits for comes much sooner.
+MARK = "RAYDP_ML_TEST_PROGRAM"
+
+
+class Program:
+    """A Python program in a process of its own; its descendants carry a mark in the environment.
+
+    `folder` is its temporary folder and its Ray's, short enough for the paths of sockets.
+    """
+
+    def __init__(self, source: str, folder: Path) -> None:
+        self.folder = folder
+        self._token = uuid.uuid4().hex
+        script = folder / "program.py"
+        script.write_text(textwrap.dedent(source))
+        self._stdout, self._stderr = folder / "stdout", folder / "stderr"
+        (folder / "tmp").mkdir()
+        (folder / "work").mkdir()
+        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        environment |= {
+            MARK: self._token,
+            "TMPDIR": str(folder / "tmp"),
+            "RAY_TMPDIR": str(folder),
+            "PYTHONUNBUFFERED": "1",
+        }
+        with self._stdout.open("w") as stdout, self._stderr.open("w") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, str(script)],
+                cwd=folder / "work",
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
+
+    @property
+    def stdout(self) -> str:
+        return self._stdout.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr.read_text()
+
+    def wait_for(self, text: str, timeout: float = 120) -> None:
+        """Wait until the program has printed `text`."""
+        assert eventually(lambda: text in self.stdout or self.process.poll() is not None, timeout)
+        assert text in self.stdout, self.stderr
+
+    def finish(self, timeout: float = 180) -> int:
+        """Wait for the end of the program and return its exit status."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"The program hangs.\n{self.stdout}\n{self.stderr}")
+
+    def processes(self) -> list[psutil.Process]:
+        """Living processes that the program started, itself included."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self._token:
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return [process for process in found if is_alive(process.pid)]
+
+    def left_files(self) -> list[str]:
+        """What lies in the program's temporary and working folders."""
+        return sorted(
+            str(path.relative_to(self.folder))
+            for name in ("tmp", "work")
+            for path in (self.folder / name).rglob("*")
+        )
+
+    def assert_nothing_left(self, timeout: float = 30) -> None:
+        """Fail unless all of its processes and files are gone, or go within `timeout` seconds."""
+        gone = eventually(lambda: not self.processes() and not self.left_files(), timeout)
+        assert gone, ([shown(process) for process in self.processes()], self.left_files())
+
+
+@pytest.fixture
+def run_program():
+    """Start a program; at the end of the test, end what is left of it."""
+    programs: list[Program] = []
+
+    def run(source: str) -> Program:
+        programs.append(Program(source, Path(tempfile.mkdtemp(prefix="rt-", dir="/tmp"))))
+        return programs[-1]
+
+    yield run
+    for program in programs:
+        for process in program.processes():
+            process.kill()
+        shutil.rmtree(program.folder, ignore_errors=True)
+
+
+def eventually(condition, timeout: float) -> bool:
+    """Whether `condition` comes true within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def shown(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())[:200]
+    except psutil.Error:
+        return f"process {process.pid}"

@@ -1,0 +1,210 @@
+"""mode="local" as a user's program sees it, from start to whatever end."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+SESSION = """
+    import os, signal, sys, threading
+    import raydp_ml
+    from raydp_ml.exceptions import SessionError
+
+    spark = raydp_ml.init_spark("first", driver_memory="600m")
+    print("up", flush=True)
+"""
+
+
+def test_sessions_are_reused_refused_and_restarted(run_program):
+    program = run_program("""
+        import sys
+        import raydp_ml
+        from raydp_ml.exceptions import SessionError
+        from raydp_ml.session import lifecycle
+
+        def heap(spark):
+            return round(spark._jvm.java.lang.Runtime.getRuntime().maxMemory() / 2**20)
+
+        assert not {"ray", "pyspark"} & set(sys.modules)
+        spark = raydp_ml.init_spark("first", driver_memory="600m", configs={"spark.x.y": "a b=c"})
+        assert spark.sparkContext.master == "local[*]" and spark.sparkContext.appName == "first"
+        assert heap(spark) <= 600, heap(spark)
+        assert spark.conf.get("spark.x.y") == "a b=c"
+        assert spark.conf.get("spark.sql.execution.arrow.pyspark.enabled") == "true"
+        assert spark.range(10).toPandas()["id"].sum() == 45
+        rows = spark.range(2).mapInPandas(lambda frames: frames, "id long").collect()
+        assert [row.id for row in rows] == [0, 1]
+        spark.range(3).write.saveAsTable("numbers")
+        assert lifecycle.executor_cpus() == {}
+
+        again = raydp_ml.init_spark("first", driver_memory="600m", configs={"spark.x.y": "a b=c"})
+        assert again is spark
+        try:
+            raydp_ml.init_spark("first", driver_memory="700m", num_executors=2)
+        except SessionError as error:
+            print(error)
+
+        raydp_ml.stop_spark()
+        raydp_ml.stop_spark()
+        import ray
+        assert not ray.is_initialized()
+
+        with raydp_ml.spark_session("second", driver_memory="900m") as spark:
+            assert 600 < heap(spark) <= 900, heap(spark)
+        assert not ray.is_initialized()
+    """)
+    assert program.finish() == 0, program.stderr
+    assert (
+        "init_spark was asked for num_executors=2, driver_memory='700m', configs={}, but a session "
+        "with num_executors=1, driver_memory='600m', configs={'spark.x.y': 'a b=c'} is live. Call "
+        "raydp_ml.stop_spark() first"
+    ) in program.stdout
+    assert program.stderr == ""
+    program.assert_nothing_left()
+
+
+OWN = """
+    from pyspark.sql import SparkSession
+    import raydp_ml
+
+    own = (
+        SparkSession.builder.master("local[1]").appName("mine")
+        .config("spark.ui.enabled", False).getOrCreate()
+    )
+"""
+
+
+def test_a_session_of_the_users_own_is_left_alone(run_program):
+    program = run_program(f"""{OWN}
+    try:
+        raydp_ml.init_spark()
+    except raydp_ml.exceptions.SessionError as error:
+        print(error)
+    raydp_ml.stop_spark()
+    assert own.range(3).count() == 3
+    """)
+    assert program.finish() == 0, program.stderr
+    assert "a Spark session of its own, 'mine' on master 'local[1]'" in program.stdout
+    assert "without init_spark), or call its stop()" in program.stdout
+
+
+@pytest.mark.slow
+def test_the_jvm_of_a_stopped_session_of_the_users_own_is_used_and_left(run_program):
+    program = run_program(f"""{OWN}
+    own.stop()
+    spark = raydp_ml.init_spark("ours")
+    assert spark.sparkContext.appName == "ours" and spark.range(3).count() == 3
+    raydp_ml.stop_spark()
+    assert SparkSession.builder.master("local[1]").getOrCreate().range(3).count() == 3
+    """)
+    assert program.finish() == 0, program.stderr
+
+
+def test_after_an_exception_nothing_is_left(run_program):
+    program = run_program(f"{SESSION}\n    raise ValueError('mine')")
+    assert program.finish() == 1
+    assert program.stderr.count("Traceback") == 1
+    assert program.stderr.rstrip().endswith("ValueError: mine")
+    program.assert_nothing_left()
+
+
+def test_ctrl_c_ends_a_running_job_and_the_program(run_program):
+    program = run_program(f"""{SESSION}
+    query = spark.range(10**13).selectExpr("sum(id * id % 7)")
+    print("running", flush=True)
+    query.collect()
+    """)
+    program.wait_for("running")
+    program.process.send_signal(signal.SIGINT)
+    assert program.finish(30) != 0
+    assert program.stderr.count("Traceback") == 1, program.stderr
+    assert program.stderr.rstrip().endswith("KeyboardInterrupt")
+    program.assert_nothing_left()
+
+
+def test_after_kill_9_nothing_is_left(run_program):
+    program = run_program(f"{SESSION}\n    signal.pause()")
+    program.wait_for("up")
+    program.process.kill()
+    program.finish()
+    program.assert_nothing_left()
+
+
+def test_a_jvm_that_cannot_start_is_one_clear_error(run_program):
+    program = run_program("""
+        import raydp_ml
+        try:
+            raydp_ml.init_spark(driver_memory="900000t")
+        except raydp_ml.exceptions.SessionError as error:
+            print(error)
+        import ray
+        assert not ray.is_initialized()
+    """)
+    assert program.finish() == 0, program.stderr
+    assert "The driver JVM ended before Spark started. Check driver_memory" in program.stdout
+    assert "Could not reserve enough space" in program.stdout
+    program.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_a_config_that_spark_refuses_is_one_clear_error(run_program):
+    program = run_program("""
+        import raydp_ml
+        try:
+            raydp_ml.init_spark(configs={"spark.task.cpus": "many"})
+        except raydp_ml.exceptions.SessionError as error:
+            print(error)
+        import ray
+        assert not ray.is_initialized()
+        assert raydp_ml.init_spark().range(3).count() == 3
+    """)
+    assert program.finish() == 0, program.stderr
+    assert "Spark did not start: " in program.stdout
+    assert "spark.task.cpus" in program.stdout
+    program.assert_nothing_left()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [("", 0), ("sys.exit(3)", 3), ("spark.stop()", 0), ("import ray; ray.shutdown()", 0)],
+)
+def test_every_quiet_end_is_clean(run_program, ending, status):
+    program = run_program(f"{SESSION}\n    {ending}")
+    assert program.finish() == status
+    assert program.stderr == ""
+    program.assert_nothing_left()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "death",
+    [
+        "spark.stop()",
+        "jvm = spark.sparkContext._gateway.proc; jvm.kill(); jvm.wait()",
+    ],
+)
+def test_a_session_that_died_is_replaced(run_program, death):
+    program = run_program(f"""{SESSION}
+    {death}
+    spark = raydp_ml.init_spark("first", driver_memory="600m")
+    print("count", spark.range(7).count())
+    """)
+    assert program.finish() == 0, program.stderr
+    assert "count 7" in program.stdout
+    program.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_a_forked_child_does_not_end_its_parents_session(run_program):
+    program = run_program(f"""{SESSION}
+    pid = os.fork()
+    if pid == 0:
+        sys.exit(0)
+    os.waitpid(pid, 0)
+    print("count", spark.range(7).count())
+    """)
+    assert program.finish() == 0, program.stderr
+    assert "count 7" in program.stdout
+    program.assert_nothing_left()

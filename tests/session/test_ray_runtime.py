@@ -1,0 +1,98 @@
+"""Who starts Ray, who keeps it up, and who ends it."""
+
+from __future__ import annotations
+
+import pytest
+
+from raydp_ml.exceptions import SessionError
+from raydp_ml.session import ray_runtime
+
+
+def test_a_ray_of_ours_lives_until_stop_and_its_last_holder(run_program):
+    program = run_program("""
+        import gc
+        import ray
+        from raydp_ml.session import ray_runtime, stop_spark
+
+        class Block:
+            pass
+
+        stop_spark()
+        assert not ray.is_initialized() and not ray_runtime.is_ours()
+
+        ray_runtime.ensure_ray()
+        ray_runtime.ensure_ray()
+        assert ray.is_initialized() and ray_runtime.is_ours()
+        assert not ray.worker._global_node.webui_url
+        first, second, third = Block(), Block(), Block()
+        for block in (first, second, third):
+            ray_runtime.hold(block)
+        calls = []
+        ray_runtime.on_stop(lambda: calls.append(("first", ray.is_initialized())))
+        ray_runtime.on_stop(lambda: 1 / 0)
+        ray_runtime.on_stop(lambda: calls.append(("last", ray.is_initialized())))
+
+        stop_spark()
+        assert calls == [("last", True), ("first", True)], calls
+        assert ray.is_initialized(), "blocks are held"
+        stop_spark()
+        assert len(calls) == 2 and ray.is_initialized()
+        ray_runtime.release(first)
+        ray_runtime.release(first)
+        assert ray.is_initialized()
+        del second
+        gc.collect()
+        assert ray.is_initialized()
+        ray_runtime.release(third)
+        assert not ray.is_initialized() and not ray_runtime.is_ours()
+        print("released")
+
+        ray_runtime.on_stop(lambda: print("stopped at exit", ray.is_initialized()))
+        ray_runtime.ensure_ray()
+        ray_runtime.hold(third)
+    """)
+    assert program.finish() == 0, program.stderr
+    assert program.stdout.splitlines() == ["released", "stopped at exit True"]
+    # The callback that failed is reported, once; nothing else is said.
+    assert program.stderr.count("Traceback") == 1
+    assert "ZeroDivisionError" in program.stderr
+    program.assert_nothing_left()
+
+
+def test_a_ray_that_was_there_stays(run_program):
+    program = run_program("""
+        import ray
+        from raydp_ml.session import ray_runtime, stop_spark
+
+        ray.init(num_cpus=1, include_dashboard=False)
+        ray_runtime.ensure_ray()
+        assert not ray_runtime.is_ours()
+        stop_spark()
+        assert ray.is_initialized()
+        print(ray.cluster_resources()["CPU"])
+    """)
+    assert program.finish() == 0, program.stderr
+    assert program.stdout.strip() == "1.0"
+
+
+def test_a_client_address_is_refused_before_connecting(run_program):
+    program = run_program("""
+        import os
+        os.environ["RAY_ADDRESS"] = "ray://10.255.255.1:10001"
+        import raydp_ml
+        try:
+            raydp_ml.init_spark()
+        except raydp_ml.exceptions.SessionError as error:
+            print(error)
+    """)
+    assert program.finish(30) == 0, program.stderr
+    assert "RAY_ADDRESS is 'ray://10.255.255.1:10001', a client connection" in program.stdout
+    assert "ray.init(address='auto')" in program.stdout
+
+
+def test_a_client_connection_is_refused(monkeypatch):
+    from ray.util.client import ray as client
+
+    monkeypatch.setattr(client, "is_connected", lambda: True)
+    with pytest.raises(SessionError, match=r"connected as a client \(ray://\).*one of its nodes"):
+        ray_runtime.ensure_ray()
