@@ -59,12 +59,18 @@ class SparkDaemon:
         """Whether the process has started and not ended."""
         return self._process is not None and self._process.is_running()
 
+    def executors_started(self) -> int:
+        """How many executors this Worker has started, failed ones included."""
+        return len(self._executor_logs())
+
     def executor_errors(self) -> str:
         """Return the last lines that this Worker's latest executor wrote."""
-        if self._folder is None:
-            return ""
-        logs = list(self._folder.glob("work/*/*/stderr"))
+        logs = self._executor_logs()
         return _tail(max(logs, key=lambda path: path.stat().st_mtime)) if logs else ""
+
+    def log_tail(self) -> str:
+        """Return the last lines that the process itself wrote."""
+        return _tail(self._folder / "log") if self._folder is not None else ""
 
     def stop(self) -> None:
         """End the process, its executors and its files; returns when that is done."""
@@ -82,13 +88,8 @@ class SparkDaemon:
         # A configuration folder of its own: a spark-env.sh meant for another cluster must not
         # move the ports or the log, and the secret must not be on a command line.
         (folder / "conf").mkdir()
-        settings = {
-            "spark.authenticate": "true",
-            "spark.authenticate.secret": secret,
-            # Executors that fail to start are given up after 3 in a row, not 10.
-            "spark.deploy.maxExecutorRetries": "3",
-        }
-        write_private(folder / "conf" / "spark-defaults.conf", to_properties(settings))
+        security = {"spark.authenticate": "true", "spark.authenticate.secret": secret}
+        write_private(folder / "conf" / "spark-defaults.conf", to_properties(security))
         write_private(folder / "conf" / "log4j2.properties", log4j_properties("info"))
         # A user's SPARK_WORKER_CORES, SPARK_MASTER_PORT and the like are for another cluster.
         inherited = {
@@ -118,6 +119,9 @@ class SparkDaemon:
             log_file=str(folder / "log"),
         )
 
+    def _executor_logs(self) -> list[Path]:
+        return list(self._folder.glob("work/*/*/stderr")) if self._folder is not None else []
+
     def _await_log(self, pattern: str, timeout: float) -> re.Match[str]:
         assert self._folder is not None
         log = self._folder / "log"
@@ -138,4 +142,6 @@ def _tail(path: Path) -> str:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(lines[-_TAIL_LINES:])
+    # The command that started the executor is thousands of characters long.
+    lines = [line for line in lines if not line.startswith(("Spark Executor Command:", "====="))]
+    return "\n".join(lines[-_TAIL_LINES:]).strip()

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _POLL_SECONDS = 0.1
+_CHECK_SECONDS = 1
 _STOP_SECONDS = 15
+_MOST_STARTS = 4  # of one executor
 # Room in the Worker's books beside the heap, for off-heap and Python memory that configs may add.
 _SPARE_MIB = 1024 * 1024
 
@@ -187,18 +189,34 @@ class StandaloneSession:
     def _await_executors(self) -> None:
         """Return when every executor has registered with the driver."""
         context = self.spark.sparkContext._jsc.sc()
+        next_check = time.monotonic() + _CHECK_SECONDS
         while True:
-            if context.isStopped():
-                raise SessionError(
-                    "Spark gave the application up, because its executors failed to start. Check "
-                    f"executor_memory and configs. {self._executor_errors()}"
-                )
             started = context.getExecutorMemoryStatus().size() - 1  # the driver is one of them
             if started >= self.options.num_executors:
                 return
+            if time.monotonic() > next_check or context.isStopped():
+                self._check_daemons()
+                next_check = time.monotonic() + _CHECK_SECONDS
             if self._left() <= 0:
                 raise ResourceError(f"{self._not_in_time(started)} {self._executor_errors()}")
             time.sleep(_POLL_SECONDS)
+
+    def _check_daemons(self) -> None:
+        """Raise if a daemon has ended, or a Worker's executors fail again and again.
+
+        Spark itself would start executors that fail at once for ever, dozens in a second.
+        """
+        running = self._ask([owner.is_running.remote() for owner in self._owners])
+        for owner, runs in zip(self._owners, running, strict=True):
+            if not runs:
+                log = self._ask([owner.log_tail.remote()])[0]
+                raise SessionError(f"A Spark daemon ended. Its last output was:\n{log}")
+        started = self._ask([worker.executors_started.remote() for worker in self._workers])
+        if max(started) > _MOST_STARTS:
+            raise SessionError(
+                "Executors of Spark fail as soon as they start. Check executor_memory and configs. "
+                f"{self._executor_errors()}"
+            )
 
     def _ask(self, refs: list[Any]) -> list[Any]:
         """Results of the owners' calls, their errors as they were raised."""

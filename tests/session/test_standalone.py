@@ -202,7 +202,10 @@ def test_executors_that_cannot_start_are_one_clear_error(run_program):
     assert cpus_come_back()
     """)
     assert program.finish() == 0, program.stderr
-    assert "nonsense" in program.stdout
+    assert "Executors of Spark fail as soon as they start. Check executor_memory" in program.stdout
+    assert "Improperly specified VM option .MaxDirectMemorySize=nonsense" in program.stdout.replace(
+        "'", "."
+    )
     program.assert_nothing_left()
 
 
