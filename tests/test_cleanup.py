@@ -54,9 +54,11 @@ def processes(mark, but=()):
     return found
 
 
-def files():
-    folders = (Path(tempfile.gettempdir()), Path("/dev/shm"))
-    return {path for folder in folders for path in folder.glob("*raydp_ml*")}
+@pytest.fixture
+def temporary():
+    """A folder for the program's temporary files; its path leaves room for a socket's name."""
+    with tempfile.TemporaryDirectory(prefix="t") as folder:
+        yield Path(folder)
 
 
 @pytest.mark.parametrize("ending", ["exit", "stop", "exception", "SIGINT", "SIGKILL"])
@@ -68,12 +70,11 @@ def files():
         pytest.param("own", marks=pytest.mark.slow),
     ],
 )
-def test_nothing_remains(mode, ending, tmp_path):
-    before = files()
+def test_nothing_remains(mode, ending, tmp_path, temporary):
     mark = uuid.uuid4().hex
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, mode, ending],
-        env={**os.environ, "RAYDP_ML_TEST_MARK": mark},
+        env={**os.environ, "RAYDP_ML_TEST_MARK": mark, "TMPDIR": str(temporary)},
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -90,7 +91,7 @@ def test_nothing_remains(mode, ending, tmp_path):
         # After stop_spark the program itself lives on, and everything else has ended.
         but = {program.pid} if ending == "stop" else set()
         deadline = time.monotonic() + 30
-        while left := [*processes(mark, but), *(files() - before)]:
+        while left := [*processes(mark, but), *temporary.glob("*raydp_ml*")]:
             assert time.monotonic() < deadline, f"30 s after {ending} there still are {left}"
             time.sleep(0.2)
     finally:

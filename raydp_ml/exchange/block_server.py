@@ -11,11 +11,9 @@ The answer begins with a zero byte, or with another byte and the text of an erro
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import hmac
 import os
-import shutil
 import socket
 import struct
 import tempfile
@@ -28,6 +26,7 @@ import pyarrow as pa
 from raydp_ml.exceptions import RayDPMLError, SchemaError
 from raydp_ml.exchange.arena import Arena, ArenaPool, ArenaStream
 from raydp_ml.exchange.schema import VECTOR, fixed_size, spark_ready
+from raydp_ml.session.guard import Guard
 
 BLOCK_BYTES = 32 << 20
 """A block is put into the object store when it has this size, also in the middle of a partition."""
@@ -40,7 +39,7 @@ _ARENA_BYTES = BLOCK_BYTES + (8 << 20)
 
 _SEND_ROWS = 1 << 16
 _OK = b"\0"
-_DIR_PREFIX = "raydp_ml_"
+_LONGEST_ROOT = 70
 
 
 @dataclass
@@ -80,9 +79,10 @@ class BlockServer:
         self._arenas = ArenaPool(_ARENA_BYTES)
         self._listeners: list[socket.socket] = []
         self._port = 0
-        _sweep_stale_directories()
-        self._directory = tempfile.mkdtemp(prefix=f"{_DIR_PREFIX}{os.getpid()}_")
-        atexit.register(self.close)
+        # The path of a Unix-domain socket has at most 107 bytes.
+        root = tempfile.gettempdir() if len(tempfile.gettempdir()) < _LONGEST_ROOT else "/tmp"
+        self._directory = tempfile.mkdtemp(prefix="raydp_ml_", dir=root)
+        self._guard = Guard(None, self._directory)
         self._path = os.path.join(self._directory, "blocks")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(self._path)
@@ -102,7 +102,8 @@ class BlockServer:
 
     def close(self) -> None:
         """Serve Spark no more: remove the socket file, let go of what was offered."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._guard.release()
+        self._guard.wait()
         for listener in self._listeners:
             listener.close()
         self._tables.clear()
@@ -296,12 +297,3 @@ def _with_vectors(table: pa.Table, job: _Job) -> pa.Table:
         index = table.schema.get_field_index(name)
         table = table.set_column(index, pa.field(name, column.type, metadata=VECTOR), column)
     return table
-
-
-def _sweep_stale_directories() -> None:
-    """Remove the socket directories of servers that were killed before they could."""
-    root = tempfile.gettempdir()
-    for name in os.listdir(root):
-        pid = name.removeprefix(_DIR_PREFIX).split("_")[0]
-        if name.startswith(_DIR_PREFIX) and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
-            shutil.rmtree(os.path.join(root, name), ignore_errors=True)

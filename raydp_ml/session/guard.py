@@ -14,7 +14,7 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 
-# $1 is the process group, $2 the folder. TERM first: a JVM then removes its own temporary files.
+# $1 is the process group, or empty for none, $2 the folder. TERM first: a JVM then removes its own temporary files.
 # An ended but unreaped member still counts for `kill -0`, hence the bound on the wait. The shell
 # that does it is orphaned at once (a background job, whose pipe must be another than its standard
 # input), because a Ray worker that exits kills its child processes.
@@ -22,13 +22,15 @@ _GUARD = """
 exec 3<&0
 (
     cat <&3 > /dev/null
-    kill -TERM "-$1" 2> /dev/null
-    tries=0
-    while kill -0 "-$1" 2> /dev/null && [ $tries -lt 50 ]; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
-    kill -KILL "-$1" 2> /dev/null
+    if [ -n "$1" ]; then
+        kill -TERM "-$1" 2> /dev/null
+        tries=0
+        while kill -0 "-$1" 2> /dev/null && [ $tries -lt 50 ]; do
+            sleep 0.1
+            tries=$((tries + 1))
+        done
+        kill -KILL "-$1" 2> /dev/null
+    fi
     rm -rf "$2"
 ) &
 """
@@ -42,15 +44,23 @@ class Guard:
 
     Parameters
     ----------
-    group : int
-        Process group id; its leader was started with ``start_new_session=True``.
+    group : int or None
+        Process group id; its leader was started with ``start_new_session=True``. None for a
+        folder without processes.
     folder : str
         Removed, with all it holds, after the group has ended.
     """
 
-    def __init__(self, group: int, folder: str) -> None:
+    def __init__(self, group: int | None, folder: str) -> None:
         with subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "raydp_ml-guard", str(group), folder],
+            [
+                "/bin/sh",
+                "-c",
+                _GUARD,
+                "raydp_ml-guard",
+                "" if group is None else str(group),
+                folder,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
