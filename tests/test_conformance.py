@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -87,13 +86,17 @@ def test_sklearn_checks_on_two_actors(ray_cluster):
     results = estimator_checks.check_estimator(
         XGBRegressor(num_workers=2, n_estimators=10), on_fail=None, on_skip=None
     )
-    failed = {item["check_name"]: item["exception"] for item in results if item["status"] == "failed"}
+    failed = {
+        item["check_name"]: item["exception"] for item in results if item["status"] == "failed"
+    }
     assert failed == {}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("estimator", [XGBRegressor(num_workers=0), XGBClassifier(num_workers=0)], ids=_name)
+@pytest.mark.parametrize(
+    "estimator", [XGBRegressor(num_workers=0), XGBClassifier(num_workers=0)], ids=_name
+)
 def test_sklearn_checks_with_default_parameters(estimator):
     failed = [
         item["check_name"]
@@ -101,5 +104,3 @@ def test_sklearn_checks_with_default_parameters(estimator):
         if item["status"] == "failed"
     ]
     assert failed == []
-
-

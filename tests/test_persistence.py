@@ -39,13 +39,21 @@ def same_state(left, right):
 def test_estimators_come_back_whole(frame, tmp_path):
     X, y = frame[["a", "b"]], frame["a"] - frame["b"]
     models = [
-        XGBRegressor(n_estimators=5, max_depth=2, early_stopping_rounds=1, base_score=0.5).fit(X, y, eval_set=[(X, y)]),
+        XGBRegressor(n_estimators=5, max_depth=2, early_stopping_rounds=1, base_score=0.5).fit(
+            X, y, eval_set=[(X, y)]
+        ),
         XGBRegressor(n_estimators=5, enable_categorical=True).fit(frame, y),
         XGBRegressor(n_estimators=5, missing=-1.0, monotone_constraints={"a": 1}).fit(X, y),
         XGBClassifier(n_estimators=5).fit(X, np.where(y > 0, "yes", "no")),
-        XGBClassifier(n_estimators=5, interaction_constraints=[["a"], ["b"]]).fit(X, np.digitize(y, [0, 1])),
-        XGBClassifier(n_estimators=5, feature_weights=np.array([1.0, 2.0])).fit(X.to_numpy(), y > 0),
-        XGBRanker(n_estimators=5, monotone_constraints=(1, 0)).fit(X, np.digitize(y, [0, 1]), qid=np.arange(200) // 10),
+        XGBClassifier(n_estimators=5, interaction_constraints=[["a"], ["b"]]).fit(
+            X, np.digitize(y, [0, 1])
+        ),
+        XGBClassifier(n_estimators=5, feature_weights=np.array([1.0, 2.0])).fit(
+            X.to_numpy(), y > 0
+        ),
+        XGBRanker(n_estimators=5, monotone_constraints=(1, 0)).fit(
+            X, np.digitize(y, [0, 1]), qid=np.arange(200) // 10
+        ),
         StandardScaler(with_std=False).fit(X),
         StandardScaler().fit(X.assign(a=np.where(X["b"] > 0, X["a"], np.nan))),
     ]
@@ -114,12 +122,18 @@ def test_what_cannot_be_saved(frame, tmp_path):
     with pytest.raises(NotFittedError):
         XGBRegressor().save(tmp_path / "model")
     with pytest.raises(ValueError, match="parameter 'random_state' of XGBRegressor: a RandomState"):
-        XGBRegressor(n_estimators=1, random_state=np.random.RandomState(0)).fit(X, y).save(tmp_path / "m")
+        XGBRegressor(n_estimators=1, random_state=np.random.RandomState(0)).fit(X, y).save(
+            tmp_path / "m"
+        )
+    callbacks = [xgboost.callback.TrainingCallback()]
     with pytest.raises(ValueError, match="parameter 'callbacks' of XGBRegressor"):
-        callbacks = [xgboost.callback.TrainingCallback()]
         XGBRegressor(n_estimators=1, callbacks=callbacks).fit(X, y).save(tmp_path / "m")
-    with pytest.raises(ValueError, match=r"LinearRegression cannot be saved. These can: \['Pipeline'"):
-        persistence.save(make_pipeline(StandardScaler(), LinearRegression()).fit(X, y), tmp_path / "m")
+    with pytest.raises(
+        ValueError, match=r"LinearRegression cannot be saved. These can: \['Pipeline'"
+    ):
+        persistence.save(
+            make_pipeline(StandardScaler(), LinearRegression()).fit(X, y), tmp_path / "m"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,9 +162,23 @@ def test_what_cannot_be_loaded(frame, tmp_path):
 @pytest.mark.parametrize(
     "value",
     [
-        None, True, 3, 0.1, -0.0, float("inf"), "text", [1, [2.5, None]], (1, "x"), {"a": (1, 2), 3: [4]},
-        np.float32(0.1), np.int64(3), np.array([0.1, np.nan]), np.array(["a", "bc"]),
-        np.array(["a", "b"], dtype=object), np.zeros((0, 2)), np.array([True, False]),
+        None,
+        True,
+        3,
+        0.1,
+        -0.0,
+        float("inf"),
+        "text",
+        [1, [2.5, None]],
+        (1, "x"),
+        {"a": (1, 2), 3: [4]},
+        np.float32(0.1),
+        np.int64(3),
+        np.array([0.1, np.nan]),
+        np.array(["a", "bc"]),
+        np.array(["a", "b"], dtype=object),
+        np.zeros((0, 2)),
+        np.array([True, False]),
     ],
 )
 def test_values_come_back_as_they_were(value):

@@ -67,5 +67,5 @@ def test_names_that_cannot_be(df, arguments, text):
 
 
 def test_other_frames_have_no_roles():
-    with pytest.raises(TypeError, match="takes a Spark DataFrame. Got dict instead"):
+    with pytest.raises(TypeError, match=r"takes a Spark DataFrame. Got dict instead"):
         raydp_ml.set_roles({}, label="y")

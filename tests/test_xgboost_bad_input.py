@@ -47,19 +47,47 @@ def jobs(spark):
     ("change", "fit", "text"),
     [
         (lambda d: d.drop("kind"), {"y": "z"}, r"no column 'z', given as the label"),
-        (lambda d: d.drop("kind"), {"y": "fair"}, r"Did you mean 'fare'\? The columns are: \['fare', 'tip', 'y'\]"),
-        (lambda d: d.drop("kind"), {"y": "y", "sample_weight": "w"}, "no column 'w', given as the sample_weight"),
-        (lambda d: d, {"y": "y"}, "'kind' of type string cannot be a feature. Either pass enable_categorical=True"),
-        (lambda d: d.select("fare", functions.col("tip").alias("fare"), "y"), {"y": "y"}, r"more than once: \['fare'\]"),
+        (
+            lambda d: d.drop("kind"),
+            {"y": "fair"},
+            r"Did you mean 'fare'\? The columns are: \['fare', 'tip', 'y'\]",
+        ),
+        (
+            lambda d: d.drop("kind"),
+            {"y": "y", "sample_weight": "w"},
+            "no column 'w', given as the sample_weight",
+        ),
+        (
+            lambda d: d,
+            {"y": "y"},
+            "'kind' of type string cannot be a feature. Either pass enable_categorical=True",
+        ),
+        (
+            lambda d: d.select("fare", functions.col("tip").alias("fare"), "y"),
+            {"y": "y"},
+            r"more than once: \['fare'\]",
+        ),
         (lambda d: d.select("y"), {"y": "y"}, "No feature is left"),
         (
             lambda d: d.select("y", functions.create_map("kind", "tip").alias("m")),
             {"y": "y"},
             "'m' of type map<string,bigint> cannot be a feature",
         ),
-        (lambda d: d.select("y", functions.current_date().alias("when")), {"y": "y"}, "'when' of type date .*turn it into numbers"),
-        (lambda d: d.select("y", functions.encode("kind", "UTF-8").alias("raw")), {"y": "y"}, "'raw' of type binary"),
-        (lambda d: d.select("fare", "kind"), {"y": "kind"}, "label 'kind' is of type string.*use XGBClassifier"),
+        (
+            lambda d: d.select("y", functions.current_date().alias("when")),
+            {"y": "y"},
+            "'when' of type date .*turn it into numbers",
+        ),
+        (
+            lambda d: d.select("y", functions.encode("kind", "UTF-8").alias("raw")),
+            {"y": "y"},
+            "'raw' of type binary",
+        ),
+        (
+            lambda d: d.select("fare", "kind"),
+            {"y": "kind"},
+            "label 'kind' is of type string.*use XGBClassifier",
+        ),
         (
             lambda d: d.drop("kind"),
             {"y": "y", "eval_set": "drop"},
@@ -80,7 +108,7 @@ def test_before_any_job(spark, df, change, fit, text):
 def test_no_label_at_all(df):
     with pytest.raises(ValueError, match=r'target y is None. .*fit\(df, "label"\).*set_roles'):
         XGBRegressor(**PARAMS).fit(df.drop("kind"))
-    with pytest.raises(TypeError, match="y is the name of one of its columns. Got list instead"):
+    with pytest.raises(TypeError, match=r"y is the name of one of its columns. Got list instead"):
         XGBRegressor(**PARAMS).fit(df, [1, 2])
     with pytest.raises(TypeError, match="eval_set is a DataFrame, or a list"):
         XGBRegressor(**PARAMS).fit(df.drop("kind"), "y", eval_set=[([[1]], [1])])
@@ -103,7 +131,9 @@ def test_labels_that_cannot_be_learnt(df, label, text):
 
 
 def test_one_class_only(df):
-    with pytest.raises(SchemaError, match=r"label 'kind' has one class only \(\['a'\]\) in 10 rows"):
+    with pytest.raises(
+        SchemaError, match=r"label 'kind' has one class only \(\['a'\]\) in 10 rows"
+    ):
         XGBClassifier(**PARAMS).fit(df.where("kind = 'a'"), "kind")
     valid = df.drop("y").withColumn("v", functions.expr("kind = 'b'"))
     with pytest.raises(SchemaError, match=r"one class only"):
@@ -130,13 +160,13 @@ def test_bad_weights_and_marks(df):
     with pytest.raises(SchemaError, match="weights 'w' of the training data hold 1 negative of 20"):
         XGBRegressor(**PARAMS).fit(data, "y", sample_weight="w")
     zero = data.withColumn("w", functions.lit(0))
-    with pytest.raises(SchemaError, match="All 20 sample weights 'w' .* are zero"):
+    with pytest.raises(SchemaError, match=r"All 20 sample weights 'w' .* are zero"):
         XGBRegressor(**PARAMS).fit(zero, "y", sample_weight="w")
     marked = data.withColumn("v", functions.expr("if(fare > 1, false, null)")).drop("w")
     with pytest.raises(SchemaError, match=r"validation column 'v' holds 2 null of 20.*fillna"):
         XGBRegressor(**PARAMS).fit(raydp_ml.set_roles(marked, validation="v"), "y")
     nothing = marked.withColumn("v", functions.lit(False))
-    with pytest.raises(SchemaError, match="early_stopping_rounds needs rows .*'v' marks no row"):
+    with pytest.raises(SchemaError, match=r"early_stopping_rounds needs rows .*'v' marks no row"):
         XGBRegressor(**PARAMS, early_stopping_rounds=2).fit(
             raydp_ml.set_roles(nothing, validation="v"), "y"
         )
@@ -150,7 +180,7 @@ def test_infinite_features(df):
 
 def test_more_workers_than_the_cluster_can_hold(spark, df):
     before = jobs(spark)
-    with pytest.raises(ResourceError, match="num_workers=1000 workers .*can hold at most 2"):
+    with pytest.raises(ResourceError, match=r"num_workers=1000 workers .*can hold at most 2"):
         XGBRegressor(num_workers=1000).fit(df.drop("kind"), "y")
     assert jobs(spark) == before
     with pytest.raises(ResourceError, match="can hold at most 0"):
@@ -160,7 +190,9 @@ def test_more_workers_than_the_cluster_can_hold(spark, df):
 def test_predict_on_other_frames(spark, df):
     model = XGBRegressor(**PARAMS).fit(df.drop("kind"), "y")
     before = jobs(spark)
-    with pytest.raises(SchemaError, match=r"needs the columns \['tip'\] that it was fitted with.*mean 'tips'"):
+    with pytest.raises(
+        SchemaError, match=r"needs the columns \['tip'\] that it was fitted with.*mean 'tips'"
+    ):
         model.predict(df.withColumnRenamed("tip", "tips"))
     with pytest.raises(SchemaError, match="'tip' of type string cannot be a feature"):
         model.predict(df.withColumn("tip", functions.col("kind")))

@@ -99,7 +99,10 @@ def test_progress_bar_and_scoring_monitor(spark, data, capsys):
     scores = [row["r2"] for row in monitor.get_logs().data if row["task_name"] == "boosting-round"]
     assert len(scores) == 10
     assert scores == sorted(scores)
-    df = spark.createDataFrame([(*map(float, row), float(label)) for row, label in zip(X, y, strict=True)], ["a", "b", "c", "y"])
+    df = spark.createDataFrame(
+        [(*map(float, row), float(label)) for row, label in zip(X, y, strict=True)],
+        ["a", "b", "c", "y"],
+    )
     pipe = make_pipeline(StandardScaler(), XGBRegressor(num_workers=2, **PARAMS))
     pipe.set_callbacks(ProgressBar())
     pipe.fit(df, "y")
@@ -178,7 +181,10 @@ def test_a_lost_worker_goes_on_from_the_checkpoint(ray_cluster, data, tmp_path, 
 def test_retries_end(ray_cluster, data, tmp_path):
     X, y = data
     model = XGBRegressor(
-        num_workers=2, max_retries=1, callbacks=[DiesOnce(tmp_path / "marks", always=True)], **PARAMS
+        num_workers=2,
+        max_retries=1,
+        callbacks=[DiesOnce(tmp_path / "marks", always=True)],
+        **PARAMS,
     )
     with pytest.raises(TrainingError, match="lost 2 times, and max_retries=1 allows no further"):
         model.fit(X, y)

@@ -72,7 +72,7 @@ def test_columns_of_the_frame_may_be_given_by_name(frame, plain):
     assert_allclose(model.predict(frame[X_NAMES]), plain, atol=1e-6)
     by_name = model.score(frame, "y", "w")
     assert by_name == pytest.approx(model.score(frame[X_NAMES], frame["y"], frame["w"]))
-    with pytest.raises(ValueError, match="column name 'y' was given, and X .ndarray. has no"):
+    with pytest.raises(ValueError, match=r"column name 'y' was given, and X .ndarray. has no"):
         XGBRegressor().fit(frame.to_numpy(), "y")
 
 
@@ -121,20 +121,28 @@ def test_several_targets(frame):
     "labels", [["no", "yes"], [-5, 7], [False, True], ["x", "y", "zz"], [1.0, 2.0, 4.0]]
 )
 def test_classes_of_any_kind(frame, labels):
-    codes = np.digitize(frame["y"], np.quantile(frame["y"], np.linspace(0, 1, len(labels) + 1)[1:-1]))
+    codes = np.digitize(
+        frame["y"], np.quantile(frame["y"], np.linspace(0, 1, len(labels) + 1)[1:-1])
+    )
     y = np.array(labels)[codes]
     model = XGBClassifier(**PARAMS).fit(frame[X_NAMES], y)
     plain = xgboost.XGBClassifier(**PARAMS).fit(frame[X_NAMES], codes)
     assert_array_equal(model.classes_, labels)
     assert model.objective == "binary:logistic"
-    assert_allclose(model.predict_proba(frame[X_NAMES]), plain.predict_proba(frame[X_NAMES]), atol=1e-6)
-    assert_array_equal(model.predict(frame[X_NAMES]), np.array(labels)[plain.predict(frame[X_NAMES])])
+    assert_allclose(
+        model.predict_proba(frame[X_NAMES]), plain.predict_proba(frame[X_NAMES]), atol=1e-6
+    )
+    assert_array_equal(
+        model.predict(frame[X_NAMES]), np.array(labels)[plain.predict(frame[X_NAMES])]
+    )
     assert model.score(frame[X_NAMES], y) == plain.score(frame[X_NAMES], codes)
     genuine = model.to_xgboost()
     assert type(genuine) is xgboost.XGBClassifier
     assert genuine.n_classes_ == len(labels)
     assert genuine.objective == plain.objective
-    assert_allclose(genuine.predict_proba(frame[X_NAMES]), model.predict_proba(frame[X_NAMES]), atol=1e-7)
+    assert_allclose(
+        genuine.predict_proba(frame[X_NAMES]), model.predict_proba(frame[X_NAMES]), atol=1e-7
+    )
     assert_array_equal(genuine.predict(frame[X_NAMES]), plain.predict(frame[X_NAMES]))
 
 
@@ -143,7 +151,9 @@ def test_softmax_gives_probabilities_too(frame):
     params = {**PARAMS, "objective": "multi:softmax"}
     model = XGBClassifier(**params).fit(frame[X_NAMES], codes)
     plain = xgboost.XGBClassifier(**params).fit(frame[X_NAMES], codes)
-    assert_allclose(model.predict_proba(frame[X_NAMES]), plain.predict_proba(frame[X_NAMES]), atol=1e-6)
+    assert_allclose(
+        model.predict_proba(frame[X_NAMES]), plain.predict_proba(frame[X_NAMES]), atol=1e-6
+    )
     assert_array_equal(model.predict(frame[X_NAMES]), plain.predict(frame[X_NAMES]))
 
 
@@ -167,7 +177,12 @@ def test_early_stopping_equals_plain_xgboost(frame):
     X, y = frame[X_NAMES], frame["y"]
     rng = np.random.default_rng(1)
     noisy = y + rng.normal(size=len(y)) * 3
-    params = {**PARAMS, "n_estimators": 200, "early_stopping_rounds": 3, "eval_metric": ["rmse", "mae"]}
+    params = {
+        **PARAMS,
+        "n_estimators": 200,
+        "early_stopping_rounds": 3,
+        "eval_metric": ["rmse", "mae"],
+    }
     evals = [(X[:100], y[:100]), (X[300:], y[300:])]
     ours = XGBRegressor(**params).fit(X[:300], noisy[:300], eval_set=evals)
     plain = xgboost.XGBRegressor(**params).fit(X[:300], noisy[:300], eval_set=evals, verbose=False)
@@ -176,7 +191,9 @@ def test_early_stopping_equals_plain_xgboost(frame):
     assert ours.evals_result_ == plain.evals_result() == ours.evals_result()
     assert list(ours.evals_result_) == ["validation_0", "validation_1"]
     assert_allclose(ours.predict(X), plain.predict(X), atol=1e-6)
-    with pytest.raises(ValueError, match="needs rows to evaluate on, and there is no evaluation set"):
+    with pytest.raises(
+        ValueError, match="needs rows to evaluate on, and there is no evaluation set"
+    ):
         XGBRegressor(**params).fit(X, y)
 
 
@@ -194,7 +211,10 @@ def test_own_objective_and_metric(frame):
     ours = XGBRegressor(**params).fit(X, y, eval_set=[(X, y)])
     plain = xgboost.XGBRegressor(**params).fit(X, y, eval_set=[(X, y)], verbose=False)
     assert_allclose(ours.predict(X), plain.predict(X), atol=1e-6)
-    assert_allclose(ours.evals_result_["validation_0"]["largest"], plain.evals_result()["validation_0"]["largest"])
+    assert_allclose(
+        ours.evals_result_["validation_0"]["largest"],
+        plain.evals_result()["validation_0"]["largest"],
+    )
     weighted = XGBRegressor(**params).fit(X, y, sample_weight=frame["w"])
     assert_allclose(
         weighted.predict(X),
@@ -203,7 +223,15 @@ def test_own_objective_and_metric(frame):
     )
 
 
-@pytest.mark.parametrize("params", [{"booster": "gblinear"}, {"booster": "dart"}, {"tree_method": "exact"}, {"tree_method": "approx"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"booster": "gblinear"},
+        {"booster": "dart"},
+        {"tree_method": "exact"},
+        {"tree_method": "approx"},
+    ],
+)
 def test_other_boosters_and_tree_methods(frame, params):
     X, y = frame[X_NAMES].fillna(0), frame["y"]
     params = {**PARAMS, **params}
@@ -215,7 +243,9 @@ def test_other_boosters_and_tree_methods(frame, params):
 
 def test_categories(frame):
     X = frame[["a", "c"]].assign(
-        color=pd.Categorical(np.where(frame["y"] > 1, "red", np.where(frame["a"] > 0, "blue", "green"))),
+        color=pd.Categorical(
+            np.where(frame["y"] > 1, "red", np.where(frame["a"] > 0, "blue", "green"))
+        ),
         text=np.where(frame["c"] > 0, "up", None),
     )
     params = {**PARAMS, "enable_categorical": True}
@@ -229,7 +259,7 @@ def test_categories(frame):
     unknown = X.assign(text="sideways")
     assert_allclose(model.predict(unknown), model.predict(X.assign(text=None)))
     assert_allclose(model.to_xgboost().predict(want), plain.predict(want), atol=1e-6)
-    with pytest.raises(SchemaError, match="'color' of type dictionary.*enable_categorical=True"):
+    with pytest.raises(SchemaError, match=r"'color' of type dictionary.*enable_categorical=True"):
         XGBRegressor().fit(X, frame["y"])
     with pytest.raises(SchemaError, match="category columns, which an array cannot hold"):
         model.predict(np.zeros((2, 4)))
@@ -242,7 +272,9 @@ def test_vectors_in_arrow(frame):
     model = XGBRegressor(**PARAMS).fit(table, frame["y"].to_numpy())
     assert_array_equal(model.feature_names_in_, ["v_0", "v_1", "v_2", "x"])
     plain = xgboost.XGBRegressor(**PARAMS).fit(np.column_stack([matrix, frame["w"]]), frame["y"])
-    assert_allclose(model.predict(table), plain.predict(np.column_stack([matrix, frame["w"]])), atol=1e-6)
+    assert_allclose(
+        model.predict(table), plain.predict(np.column_stack([matrix, frame["w"]])), atol=1e-6
+    )
 
 
 def test_a_weight_of_zero_is_an_absent_row(frame):
@@ -251,7 +283,9 @@ def test_a_weight_of_zero_is_an_absent_row(frame):
     weighted = XGBRegressor(**PARAMS).fit(X, y, sample_weight=kept.astype(float))
     assert_allclose(weighted.predict(X), XGBRegressor(**PARAMS).fit(X[kept], y[kept]).predict(X))
     labels = np.where(kept, np.where(y > 0, "p", "n"), "gone")
-    assert_array_equal(XGBClassifier(**PARAMS).fit(X, labels, sample_weight=kept).classes_, ["n", "p"])
+    assert_array_equal(
+        XGBClassifier(**PARAMS).fit(X, labels, sample_weight=kept).classes_, ["n", "p"]
+    )
 
 
 def test_the_same_random_state_gives_the_same_model(frame):
@@ -288,7 +322,12 @@ def test_scikit_learn_around_it(frame):
 
 def test_before_fit():
     model = XGBRegressor()
-    for call in (lambda: model.predict([[1]]), model.get_booster, model.to_xgboost, model.evals_result):
+    for call in (
+        lambda: model.predict([[1]]),
+        model.get_booster,
+        model.to_xgboost,
+        model.evals_result,
+    ):
         with pytest.raises(NotFittedError):
             call()
     assert not hasattr(model, "feature_importances_")

@@ -48,7 +48,9 @@ def test_memory_equals_plain_xgboost(frame, plain):
     shuffled = frame.iloc[order]
     sorted_back = shuffled.sort_values("q", kind="stable")
     again = XGBRanker(**PARAMS).fit(shuffled[NAMES], shuffled["y"], qid=shuffled["q"])
-    other = xgboost.XGBRanker(**PARAMS).fit(sorted_back[NAMES], sorted_back["y"], qid=sorted_back["q"])
+    other = xgboost.XGBRanker(**PARAMS).fit(
+        sorted_back[NAMES], sorted_back["y"], qid=sorted_back["q"]
+    )
     assert_allclose(again.predict(frame[NAMES]), other.predict(frame[NAMES]), atol=1e-6)
     assert type(by_name.to_xgboost()) is xgboost.XGBRanker
 
@@ -117,9 +119,13 @@ def test_errors(spark, frame):
     with pytest.raises(ValueError, match="group and qid say the same thing twice"):
         XGBRanker().fit(frame[NAMES], frame["y"], qid=frame["q"], group=[1])
     with pytest.raises(ValueError, match="Evaluation sets need groups too"):
-        XGBRanker().fit(frame[NAMES], frame["y"], qid=frame["q"], eval_set=[(frame[NAMES], frame["y"])])
+        XGBRanker().fit(
+            frame[NAMES], frame["y"], qid=frame["q"], eval_set=[(frame[NAMES], frame["y"])]
+        )
     data = spark.createDataFrame(frame)
-    with pytest.raises(ValueError, match=r'ranked together. Pass the name of a column.*group="query"'):
+    with pytest.raises(
+        ValueError, match=r'ranked together. Pass the name of a column.*group="query"'
+    ):
         XGBRanker().fit(data, "y")
     with pytest.raises(SchemaError, match="no column 'queri', given as the group"):
         XGBRanker().fit(data, "y", group="queri")

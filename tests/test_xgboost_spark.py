@@ -150,19 +150,31 @@ def test_null_and_nan_are_missing_values(spark):
     rows = pd.DataFrame({"x": rng.normal(size=200), "z": rng.normal(size=200)})
     rows["y"] = np.where(rows.index % 3 == 0, 5.0, rows["x"])
     rows.loc[rows.index % 3 == 0, "x"] = np.nan
-    null = functions.expr("isnan(x) and z > 0")
-    data = spark.createDataFrame(rows)
-    data = data.withColumn("x", functions.when(~null, functions.col("x")))
+    mixed = "if(x is null or isnan(x), if(z > 0, null, double('NaN')), x)"
+    data = spark.createDataFrame(rows).withColumn("x", functions.expr(mixed))
     assert data.where("x is null").count() > 0
     assert data.where("isnan(x)").count() > 0
     model = XGBRegressor(num_workers=1, **PARAMS).fit(data, "y")
     plain = xgboost.XGBRegressor(**PARAMS).fit(rows[["x", "z"]], rows["y"])
-    assert_allclose(model.predict(data).toPandas()["prediction"], plain.predict(rows[["x", "z"]]), atol=1e-6)
+    assert_allclose(
+        model.predict(data).toPandas()["prediction"], plain.predict(rows[["x", "z"]]), atol=1e-6
+    )
 
 
 def test_all_numeric_types_are_features(spark):
     rows = [
-        (i % 3, i, i * 1000, i * 10**10, i / 3, i / 7, i % 2 == 0, decimal.Decimal(i) / 4, [i, 2.0 * i], i * 1.0)
+        (
+            i % 3,
+            i,
+            i * 1000,
+            i * 10**10,
+            i / 3,
+            i / 7,
+            i % 2 == 0,
+            decimal.Decimal(i) / 4,
+            [i, 2.0 * i],
+            i * 1.0,
+        )
         for i in range(50)
     ]
     schema = (
@@ -179,14 +191,26 @@ def test_vectors_of_pyspark_ml(spark, df):
     from pyspark.ml.feature import VectorAssembler
 
     names = [f"c{i}" for i in range(4)]
-    data = df.select(*(functions.col(f"`{n.replace('`', '``')}`").alias(c) for n, c in zip(NAMES, names, strict=True)), "y")
+    data = df.select(
+        *(
+            functions.col(f"`{n.replace('`', '``')}`").alias(c)
+            for n, c in zip(NAMES, names, strict=True)
+        ),
+        "y",
+    )
     made = VectorAssembler(inputCols=names, outputCol="v").transform(data).select("v", "y")
     rows = data.toPandas()
     plain = xgboost.XGBRegressor(**PARAMS).fit(rows[names].to_numpy(), rows["y"])
     model = XGBRegressor(num_workers=1, **PARAMS).fit(made, "y")
     assert_array_equal(model.feature_names_in_, ["v_0", "v_1", "v_2", "v_3"])
-    assert_allclose(model.predict(made).toPandas()["prediction"], plain.predict(rows[names].to_numpy()), atol=1e-6)
-    with_null = made.unionByName(made.limit(1).withColumn("v", functions.when(functions.lit(False), functions.col("v"))))
+    assert_allclose(
+        model.predict(made).toPandas()["prediction"],
+        plain.predict(rows[names].to_numpy()),
+        atol=1e-6,
+    )
+    with_null = made.unionByName(
+        made.limit(1).withColumn("v", functions.when(functions.lit(False), functions.col("v")))
+    )
     assert with_null.where("v is null").count() == 1
     assert model.predict(with_null).where("prediction is null").count() == 0
 
@@ -208,7 +232,9 @@ def test_categories_have_one_dictionary_on_all_workers(spark):
         if workers == 1:
             assert_allclose(got["prediction"], plain.predict(want[["c", "x"]]), atol=1e-6)
         unknown = model.predict(data.limit(1).withColumn("c", functions.lit("new"))).first()
-        missing = model.predict(data.limit(1).withColumn("c", functions.lit(None).cast("string"))).first()
+        missing = model.predict(
+            data.limit(1).withColumn("c", functions.lit(None).cast("string"))
+        ).first()
         assert unknown["prediction"] == missing["prediction"]
 
 
@@ -220,7 +246,9 @@ def test_weights_of_zero_and_workers_without_rows(spark, df):
     left, right = (model.predict(kept).toPandas()["prediction"] for model in (weighted, filtered))
     assert_allclose(left, right, atol=0.2)
     one_row = data.limit(1).drop("w")
-    assert XGBRegressor(num_workers=2, n_estimators=2).fit(one_row, "y").predict(one_row).count() == 1
+    assert (
+        XGBRegressor(num_workers=2, n_estimators=2).fit(one_row, "y").predict(one_row).count() == 1
+    )
 
 
 @pytest.mark.parametrize("way", ["frame", "list", "pair", "role"])
@@ -233,7 +261,9 @@ def test_early_stopping(df, way):
     plain.fit(rows[NAMES], rows["y"], eval_set=[(held_out[NAMES], held_out["y"])], verbose=False)
     model = XGBRegressor(num_workers=1, **params)
     if way == "role":
-        both = train.withColumn("v", functions.lit(False)).union(valid.withColumn("v", functions.lit(True)))
+        both = train.withColumn("v", functions.lit(False)).union(
+            valid.withColumn("v", functions.lit(True))
+        )
         model.fit(raydp_ml.set_roles(both, label="y", validation="v"))
     elif way == "frame":
         model.fit(train, "y", eval_set=valid)
@@ -244,7 +274,9 @@ def test_early_stopping(df, way):
     assert model.best_iteration == plain.best_iteration < 99
     assert model.best_score == pytest.approx(plain.best_score, rel=1e-6)
     last = list(model.evals_result_)[-1]
-    assert_allclose(model.evals_result_[last]["rmse"], plain.evals_result()["validation_0"]["rmse"], rtol=1e-6)
+    assert_allclose(
+        model.evals_result_[last]["rmse"], plain.evals_result()["validation_0"]["rmse"], rtol=1e-6
+    )
     got = model.predict(valid).toPandas()["prediction"]
     assert_allclose(got, plain.predict(held_out[NAMES]), atol=1e-6)
 
@@ -272,11 +304,16 @@ def test_pipelines(df, frame):
 
 
 def test_names_that_xgboost_refuses(spark):
-    data = spark.createDataFrame([(float(i), -float(i), float(i)) for i in range(30)], ["a[0]", "b<c", "y"])
+    data = spark.createDataFrame(
+        [(float(i), -float(i), float(i)) for i in range(30)], ["a[0]", "b<c", "y"]
+    )
     model = XGBRegressor(num_workers=1, **PARAMS).fit(data, "y")
     assert_array_equal(model.feature_names_in_, ["a[0]", "b<c"])
     assert model.score(data, "y") > 0.8
-    assert_allclose(model.predict(data).toPandas()["prediction"], model.predict(data.toPandas()[["a[0]", "b<c"]]))
+    assert_allclose(
+        model.predict(data).toPandas()["prediction"],
+        model.predict(data.toPandas()[["a[0]", "b<c"]]),
+    )
 
 
 def test_own_objective_and_metric_on_two_workers(df):
@@ -290,7 +327,7 @@ def test_own_objective_and_metric_on_two_workers(df):
 
     params = {**PARAMS, "objective": squared, "eval_metric": ["mae", mae]}
     model = XGBRegressor(num_workers=2, **params).fit(data, "y", eval_set=data)
-    ((name, scores),) = [item for item in model.evals_result_["validation_0"].items()][:1]
-    assert name == "mae"
-    assert len(scores) >= PARAMS["n_estimators"]
+    # XGBoost adds the scores of our function to those of its own metric of the same name.
+    scores = model.evals_result_["validation_0"]["mae"]
+    assert_allclose(scores[::2], scores[1::2], rtol=1e-5)
     assert scores[-1] < scores[0]

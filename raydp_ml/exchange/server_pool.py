@@ -27,6 +27,7 @@ class Server:
     host: str
     path: str
     secret: str
+    connection: str
     port: int = 0
 
     def line(self) -> str:
@@ -55,6 +56,8 @@ def servers_on(node_ids: Iterable[str], *, tcp: bool = False) -> list[Server]:
     import ray
 
     ray_runtime.ensure_ray()
+    for node in [n for n, s in _servers.items() if s.connection != ray_runtime.connection()]:
+        del _servers[node]  # The user has ended that Ray, and its actors with it.
     if not _servers:
         ray_runtime.on_stop(stop)
     nodes = list(node_ids)
@@ -63,7 +66,7 @@ def servers_on(node_ids: Iterable[str], *, tcp: bool = False) -> list[Server]:
     missing = [node for node in nodes if node not in _servers]
     for node, actor in {node: _start(node, secret) for node in missing}.items():
         path = call(actor.path, timeout=_START_TIMEOUT)
-        _servers[node] = Server(actor, node, hosts[node], path, secret)
+        _servers[node] = Server(actor, node, hosts[node], path, secret, ray_runtime.connection())
     for node in nodes if tcp else []:
         server = _servers[node]
         if not server.port:

@@ -142,6 +142,8 @@ def init_spark(
             # Registered last, so that it runs before the handlers of Ray and PySpark.
             atexit.unregister(_exit)
             atexit.register(_exit, os.getpid())
+        else:
+            ray_runtime.ensure_ray()  # the user may have ended the one there was
         return session.spark
 
 

@@ -24,7 +24,7 @@ _CLIENT_REMEDY = (
 
 logger = logging.getLogger(__name__)
 _lock = threading.RLock()
-_opened_in_pid: int | None = None
+_opened: tuple[int, str, str] | None = None  # what _connection() said of the one we opened
 _closing_is_due = False
 _holders: dict[int, weakref.ref[object]] = {}
 _callbacks: list[Callable[[], object]] = []
@@ -39,7 +39,7 @@ def ensure_ray() -> None:
         If the connection is (or ``RAY_ADDRESS`` asks for) a ``ray://`` client, or Ray does not
         start.
     """
-    global _opened_in_pid, _closing_is_due
+    global _opened, _closing_is_due
     with _lock:
         address = os.environ.get("RAY_ADDRESS", "")
         import ray
@@ -68,18 +68,22 @@ def ensure_ray() -> None:
                 f"Ray did not start: {error} If a Ray cluster ran here before, `ray stop` or "
                 "unsetting RAY_ADDRESS clears its address."
             ) from error
-        _opened_in_pid = os.getpid()
+        _opened = _connection()
         _closing_is_due = False
         _close_at_exit()
 
 
 def is_ours() -> bool:
     """Whether this process' Ray connection was opened by `ensure_ray` and is still open."""
-    if _opened_in_pid != os.getpid() or "ray" not in sys.modules:
-        return False
+    return _opened is not None and _opened == _connection()
+
+
+def connection() -> str:
+    """Name this process' connection to Ray: another after Ray was shut down and started again."""
     import ray
 
-    return ray.is_initialized()
+    context = ray.get_runtime_context()
+    return f"{context.gcs_address} {context.get_job_id()} {context.get_node_id()}"
 
 
 def hold(obj: object) -> None:
@@ -113,7 +117,7 @@ def on_stop(callback: Callable[[], object]) -> None:
 
 def close(*, even_if_held: bool = False) -> None:
     """Run the ``on_stop`` callbacks, then end the Ray we started unless it is held."""
-    global _opened_in_pid, _closing_is_due
+    global _opened, _closing_is_due
     with _lock:
         while _callbacks:
             callback = _callbacks.pop()
@@ -123,7 +127,7 @@ def close(*, even_if_held: bool = False) -> None:
                 # One part that fails to clean up must not keep the others from doing so.
                 logger.warning("a clean-up of raydp_ml failed", exc_info=True)
         if not is_ours():
-            _opened_in_pid = None
+            _opened = None
             _closing_is_due = False
             return
         if _holders and not even_if_held:
@@ -132,8 +136,20 @@ def close(*, even_if_held: bool = False) -> None:
         import ray
 
         ray.shutdown()
-        _opened_in_pid = None
+        _opened = None
         _closing_is_due = False
+
+
+def _connection() -> tuple[int, str, str] | None:
+    """Identify this process' connection to Ray: a user may end ours and open another."""
+    if "ray" not in sys.modules:
+        return None
+    import ray
+
+    if not ray.is_initialized():
+        return None
+    context = ray.get_runtime_context()
+    return os.getpid(), context.gcs_address, context.get_job_id()
 
 
 def _is_client() -> bool:

@@ -61,8 +61,10 @@ class StandaloneSession:
         return self._jvm.spark
 
     def is_live(self) -> bool:
-        """Whether Spark still works."""
-        return self._jvm is not None and self._jvm.is_live()
+        """Whether Spark still works, and Ray, with which its executors end."""
+        import ray
+
+        return ray.is_initialized() and self._jvm is not None and self._jvm.is_live()
 
     def executor_cpus(self) -> dict[str, float]:
         """Ray node id -> CPUs that the executors on it hold."""
@@ -190,16 +192,17 @@ class StandaloneSession:
         """Return when every executor has registered with the driver."""
         context = self.spark.sparkContext._jsc.sc()
         next_check = time.monotonic() + _CHECK_SECONDS
-        while True:
+        while not context.isStopped():
             started = context.getExecutorMemoryStatus().size() - 1  # the driver is one of them
             if started >= self.options.num_executors:
                 return
-            if time.monotonic() > next_check or context.isStopped():
+            if time.monotonic() > next_check:
                 self._check_daemons()
                 next_check = time.monotonic() + _CHECK_SECONDS
             if self._left() <= 0:
                 raise ResourceError(f"{self._not_in_time(started)} {self._executor_errors()}")
             time.sleep(_POLL_SECONDS)
+        raise SessionError(f"Spark gave its application up. {self._executor_errors()}")
 
     def _check_daemons(self) -> None:
         """Raise if a daemon has ended, or a Worker's executors fail again and again.

@@ -270,11 +270,17 @@ class _Pool:
         self._idle: dict[Kind, list[_Idle]] = {}
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._connection = ""
 
     def take(self, kinds: Sequence[Kind]) -> list[Any]:
         """One live worker of each kind: idle ones first, new ones for the rest."""
-        ray_runtime.on_stop(self.close)
+        connection = ray_runtime.connection()
         with self._lock:
+            if connection != self._connection:
+                # The user has ended that Ray, and its actors with it.
+                self._idle.clear()
+                self._connection = connection
+                ray_runtime.on_stop(self.close)
             idle = [
                 self._idle[kind].pop().worker if self._idle.get(kind) else None for kind in kinds
             ]
@@ -311,6 +317,7 @@ class _Pool:
         with self._lock:
             idle = [entry.worker for entries in self._idle.values() for entry in entries]
             self._idle.clear()
+            self._connection = ""
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None

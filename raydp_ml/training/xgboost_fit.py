@@ -294,8 +294,9 @@ class _Fit:
                 )
 
     def _fitted(self, part: Part, layout: Layout) -> Layout:
-        # An evaluation set may call its label by another name.
-        return part.layout.with_features(list(layout.features))
+        # An evaluation set may call its label by another name, or be dense where the training
+        # data is sparse.
+        return part.layout.with_features(list(layout.features)) if layout.named else part.layout
 
     def _train(self, group: Any, parts: list[list[Part]], spec: TrainSpec) -> Outcome:
         """Phase 2: all workers boost in step."""

@@ -10,27 +10,20 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import SparkEstimator, kind_of
-from raydp_ml.exceptions import SchemaError
+from raydp_ml.exceptions import DataLostError, SchemaError
 from raydp_ml.exchange.columns import check_kinds, from_arrow_schema, pick_columns
 from raydp_ml.exchange.frames import named_table
-from raydp_ml.training.xgboost_fit import DataSet, Fitted, Workers, fit_booster, require_room
+from raydp_ml.training.xgboost_fit import Fitted, Workers, fit_booster, require_room
 from raydp_ml.training.xgboost_loop import Round, TrainSpec
 from raydp_ml.training.xgboost_matrix import Feature, Layout, features_of
-from raydp_ml.xgboost.data import (
-    Task,
-    TrainingData,
-    array_set,
-    column_values,
-    frame_set,
-    has_names,
-    spark_training,
-)
-from raydp_ml.xgboost.inputs import check_group, check_labels, check_weights, encode_labels
+from raydp_ml.xgboost.data import Task, TrainingData
+from raydp_ml.xgboost.memory_data import checked_matrix, column_values, has_names, memory_training
 from raydp_ml.xgboost.output import booster_output, import_xgboost, load_booster
 from raydp_ml.xgboost.parameters import OWN_PARAMETERS, split_metrics, uses_quantiles
+from raydp_ml.xgboost.spark_data import spark_training
 
 
 class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
@@ -58,143 +51,71 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         # Parameters are judged by XGBoost's own class before any data moves.
         genuine = self._genuine()
         require_room(self._workers(self.num_workers))
-        data = self._training_data(X, y, sample_weight, eval_set, group, eval_group)
+        task = Task(self._task_kind, self.enable_categorical, type(self).__name__)
+        spark = kind_of(X) == "spark"
+
+        def read() -> TrainingData:
+            if spark:
+                return spark_training(X, y, sample_weight, eval_set, group, task)
+            return memory_training(self, X, y, sample_weight, eval_set, group, eval_group, task)
+
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        progress = _Progress(self, genuine, X, y, metadata)
         try:
-            in_memory = kind_of(X) != "spark"
+            data, fitted = self._read_and_train(read, genuine, spark, progress)
+        except DataLostError:
+            if not spark:
+                raise
+            # A node that held blocks is gone; Spark can compute them once more.
+            data, fitted = self._read_and_train(read, genuine, spark, progress)
+        self.__dict__.pop("evals_result_", None)
+        if fitted.outcome.history:
+            self.evals_result_ = fitted.outcome.history
+        self._set_fitted(self._fitted_attributes(fitted.outcome.model, fitted, data))
+        progress.end()
+
+    def _read_and_train(
+        self,
+        read: Callable[[], TrainingData],
+        genuine: Any,
+        spark: bool,
+        progress: _Progress,
+    ) -> tuple[TrainingData, Fitted]:
+        data = read()
+        try:
             count = self.num_workers
-            if count == 0 or (count is None and in_memory):
+            if count == 0 or (count is None and not spark):
                 count = 0
                 data.to_tables()
             else:
                 data.to_blocks(count or 1)
-            fitted = self._train(genuine, data, count, X, y, sample_weight)
+            return data, self._train(genuine, data, count, progress)
         finally:
             data.free()
-        self._set_fitted(self._fitted_attributes(fitted.outcome.model, fitted, data))
-        self.__dict__.pop("evals_result_", None)
-        if fitted.outcome.history:
-            self.evals_result_ = fitted.outcome.history
-
-    def _training_data(
-        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, group: Any, eval_group: Any
-    ) -> TrainingData:
-        task = Task(self._task_kind, self.enable_categorical, type(self).__name__)
-        kind = kind_of(X)
-        if kind == "spark":
-            return spark_training(X, y, sample_weight, eval_set, group, task)
-        pairs = [(X, y, sample_weight, group, "training data")]
-        if eval_set is not None:
-            groups = eval_group if eval_group is not None else [None] * len(eval_set)
-            pairs += [
-                (features, labels, None, groups[index], f"evaluation set {index}")
-                for index, (features, labels) in enumerate(eval_set)
-            ]
-        data = TrainingData([])
-        for index, (features, labels, weights, groups_of, what) in enumerate(pairs):
-            if index == 0:
-                self._check_y_given(labels)
-            data.sets.append(
-                self._memory_set(data, features, labels, weights, groups_of, task, what)
-            )
-        return data
-
-    def _check_y_given(self, y: Any) -> None:
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
-                "is None. Pass an array, or the name of a column where X has names."
-            )
-
-    def _memory_set(
-        self,
-        data: TrainingData,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        group: Any,
-        task: Task,
-        what: str,
-    ) -> DataSet:
-        first = not data.sets
-        kind = kind_of(X)
-        named = has_names(X, kind)
-        matrix = X
-        if not named:
-            # scikit-learn's own checks: shape, finiteness, sparse formats, complex numbers.
-            matrix = _numeric(
-                validate_data(
-                    self,
-                    X,
-                    reset=first,
-                    accept_sparse="csr",
-                    ensure_all_finite="allow-nan",
-                )
-            )
-        if y is not None and not isinstance(y, str):
-            y = check_labels(y, matrix, task.kind)
-            if task.kind == "classification":
-                if first:
-                    data.labels, y = np.unique(y, return_inverse=True)
-                else:
-                    y = encode_labels(y, data.labels, what)
-        if task.kind == "ranking" and group is not None and not isinstance(group, str):
-            group = check_group(group, matrix)
-        if sample_weight is not None and not isinstance(sample_weight, str):
-            sample_weight = check_weights(sample_weight, matrix, group)
-        if not named:
-            for value in (y, sample_weight, group):
-                if isinstance(value, str):
-                    raise ValueError(
-                        f"The column name {value!r} was given, and X ({type(X).__name__}) has no "
-                        "column names. Pass an array, or a frame as X."
-                    )
-            return array_set(matrix, y, sample_weight, group, what)
-        as_blocks = self.num_workers not in (0, None)
-        made, roles = frame_set(X, y, sample_weight, group, task, what, as_blocks)
-        if first:
-            data.roles = tuple(roles.others)
-        return made
 
     def _train(
-        self,
-        genuine: Any,
-        data: TrainingData,
-        count: int | None,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
+        self, genuine: Any, data: TrainingData, count: int | None, progress: _Progress
     ) -> Fitted:
-        """Run the training, telling scikit-learn's callbacks about each round."""
-        rounds = genuine.get_num_boosting_rounds()
-        context = self._init_callback_context(max_subtasks=rounds)
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        about = {"estimator": self, "X": X, "y": y, "metadata": metadata}
-        context.call_on_fit_task_begin(**about)
         found: dict[str, Any] = {}
 
         def make_spec(layout: Layout, classes: np.ndarray | None, cpus: float | None) -> TrainSpec:
             found["fitted"] = Fitted(None, layout, classes)  # type: ignore[arg-type]
-            return self._spec(genuine, rounds, classes, cpus)
+            return self._spec(genuine, progress, classes, cpus)
 
         def on_round(event: Round) -> bool:
-            step = context.subcontext(task_name="boosting-round")
-            step.call_on_fit_task_begin(**about)
             attributes = None
             if event.model is not None:
                 attributes = self._fitted_attributes(event.model, found["fitted"], data)
-            return step.call_on_fit_task_end(**about, reconstruction_attributes=attributes)
+            return progress.round(attributes)
 
-        fitted = fit_booster(
+        return fit_booster(
             data.sets,
             make_spec,
             self._workers(count),
             task=self._task_kind,
             needs_evaluation=self.early_stopping_rounds is not None,
-            on_round=on_round if getattr(self, "_skl_callbacks", []) else None,
+            on_round=on_round if progress.listened else None,
         )
-        attributes = self._fitted_attributes(fitted.outcome.model, fitted, data)
-        context.call_on_fit_task_end(**about, reconstruction_attributes=attributes)
-        return fitted
 
     def _workers(self, count: int | None) -> Workers:
         return Workers(
@@ -206,7 +127,7 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         )
 
     def _spec(
-        self, genuine: Any, rounds: int, classes: np.ndarray | None, cpus: float | None
+        self, genuine: Any, progress: _Progress, classes: np.ndarray | None, cpus: float | None
     ) -> TrainSpec:
         params = genuine.get_xgb_params()
         names, metric = split_metrics(self.eval_metric)
@@ -227,7 +148,7 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         return TrainSpec(
             task=self._task_kind,
             params=params,
-            rounds=rounds,
+            rounds=progress.rounds,
             matrix={
                 "missing": self.missing,
                 "enable_categorical": self.enable_categorical,
@@ -242,7 +163,7 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
             early_stopping_rounds=self.early_stopping_rounds,
             callbacks=tuple(self.callbacks or ()),
             classes=classes,
-            reports_models=_wants_models(getattr(self, "_skl_callbacks", [])),
+            reports_models=progress.shows_models,
         )
 
     def _fitted_attributes(
@@ -296,11 +217,7 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         if not has_names(X, kind) or not self._layout.named:
             if has_names(X, kind) and kind != "pandas":
                 X = named_table(X, kind).to_pandas()
-            matrix = _numeric(
-                validate_data(
-                    self, X, reset=False, accept_sparse="csr", ensure_all_finite="allow-nan"
-                )
-            )
+            matrix = checked_matrix(self, X, reset=False)
             if any(feature.kind == "category" for feature in self._layout.features):
                 raise SchemaError(
                     f"This {type(self).__name__} was fitted on a frame with category columns, "
@@ -468,22 +385,38 @@ KINDS = {
 }
 
 
-def _numeric(matrix: Any) -> Any:
-    """Return a checked array or CSR matrix in a type that Arrow and XGBoost both have."""
-    kind, size = matrix.dtype.kind, matrix.dtype.itemsize
-    if kind == "b":
-        return matrix.astype(np.uint8)
-    if kind not in "iuf" or (kind == "f" and size not in (4, 8)):
-        return matrix.astype(np.float64)
-    return matrix
+class _Progress:
+    """Tells scikit-learn's callbacks of each round."""
 
+    def __init__(self, estimator: XGBModel, genuine: Any, X: Any, y: Any, metadata: Any) -> None:
+        callbacks = getattr(estimator, "_skl_callbacks", [])
+        self.rounds: int = genuine.get_num_boosting_rounds()
+        self.listened = bool(callbacks)
+        hooks = [
+            hook for item in callbacks for hook in (item.on_fit_task_begin, item.on_fit_task_end)
+        ]
+        # The model of each round takes time to make, and few callbacks look at it.
+        self.shows_models = any(
+            "fitted_estimator" in inspect.signature(hook).parameters for hook in hooks
+        )
+        self._about = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self._context = estimator._init_callback_context(max_subtasks=self.rounds)
+        self._context.call_on_fit_task_begin(**self._about)
+        self._done = 0
 
-def _wants_models(callbacks: list[Any]) -> bool:
-    """Say whether a callback looks at the model of each round, which takes time to make."""
-    hooks: list[Callable[..., Any]] = []
-    for callback in callbacks:
-        hooks += [callback.on_fit_task_begin, callback.on_fit_task_end]
-    return any("fitted_estimator" in inspect.signature(hook).parameters for hook in hooks)
+    def round(self, attributes: dict[str, Any] | None) -> bool:
+        """Tell of one round; True asks to stop."""
+        if self._done == self.rounds:
+            # Data that was lost is trained on from the first round again.
+            return False
+        self._done += 1
+        step = self._context.subcontext(task_name="boosting-round")
+        step.call_on_fit_task_begin(**self._about)
+        return step.call_on_fit_task_end(**self._about, reconstruction_attributes=attributes)
+
+    def end(self) -> None:
+        """Tell that the estimator is fitted."""
+        self._context.call_on_fit_task_end(**self._about, reconstruction_attributes={})
 
 
 fit_context = _fit_context(prefer_skip_nested_validation=True)

@@ -120,11 +120,9 @@ def predict_column(model: XGBModel, df: Any, column: str, parameter: str, output
         if output == "class"
         else None,
     )
-    udf = functions.arrow_udf(
-        _batches(predictor, _ship(df, model)),
-        _spark_type(model, output),
-        functions.ArrowUDFType.SCALAR_ITER,
-    )
+    # PySpark tells the kind of the function by its annotations; its stubs ask for an argument.
+    arrow_udf: Any = functions.arrow_udf
+    udf = arrow_udf(_batches(predictor, _ship(df, model)), _spark_type(model, output))
     features = functions.struct(
         *(_expression(item, df).alias(f"c{index}") for index, item in enumerate(picked))
     )

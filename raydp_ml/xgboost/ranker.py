@@ -9,6 +9,7 @@ import numpy as np
 from raydp_ml.base import kind_of
 from raydp_ml.scoring import PREDICTION, ndcg, spark_ndcg
 from raydp_ml.xgboost.inputs import groups_of_sizes
+from raydp_ml.xgboost.memory_data import require_y
 from raydp_ml.xgboost.model import XGBModel, fit_context
 from raydp_ml.xgboost.parameters import CONSTRAINTS
 from raydp_ml.xgboost.predict import predict_column
@@ -190,7 +191,7 @@ class XGBRanker(XGBModel):
         spark = kind_of(X) == "spark"
         groups = _one_group(group, qid)
         if not spark:
-            self._check_y_given(y)
+            require_y(self, y)
         if groups is None and not spark:
             raise ValueError(
                 "XGBRanker needs to know which rows are ranked together. Pass qid (the group of "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from pyspark.sql import types as T
+from pyspark.sql import types
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
@@ -56,7 +56,11 @@ def test_a_name_wins_over_a_role_and_the_holder_of_the_role_is_no_feature():
 @pytest.mark.parametrize(
     ("columns", "arguments", "text"),
     [
-        (["fare", "tip"], {"label": "fair"}, r"no column 'fair'.*label.*mean 'fare'.*\['fare', 'tip'\]"),
+        (
+            ["fare", "tip"],
+            {"label": "fair"},
+            r"no column 'fair'.*label.*mean 'fare'.*\['fare', 'tip'\]",
+        ),
         (["a", "a", "b"], {}, r"unique.*more than once: \['a'\]"),
         (["a", "A"], {"fold_case": True}, r"upper from lower case.*\['a'\]"),
         (["y"], {"label": "y"}, r"No feature is left: the columns are \['y'\]"),
@@ -71,7 +75,11 @@ def test_names_that_cannot_be_resolved(columns, arguments, text):
 @pytest.mark.parametrize(
     ("kind", "type_name", "text"),
     [
-        ("string", "string", r"'c' of type string cannot be a feature. Either pass enable_categorical=True.*ignore=\['c'\]"),
+        (
+            "string",
+            "string",
+            r"'c' of type string cannot be a feature. Either pass enable_cat.*ignore=\['c'\]",
+        ),
         ("time", "timestamp", "'c' of type timestamp .*turn it into numbers"),
         ("other", "map<string,int>", "'c' of type map<string,int> .*select the numbers inside it"),
         ("other", "binary", "'c' of type binary cannot be a feature"),
@@ -92,7 +100,7 @@ def test_categories_are_features_when_allowed():
     assert resolve_columns(columns, enable_categorical=True).feature_names == ["a", "c", "v"]
     with pytest.raises(SchemaError, match="Either encode it as numbers, or drop it"):
         resolve_columns(columns, supports_categories=False)
-    with pytest.raises(SchemaError, match="'v' .*select its elements"):
+    with pytest.raises(SchemaError, match=r"'v' .*select its elements"):
         resolve_columns(columns[::2], supports_arrays=False)
 
 
@@ -127,24 +135,38 @@ def test_kinds_of_spark_types():
     from pyspark.ml.linalg import VectorUDT
 
     wanted = {
-        "number": [T.ByteType(), T.ShortType(), T.IntegerType(), T.LongType(), T.FloatType(), T.DoubleType()],
-        "boolean": [T.BooleanType()],
-        "decimal": [T.DecimalType(10, 2)],
-        "string": [T.StringType(), T.VarcharType(3), T.CharType(3)],
-        "array": [T.ArrayType(T.FloatType()), T.ArrayType(T.LongType())],
+        "number": [
+            types.ByteType(),
+            types.ShortType(),
+            types.IntegerType(),
+            types.LongType(),
+            types.FloatType(),
+            types.DoubleType(),
+        ],
+        "boolean": [types.BooleanType()],
+        "decimal": [types.DecimalType(10, 2)],
+        "string": [types.StringType(), types.VarcharType(3), types.CharType(3)],
+        "array": [types.ArrayType(types.FloatType()), types.ArrayType(types.LongType())],
         "vector": [VectorUDT()],
-        "time": [T.DateType(), T.TimestampType(), T.TimestampNTZType(), T.DayTimeIntervalType()],
+        "time": [
+            types.DateType(),
+            types.TimestampType(),
+            types.TimestampNTZType(),
+            types.DayTimeIntervalType(),
+        ],
         "other": [
-            T.MapType(T.StringType(), T.LongType()),
-            T.StructType([T.StructField("x", T.LongType())]),
-            T.BinaryType(),
-            T.ArrayType(T.StringType()),
-            T.NullType(),
+            types.MapType(types.StringType(), types.LongType()),
+            types.StructType([types.StructField("x", types.LongType())]),
+            types.BinaryType(),
+            types.ArrayType(types.StringType()),
+            types.NullType(),
         ],
     }
-    for kind, types in wanted.items():
-        schema = T.StructType([T.StructField(f"c{i}", item) for i, item in enumerate(types)])
-        assert [item.kind for item in from_spark_schema(schema)] == [kind] * len(types)
+    for kind, items in wanted.items():
+        schema = types.StructType(
+            [types.StructField(f"c{i}", item) for i, item in enumerate(items)]
+        )
+        assert [item.kind for item in from_spark_schema(schema)] == [kind] * len(items)
 
 
 def test_kinds_of_arrow_types():
@@ -159,9 +181,9 @@ def test_kinds_of_arrow_types():
         "time": [pa.date32(), pa.timestamp("us"), pa.duration("s")],
         "other": [pa.map_(pa.string(), pa.int8()), pa.binary(), pa.list_(pa.string())],
     }
-    for kind, types in wanted.items():
-        schema = pa.schema([(f"c{i}", item) for i, item in enumerate(types)])
-        assert [item.kind for item in from_arrow_schema(schema)] == [kind] * len(types)
+    for kind, items in wanted.items():
+        schema = pa.schema([(f"c{i}", item) for i, item in enumerate(items)])
+        assert [item.kind for item in from_arrow_schema(schema)] == [kind] * len(items)
 
 
 def test_quoting_and_case():

@@ -16,43 +16,42 @@ SESSION = """
 """
 
 
-def test_sessions_are_reused_refused_and_restarted(run_program):
-    program = run_program("""
-        import sys
-        import raydp_ml
-        from raydp_ml.exceptions import SessionError
-        from raydp_ml.session import lifecycle
+HEAP = """
+    def heap(spark):
+        return round(spark._jvm.java.lang.Runtime.getRuntime().maxMemory() / 2**20)
+"""
 
-        def heap(spark):
-            return round(spark._jvm.java.lang.Runtime.getRuntime().maxMemory() / 2**20)
 
-        assert not {"ray", "pyspark"} & set(sys.modules)
-        spark = raydp_ml.init_spark("first", driver_memory="600m", configs={"spark.x.y": "a b=c"})
-        assert spark.sparkContext.master == "local[*]" and spark.sparkContext.appName == "first"
-        assert heap(spark) <= 600, heap(spark)
-        assert spark.conf.get("spark.x.y") == "a b=c"
-        assert spark.conf.get("spark.sql.execution.arrow.pyspark.enabled") == "true"
-        assert spark.range(10).toPandas()["id"].sum() == 45
-        rows = spark.range(2).mapInPandas(lambda frames: frames, "id long").collect()
-        assert [row.id for row in rows] == [0, 1]
-        spark.range(3).write.saveAsTable("numbers")
-        assert lifecycle.executor_cpus() == {}
+def test_a_session_is_reused_or_refused_and_stopped(run_program):
+    program = run_program(f"""{HEAP}
+    import sys
+    import raydp_ml
+    from raydp_ml.exceptions import SessionError
+    from raydp_ml.session import lifecycle
 
-        again = raydp_ml.init_spark("first", driver_memory="600m", configs={"spark.x.y": "a b=c"})
-        assert again is spark
-        try:
-            raydp_ml.init_spark("first", driver_memory="700m", num_executors=2)
-        except SessionError as error:
-            print(error)
+    assert not {{"ray", "pyspark"}} & set(sys.modules)
+    spark = raydp_ml.init_spark("first", driver_memory="600m", configs={{"spark.x.y": "a b=c"}})
+    assert spark.sparkContext.master == "local[*]" and spark.sparkContext.appName == "first"
+    assert heap(spark) <= 600, heap(spark)
+    assert spark.conf.get("spark.x.y") == "a b=c"
+    assert spark.conf.get("spark.sql.execution.arrow.pyspark.enabled") == "true"
+    assert spark.range(10).toPandas()["id"].sum() == 45
+    rows = spark.range(2).mapInPandas(lambda frames: frames, "id long").collect()
+    assert [row.id for row in rows] == [0, 1]
+    spark.range(3).write.saveAsTable("numbers")
+    assert lifecycle.executor_cpus() == {{}}
 
-        raydp_ml.stop_spark()
-        raydp_ml.stop_spark()
-        import ray
-        assert not ray.is_initialized()
+    again = raydp_ml.init_spark("first", driver_memory="600m", configs={{"spark.x.y": "a b=c"}})
+    assert again is spark
+    try:
+        raydp_ml.init_spark("first", driver_memory="700m", num_executors=2)
+    except SessionError as error:
+        print(error)
 
-        with raydp_ml.spark_session("second", driver_memory="900m") as spark:
-            assert 600 < heap(spark) <= 900, heap(spark)
-        assert not ray.is_initialized()
+    raydp_ml.stop_spark()
+    raydp_ml.stop_spark()
+    import ray
+    assert not ray.is_initialized()
     """)
     assert program.finish() == 0, program.stderr
     assert (
@@ -60,6 +59,23 @@ def test_sessions_are_reused_refused_and_restarted(run_program):
         "with num_executors=1, driver_memory='600m', configs={'spark.x.y': 'a b=c'} is live. Call "
         "raydp_ml.stop_spark() first"
     ) in program.stdout
+    assert program.stderr == ""
+    program.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_sessions_can_follow_each_other_each_with_its_heap(run_program):
+    program = run_program(f"""{HEAP}
+    import raydp_ml
+
+    for size in (600, 900, 700):
+        with raydp_ml.spark_session(driver_memory=f"{{size}}m") as spark:
+            assert size - 150 < heap(spark) <= size, heap(spark)
+            assert spark.range(5).count() == 5
+        import ray
+        assert not ray.is_initialized()
+    """)
+    assert program.finish() == 0, program.stderr
     assert program.stderr == ""
     program.assert_nothing_left()
 
@@ -199,8 +215,12 @@ def test_a_session_that_died_is_replaced(run_program, death):
 @pytest.mark.slow
 def test_a_forked_child_does_not_end_its_parents_session(run_program):
     program = run_program(f"""{SESSION}
+    import atexit
+    import ray
+
     pid = os.fork()
     if pid == 0:
+        atexit.unregister(ray.shutdown)  # it hangs in any forked child, with or without us
         sys.exit(0)
     os.waitpid(pid, 0)
     print("count", spark.range(7).count())

@@ -69,6 +69,14 @@ def test_a_ray_that_was_there_stays(run_program):
         assert not ray_runtime.is_ours()
         stop_spark()
         assert ray.is_initialized()
+        ray.shutdown()
+
+        ray_runtime.ensure_ray()
+        assert ray_runtime.is_ours()
+        ray.shutdown()
+        ray.init(num_cpus=1, include_dashboard=False)  # the user's again
+        assert not ray_runtime.is_ours()
+        stop_spark()
         print(ray.cluster_resources()["CPU"])
     """)
     assert program.finish() == 0, program.stderr

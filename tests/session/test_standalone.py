@@ -150,6 +150,7 @@ def test_what_the_cluster_cannot_hold_is_refused_at_once(run_program):
     program.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_daemons_end_with_their_actors_and_all_with_the_driver(run_program):
     program = run_program(f"""{RAY}{TWO.format(more="placement_group_strategy='PACK'")}
     while not os.path.exists("go"):
@@ -235,6 +236,41 @@ def test_half_a_cpu_and_a_custom_resource(run_program):
         assert list(lifecycle.executor_cpus().values()) == [1.0]
         assert ray.available_resources().get("special", 0) == 0
         assert spark.range(10).count() == 10
+    """)
+    assert program.finish() == 0, program.stderr
+    program.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_executors_spread_over_nodes_and_know_theirs(run_program):
+    program = run_program("""
+        import os
+        import ray
+        import raydp_ml
+        from ray.cluster_utils import Cluster
+        from raydp_ml.session import lifecycle
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        nodes = {cluster.add_node(num_cpus=1).node_id for _ in range(2)}
+        ray.init(address=cluster.address, logging_level="error")
+        with raydp_ml.spark_session(
+            mode="standalone",
+            num_executors=2,
+            executor_memory="600m",
+            placement_group_strategy="STRICT_SPREAD",
+        ) as spark:
+            assert lifecycle.executor_cpus() == dict.fromkeys(nodes, 1.0)
+
+            def where(rows):
+                import time
+                time.sleep(0.5)
+                yield os.environ["RAYDP_ML_NODE_ID"]
+
+            found = spark.sparkContext.parallelize(range(2), 2).mapPartitions(where).collect()
+            assert set(found) == nodes, (found, nodes)
+        assert ray.is_initialized()
+        ray.shutdown()
+        cluster.shutdown()
     """)
     assert program.finish() == 0, program.stderr
     program.assert_nothing_left()

@@ -40,7 +40,9 @@ def layout_of(table, **parts):
 
 def test_slices_of_tables_keep_their_own_rows():
     """XGBoost itself reads a slice from the beginning of its buffers."""
-    table = pa.table({"x": pa.array([1.0, None, 3.0, 4.0, 5.0]), "b": [True, False, None, True, False]})
+    table = pa.table(
+        {"x": pa.array([1.0, None, 3.0, 4.0, 5.0]), "b": [True, False, None, True, False]}
+    )
     got = features_of(table.slice(2, 3), layout_of(table))
     assert got.column("x").to_pylist() == [3.0, 4.0, 5.0]
     assert got.column("b").to_pylist() == [None, 1, 0]
@@ -131,7 +133,7 @@ def test_groups_and_where_they_may_be_cut():
     assert_array_equal(group_sizes(table, Layout((), group="g")), [2, 1, 2])
     # A cut between two naive shards has split the group b.
     assert group_boundaries([("a", 2), ("b", 1), ("b", 4), ("c", 1)]) == [0, 2, 7]
-    with pytest.raises(SchemaError, match="those of 'a' are not. Sort the data"):
+    with pytest.raises(SchemaError, match=r"those of 'a' are not. Sort the data"):
         group_boundaries([("a", 1), ("b", 1), ("a", 1)])
 
 
@@ -192,7 +194,9 @@ def test_other_rows_that_cannot_be_trained_on():
         check_report(Report(validation_rows=3), layout)
     table = pa.table({"x": [1.0, 2.0], "v": [None, True], "g": [None, 1]})
     parts = {"validation": "v", "group": "g"}
-    with pytest.raises(SchemaError, match=r"validation column 'v' holds 1 null of 2.*fillna\(False"):
+    with pytest.raises(
+        SchemaError, match=r"validation column 'v' holds 1 null of 2.*fillna\(False"
+    ):
         check_report(report_of(table, **parts), layout_of(table, **parts))
     with pytest.raises(SchemaError, match="group column 'g' holds 1 null"):
         check_report(report_of(table.drop_columns("v"), group="g"), layout_of(table, group="g"))
@@ -203,7 +207,9 @@ def test_other_rows_that_cannot_be_trained_on():
 def test_arrays_that_differ_in_length_are_refused_before_training():
     table = pa.table({"v": [[1.0, 2.0], [3.0]]})
     report = report_of(table)
-    with pytest.raises(SchemaError, match=r"'v' must all be equally long, and it has lengths \[1, 2\]"):
+    with pytest.raises(
+        SchemaError, match=r"'v' must all be equally long, and it has lengths \[1, 2\]"
+    ):
         fitted_features(layout_of(table).features, report)
 
 

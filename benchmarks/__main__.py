@@ -1,0 +1,71 @@
+"""``python -m benchmarks``: list the cases, or run one (or all) of them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from benchmarks import report
+from benchmarks.options import CASES, Options
+
+RESULTS = Path(__file__).parent / "results"
+USAGE = "python -m benchmarks [NAME|all] [options]; without a name, the cases are listed"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"benchmarks: {message}\n")
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return value
+
+
+def parse(arguments: list[str] | None = None) -> tuple[list[str], Options, Path]:
+    """Read the command line; ends the program with code 2 where it is wrong."""
+    parser = _Parser(prog="benchmarks", usage=USAGE)
+    parser.add_argument("name", nargs="?", help="a case, or 'all'")
+    parser.add_argument("--rows", type=_count, help="rows of the large data set")
+    parser.add_argument("--workers", type=_count, default=2, help="training workers (default 2)")
+    parser.add_argument("--mode", choices=("local", "standalone"), default="local")
+    parser.add_argument("--quick", action="store_true", help="few rows, few repetitions: a test")
+    parser.add_argument("--repeat", type=_count, help="timed repetitions (default 5; quick: 1)")
+    parser.add_argument("--results", type=Path, help=f"folder of the results (default {RESULTS})")
+    given = parser.parse_args(arguments)
+    if given.name not in {None, "all", *CASES}:
+        parser.error(f"there is no case {given.name!r}; there are {', '.join(CASES)}, all")
+    # Quick figures mean nothing, and must not take the place of real ones.
+    folder = given.results or (RESULTS / "quick" if given.quick else RESULTS)
+    repeat = given.repeat or (1 if given.quick else 5)
+    options = Options(given.rows, given.workers, given.mode, given.quick, repeat)
+    names = list(CASES) if given.name == "all" else [given.name] if given.name else []
+    return names, options, folder
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    names, options, folder = parse()
+    if not names:
+        for name, question in CASES.items():
+            print(f"{name:10} {question}")
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        run = report.begin(name, options)
+        tables, targets = importlib.import_module(f"benchmarks.{name}").measure(options)
+        record = report.finish(run, tables, targets)
+        print(report.write(record, folder), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""From Spark DataFrames to the data sets of a training: resolve the columns, export just those."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from raydp_ml.base import folds_case, kind_of
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import (
+    ColumnRoles,
+    from_spark_schema,
+    pick_columns,
+    quoted,
+    resolve_columns,
+)
+from raydp_ml.exchange.jvm import require_live
+from raydp_ml.training.xgboost_fit import DataSet
+from raydp_ml.xgboost.data import Task, TrainingData, layout_of, require_numeric_label
+
+
+def spark_training(
+    X: Any, y: Any, sample_weight: Any, eval_set: Any, group: Any, task: Task
+) -> TrainingData:
+    """Resolve the columns of Spark DataFrames, then export just those to blocks.
+
+    Raises
+    ------
+    SchemaError
+        Before any Spark job, if a column is missing or of the wrong type.
+    """
+    names = {"y": y, "sample_weight": sample_weight, "group": group}
+    for what, name in names.items():
+        if name is not None and not isinstance(name, str):
+            raise TypeError(
+                f"With a Spark DataFrame, {what} is the name of one of its columns. "
+                f"Got {type(name).__name__} instead."
+            )
+    require_live(X.sparkSession)
+    roles = _spark_roles(X, y, sample_weight, group, task)
+    frames = [(X, roles, "training data")]
+    for index, (df, label) in enumerate(_spark_eval_sets(eval_set)):
+        what = f"evaluation set {index}"
+        frames.append((df, _spark_eval_roles(df, label, roles, what), what))
+    data = TrainingData([], roles=tuple(roles.others))
+    try:
+        for df, found, what in frames:
+            blocks = _export(df, found, sort=task.kind == "ranking")
+            data._owned.append(blocks)
+            layout = replace(layout_of(found, blocks.schema), validation=found.validation)
+            data.sets.append(DataSet(layout, blocks=blocks, what=what))
+            require_rows(data.sets[-1])
+    except BaseException:
+        data.free()
+        raise
+    return data
+
+
+def _spark_roles(X: Any, y: Any, sample_weight: Any, group: Any, task: Task) -> ColumnRoles:
+    roles = resolve_columns(
+        from_spark_schema(X.schema),
+        label=y,
+        sample_weight=sample_weight,
+        group=group if task.kind == "ranking" else None,
+        enable_categorical=task.enable_categorical,
+        fold_case=folds_case(X),
+    )
+    _require_parts(roles, task)
+    if task.kind != "ranking":
+        roles = replace(roles, group=None)
+    if task.kind != "classification":
+        require_numeric_label(roles, from_spark_schema(X.schema), task)
+    return roles
+
+
+def _require_parts(roles: ColumnRoles, task: Task) -> None:
+    if roles.label is None:
+        raise ValueError(
+            f"This {task.estimator} estimator requires y to be passed, but the target y is None. "
+            'Pass the name of the label\'s column, as in fit(df, "label"), or mark it once: '
+            'raydp_ml.set_roles(df, label="label").'
+        )
+    if task.kind == "ranking" and roles.group is None:
+        raise ValueError(
+            f"{task.estimator} needs to know which rows are ranked together. Pass the name of a "
+            'column, as in fit(df, "label", group="query"), or mark it once: '
+            'raydp_ml.set_roles(df, group="query").'
+        )
+
+
+def _spark_eval_sets(eval_set: Any) -> list[tuple[Any, str | None]]:
+    """Turn each way to give evaluation frames into pairs (DataFrame, label or None)."""
+    if eval_set is None:
+        return []
+    if kind_of(eval_set) == "spark":
+        return [(eval_set, None)]
+    if isinstance(eval_set, tuple) and len(eval_set) == 2 and isinstance(eval_set[1], str):
+        return [eval_set]
+    pairs: list[tuple[Any, str | None]] = []
+    for item in eval_set:
+        df, label = item if isinstance(item, tuple) else (item, None)
+        if kind_of(df) != "spark" or not (label is None or isinstance(label, str)):
+            raise TypeError(
+                "With a Spark DataFrame, eval_set is a DataFrame, or a list of DataFrames or of "
+                f"pairs (DataFrame, label column). Got {type(df).__name__} instead."
+            )
+        pairs.append((df, label))
+    return pairs
+
+
+def _spark_eval_roles(df: Any, label: str | None, roles: ColumnRoles, what: str) -> ColumnRoles:
+    columns = from_spark_schema(df.schema)
+    features = pick_columns(columns, roles.feature_names, f"The {what}")
+    needed = [name for name in (label or roles.label, roles.group) if name is not None]
+    pick_columns(columns, needed, f"The {what}")
+    weight = roles.sample_weight if roles.sample_weight in df.columns else None
+    return ColumnRoles(tuple(features), label or roles.label, weight, roles.group)
+
+
+def _export(df: Any, roles: ColumnRoles, sort: bool) -> Any:
+    """Export the features and the other columns in use, decimals as doubles."""
+    from pyspark.sql import functions
+
+    from raydp_ml.exchange import from_spark
+
+    decimals = {column.name for column in from_spark_schema(df.schema) if column.kind == "decimal"}
+    names = roles.feature_names + roles.others
+    for name in decimals.intersection(names):
+        df = df.withColumn(name, functions.col(quoted(name)).cast("double"))
+    if sort:
+        df = df.sort(functions.col(quoted(roles.group or "")))
+    return from_spark(df, names)
+
+
+def require_rows(data: DataSet) -> None:
+    """Raise `SchemaError` for blocks without a row, before any actor starts."""
+    if data.blocks is not None and data.blocks.num_rows == 0:
+        raise SchemaError(f"The {data.what} has no rows. Check the filters and joins before it.")
