@@ -11,6 +11,7 @@ import pyarrow as pa
 from raydp_ml.exceptions import SchemaError, SessionError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks, from_dataset, put_table
+from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.schema import VECTOR, spark_ready
 from raydp_ml.session import ray_runtime
 
@@ -62,8 +63,6 @@ def import_data(data: Any, spark: SparkSession | None = None, *, use_jar: bool =
         return df
     from pyspark.ml.functions import array_to_vector
     from pyspark.sql.functions import col, when
-
-    from raydp_ml.exchange.spark_to_blocks import quoted
 
     def restored(name: str) -> Any:
         column = col(quoted(name))

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.blocks import Blocks
+from raydp_ml.exchange.blocks import from_dataset
 
 
 def named_table(X: Any, kind: str) -> pa.Table:
@@ -27,27 +27,4 @@ def named_table(X: Any, kind: str) -> pa.Table:
             ) from error
     if kind == "blocks":
         return X.to_arrow()
-    return dataset_blocks(X).to_arrow()
-
-
-def dataset_blocks(dataset: Any) -> Any:
-    """Return a ``ray.data.Dataset`` as `Blocks`, without a copy through the driver."""
-    import ray
-
-    refs = dataset.materialize().to_arrow_refs()
-    measure = ray.remote(_measure)
-    measured = ray.get([measure.remote(ref) for ref in refs])
-    kept = [(ref, item) for ref, item in zip(refs, measured, strict=True) if item[0]]
-    schema = kept[0][1][2] if kept else (measured[0][2] if measured else pa.schema([]))
-    node = ray.get_runtime_context().get_node_id()
-    return Blocks(
-        [ref for ref, _ in kept],
-        [item[0] for _, item in kept],
-        sum(item[1] for _, item in kept),
-        schema,
-        [node] * len(kept),
-    )
-
-
-def _measure(table: pa.Table) -> tuple[int, int, pa.Schema]:
-    return table.num_rows, table.nbytes, table.schema
+    return from_dataset(X).to_arrow()

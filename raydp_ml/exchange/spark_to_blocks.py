@@ -11,6 +11,7 @@ import pyarrow as pa
 from raydp_ml.exceptions import DataLostError, SchemaError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
+from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.schema import VECTOR, is_vector, select_fields, wire_schema
 from raydp_ml.session import ray_runtime
 from raydp_ml.session.lifecycle import executor_cpus
@@ -97,36 +98,40 @@ def _require_dataframe(df: Any) -> None:
 
 def _projected(df: DataFrame, fields: list[Any], dtype: Any) -> tuple[DataFrame, list[Any]]:
     """Select, cast, and turn vectors into arrays, where anything of that is to do."""
-    from pyspark.sql.functions import col, when
     from pyspark.sql.types import ArrayType, DoubleType, FloatType, StructField
 
     number = {None: None, "float": FloatType(), "double": DoubleType()}[_spark_dtype(dtype)]
-    expressions, out = [], []
+    out = []
     for field in fields:
-        column, kind = col(quoted(field.name)), field.dataType
-        if is_vector(kind):
-            values = _vector_to_array(df)(column)
-            column = when(column.isNotNull(), values)
-        elif number is not None and kind.typeName() == "array":
+        kind = field.dataType
+        if number is not None and kind.typeName() == "array":
             kind = ArrayType(number, kind.containsNull)
-            column = column.cast(kind)
         elif number is not None and _is_number(kind):
             kind = number
-            column = column.cast(kind)
-        expressions.append(column.alias(field.name))
         out.append(StructField(field.name, kind, field.nullable))
-    if (
-        [f.name for f in fields] == df.columns
-        and [f.dataType for f in out] == [f.dataType for f in df.schema.fields]
-        and not any(is_vector(f.dataType) for f in out)
-    ):
+    vectors = [field.name for field in fields if is_vector(field.dataType)]
+    wanted = [(field.name, field.dataType) for field in out]
+    if not vectors and wanted == [(field.name, field.dataType) for field in df.schema.fields]:
         return df, out
-    return df.select(*expressions), out
+    # SQL text: a Column object costs several calls into the JVM, and a text almost none.
+    selected = df.selectExpr(
+        *[
+            quoted(name)
+            if kind == field.dataType
+            else f"cast({quoted(name)} as {kind.simpleString()}) as {quoted(name)}"
+            for field, (name, kind) in zip(fields, wanted, strict=True)
+        ]
+    )
+    return (_without_vectors(selected, vectors) if vectors else selected), out
 
 
-def quoted(name: str) -> str:
-    """A column name as Spark's parser takes it, whatever characters it holds."""
-    return "`" + name.replace("`", "``") + "`"
+def _without_vectors(df: DataFrame, vectors: list[str]) -> DataFrame:
+    """Turn vectors into arrays, in place; a null vector is a null array."""
+    from pyspark.sql.functions import col, when
+
+    to_array = _vector_to_array(df)
+    columns = {name: col(quoted(name)) for name in vectors}
+    return df.withColumns({n: when(c.isNotNull(), to_array(c)) for n, c in columns.items()})
 
 
 def _vector_to_array(df: DataFrame) -> Any:

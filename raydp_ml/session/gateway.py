@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from raydp_ml.exceptions import SessionError
 from raydp_ml.session.guard import Guard
 from raydp_ml.session.interrupts import InterruptHandling
+from raydp_ml.session.jvm_output import JvmOutput
 from raydp_ml.session.launch import patched_environment, spark_home, to_properties, write_private
 from raydp_ml.session.log4j import log4j_properties
 
-# The JVM prints this whenever Spark's launcher is used; no option of the JVM turns it off.
-_NOISE = (b"WARNING: Using incubator modules: jdk.incubator.vector",)
 _EXIT_SECONDS = 15
 
 
@@ -50,7 +47,7 @@ class DriverJvm:
     ) -> None:
         self._folder = folder
         self._guard: Guard | None = None
-        self._output: _Output | None = None
+        self._output: JvmOutput | None = None
         self._interrupts = InterruptHandling()
         self.spark: Any = None
         write_private(Path(folder, "spark.conf"), to_properties(conf))
@@ -84,7 +81,7 @@ class DriverJvm:
                 f"{shlex.quote(f'{self._folder}/spark.conf')} {command_line}"
             ),
         }
-        output = self._output = _Output()
+        output = self._output = JvmOutput()
         try:
             with patched_environment(launch):
                 self._gateway = launch_gateway(
@@ -155,6 +152,7 @@ class DriverJvm:
         self._interrupts.remove()
 
     def _end_process(self, process: subprocess.Popen[bytes]) -> None:
+        self._silence_py4j()
         # The end of its standard input makes the JVM exit, and its exit hooks stop Spark and
         # remove temporary files. A call through py4j could hang on a broken connection.
         if process.stdin is not None:
@@ -172,6 +170,16 @@ class DriverJvm:
             self._guard.release()
             self._guard.wait()
 
+    def _silence_py4j(self) -> None:
+        from py4j.clientserver import SHUTDOWN_FINALIZER_WORKER
+
+        # py4j's thread that frees Java objects would print a stack trace for each one that it
+        # tries to free in a JVM that is ending.
+        with contextlib.suppress(AttributeError):  # without pinned threads there is no such thread
+            client = self._gateway._gateway_client
+            client.is_connected = False
+            client.finalizer_deque.appendleft(SHUTDOWN_FINALIZER_WORKER)
+
     def _forget(self) -> None:
         """Make PySpark forget the JVM that has ended."""
         from pyspark import SparkContext
@@ -185,55 +193,11 @@ class DriverJvm:
         SparkSession._activeSession = None
         SQLContext._instantiatedContext = None
         with contextlib.suppress(Exception):
-            self._gateway.close(keep_callback_server=False, close_callback_server_connections=True)
+            self._gateway.close(keep_callback_server=True)
+            self._gateway.shutdown_callback_server()
         if SparkContext._gateway is self._gateway:
             SparkContext._gateway = None
             SparkContext._jvm = None
-
-
-class _Output:
-    """Passes what the JVM prints on to our own output, less the noise, and keeps the last lines."""
-
-    def __init__(self) -> None:
-        self._lines: collections.deque[bytes] = collections.deque(maxlen=20)
-        self._threads: list[threading.Thread] = []
-        self.stdout = self._pipe_to(1)
-        self.stderr = self._pipe_to(2)
-
-    def _pipe_to(self, target: int) -> int:
-        read_end, write_end = os.pipe()
-        thread = threading.Thread(
-            target=self._pass_on, args=(os.fdopen(read_end, "rb"), target), daemon=True
-        )
-        thread.start()
-        self._threads.append(thread)
-        return write_end
-
-    def _pass_on(self, stream: IO[bytes], target: int) -> None:
-        with stream:
-            for line in stream:
-                if line.rstrip() in _NOISE:
-                    continue
-                self._lines.append(line)
-                with contextlib.suppress(OSError):
-                    os.write(target, line)
-
-    def leave_to_jvm(self) -> None:
-        """Close our ends of the pipes, so that the end of the JVM is their end."""
-        for descriptor in (self.stdout, self.stderr):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.stdout = self.stderr = -1
-
-    def join(self) -> None:
-        """Wait until all that the JVM printed has been passed on."""
-        for thread in self._threads:
-            thread.join(1)
-
-    def tail(self) -> str:
-        """Return the last lines that the JVM printed."""
-        self.join()
-        return b"".join(self._lines).decode(errors="replace").strip()
 
 
 def foreign_session() -> str | None:

@@ -14,10 +14,10 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 
-# $1 is the process group, or empty for none, $2 the folder. TERM first: a JVM then removes its own temporary files.
-# An ended but unreaped member still counts for `kill -0`, hence the bound on the wait. The shell
-# that does it is orphaned at once (a background job, whose pipe must be another than its standard
-# input), because a Ray worker that exits kills its child processes.
+# $1 is the process group, or empty for none, $2 the folder. TERM first: a JVM then removes its own
+# temporary files. An ended but unreaped member still counts for `kill -0`, hence the bound on the
+# wait. The shell that does it is orphaned at once (a background job, whose pipe must be another
+# than its standard input), because a Ray worker that exits kills its child processes.
 _GUARD = """
 exec 3<&0
 (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import threading
 import time
 from collections import Counter
@@ -19,7 +18,6 @@ from raydp_ml.exceptions import ResourceError
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.session import ray_runtime
 from raydp_ml.session.lifecycle import executor_cpus
-from raydp_ml.training import channel
 from raydp_ml.training.failure import WorkerLostError, error_of
 from raydp_ml.training.placement import place_workers
 from raydp_ml.training.reservation import reserved_cpus
@@ -147,42 +145,6 @@ class WorkerGroup:
         return lost
 
 
-class InProcessGroup:
-    """The same interface in this process, for one worker and no actor."""
-
-    size = 1
-    host = "127.0.0.1"
-
-    def __init__(self, cpus_per_worker: int | None = None) -> None:
-        self.cpus_per_worker = cpus_per_worker or os.cpu_count() or 1
-        self._channel = channel.Channel()
-
-    def run(
-        self,
-        function: Callable[..., Any],
-        args: Sequence[tuple[Any, ...]],
-        *,
-        on_event: OnEvent | None = None,
-    ) -> list[Any]:
-        """Call the function; its exceptions pass through as they are."""
-        self._channel = channel.Channel(lambda event: on_event and on_event(0, event))
-        channel.use(self._channel)
-        try:
-            return [function(*args[0])]
-        finally:
-            channel.use(None)
-
-    def request_stop(self) -> None:
-        """Ask the running function to end early."""
-        self._channel.request_stop()
-
-
-@contextlib.contextmanager
-def in_process_group(cpus_per_worker: int | None = None) -> Iterator[InProcessGroup]:
-    """`worker_group` for work in this process."""
-    yield InProcessGroup(cpus_per_worker)
-
-
 @contextlib.contextmanager
 def worker_group(
     num_workers: int | None,
@@ -220,7 +182,7 @@ def worker_group(
     ray_runtime.ensure_ray()
     others = {**(resources_per_worker or {})}
     needs = {"CPU": cpus_per_worker or 1, "GPU": gpus_per_worker, **others}
-    nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+    nodes = live_nodes()
     placed = place_workers(num_workers, nodes, _rows_by_node(blocks), needs)
     per_node = Counter(placed)
     cpus = cpus_per_worker or min(
@@ -239,6 +201,11 @@ def worker_group(
                 _pool.give_back(kinds, workers)
             else:
                 _end(workers)
+
+
+def live_nodes() -> dict[str, Mapping[str, float]]:
+    """All resources of each live Ray node, whoever uses them now."""
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
 def _rows_by_node(blocks: Blocks | None) -> dict[str, int]:
@@ -338,8 +305,7 @@ class _Pool:
             self._timer = None
             if any(self._idle.values()):
                 self._start_timer()
-        if ray.is_initialized():
-            _end(expired)
+        _end(expired)
 
 
 def _start(kind: Kind) -> Any:
@@ -365,7 +331,8 @@ def _is_alive(worker: Any) -> bool:
 
 
 def _end(workers: Sequence[Any]) -> None:
-    for worker in workers:
+    # After ray.shutdown() they are gone already, and ray.kill would start a new Ray.
+    for worker in workers if ray.is_initialized() else ():
         ray.kill(worker)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from raydp_ml.exceptions import SchemaError, TrainingError
+from raydp_ml.exchange.sharding import Shard, shard_by_node, shard_rows
 from raydp_ml.training.failure import WorkerLostError
+from raydp_ml.training.in_process import InProcessGroup
 from raydp_ml.training.xgboost_inspect import (
     Part,
     Report,
@@ -34,6 +37,7 @@ from raydp_ml.training.xgboost_matrix import Layout
 # A restart loses at most this much training.
 CHECKPOINT_SECONDS = 10.0
 _TRACKER_TIMEOUT = 300
+_TRACKER_BEGINS = 0.002
 # XGBoost's default number of bins.
 _REPEATED_ROWS = 256
 
@@ -156,26 +160,23 @@ def require_room(workers: Workers) -> None:
     """Raise `ResourceError` when the cluster can never hold the workers, before data moves."""
     if not workers.count:
         return
-    import ray
-
     from raydp_ml.session import ray_runtime
+    from raydp_ml.training.group import live_nodes
     from raydp_ml.training.placement import place_workers
 
     ray_runtime.ensure_ray()
-    nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
     needs = {"CPU": workers.cpus or 1, "GPU": workers.gpus, **(workers.resources or {})}
-    place_workers(workers.count, nodes, {}, needs)
+    place_workers(workers.count, live_nodes(), {}, needs)
 
 
 @contextlib.contextmanager
 def _open_group(workers: Workers, sets: Sequence[DataSet]) -> Iterator[Any]:
-    from raydp_ml.training import group
-
     if workers.count == 0:
-        with group.in_process_group() as opened:
-            yield opened
+        yield InProcessGroup()
         return
-    with group.worker_group(
+    from raydp_ml.training.group import worker_group
+
+    with worker_group(
         workers.count,
         cpus_per_worker=workers.cpus,
         gpus_per_worker=workers.gpus,
@@ -227,18 +228,17 @@ class _Fit:
         """Cut one data set into a part for each worker."""
         if data.table is not None:
             return [Part(data.layout, data.schema, table=data.table)]
-        from raydp_ml.exchange.sharding import shard_rows
-
         rows, refs = data.blocks.block_rows, tuple(data.blocks.refs)
 
-        def cut(boundaries: list[int] | None) -> list[Part]:
-            shards = shard_rows(rows, group.size, boundaries)
+        def parts(shards: Sequence[Shard]) -> list[Part]:
             return [Part(data.layout, data.schema, refs=refs, shard=shard) for shard in shards]
 
         if self.task != "ranking":
-            return cut(None)
-        runs = group.run(part_group_runs, [(part,) for part in cut(None)])
-        return cut(group_boundaries([run for shard in runs for run in shard]))
+            return parts(shard_by_node(rows, data.blocks.node_ids, group.node_ids))
+        # The rows of a group stay together, wherever they are.
+        runs = group.run(part_group_runs, [(p,) for p in parts(shard_rows(rows, group.size))])
+        boundaries = group_boundaries([run for shard in runs for run in shard])
+        return parts(shard_rows(rows, group.size, boundaries))
 
     def _inspect(self, group: Any, parts: list[list[Part]]) -> list[Report]:
         """Phase 1: every worker looks at its rows of every set."""
@@ -391,6 +391,8 @@ def communicator(size: int, host: str) -> Iterator[dict[str, Any] | None]:
 
     tracker = RabitTracker(n_workers=size, host_ip=host, sortby="task", timeout=_TRACKER_TIMEOUT)
     tracker.start()
+    # worker_args() looks whether the tracker's thread has begun, and if not, again after 0.1 s.
+    time.sleep(_TRACKER_BEGINS)
     try:
         yield dict(tracker.worker_args())
     finally:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import validate_data
 
 from raydp_ml.base import kind_of
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.blocks import from_dataset
 from raydp_ml.exchange.columns import (
     Column,
     ColumnRoles,
@@ -19,7 +20,7 @@ from raydp_ml.exchange.columns import (
     pick_columns,
     resolve_columns,
 )
-from raydp_ml.exchange.frames import dataset_blocks, named_table
+from raydp_ml.exchange.frames import named_table
 from raydp_ml.training.xgboost_fit import DataSet, group_boundaries
 from raydp_ml.training.xgboost_loop import group_runs
 from raydp_ml.training.xgboost_matrix import (
@@ -192,7 +193,7 @@ def frame_set(
     }
     blocks = table = None
     if as_blocks and kind in {"blocks", "ray"} and not arrays and task.kind != "ranking":
-        blocks = X if kind == "blocks" else dataset_blocks(X)
+        blocks = X if kind == "blocks" else from_dataset(X)
         schema = blocks.schema
     else:
         table = named_table(X, kind)

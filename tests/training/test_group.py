@@ -11,7 +11,8 @@ import pytest
 from raydp_ml.exceptions import ResourceError, TrainingError
 from raydp_ml.training import channel, group, reservation
 from raydp_ml.training.failure import WorkerLostError
-from raydp_ml.training.group import in_process_group, worker_group
+from raydp_ml.training.group import worker_group
+from raydp_ml.training.in_process import InProcessGroup
 
 
 @pytest.fixture(autouse=True)
@@ -125,13 +126,13 @@ def test_events_arrive_while_the_work_goes_on_and_stop_ends_it():
 
 
 def test_in_process_group_has_the_same_interface():
-    with in_process_group() as here:
-        seen = []
-        assert here.run(reporter(), [(2,)], on_event=lambda *e: seen.append(e)) == [2]
-        assert seen == [(0, 0), (0, 1)]
-        assert here.size == 1
-        with pytest.raises(ZeroDivisionError):
-            here.run(operator.truediv, [(1, 0)])
+    here = InProcessGroup()
+    seen = []
+    assert here.run(reporter(), [(2,)], on_event=lambda *e: seen.append(e)) == [2]
+    assert seen == [(0, 0), (0, 1)]
+    assert here.size == 1
+    with pytest.raises(ZeroDivisionError):
+        here.run(operator.truediv, [(1, 0)])
 
 
 def test_idle_workers_end(ray_cluster, monkeypatch):
