@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import xgboost
 from matplotlib import pyplot as plt
+from pyspark.errors import AnalysisException
 from pyspark.sql import Window
 from pyspark.sql import functions as sql
 from sklearn.callback import ProgressBar
@@ -57,11 +58,21 @@ def check_columns(path):
     """End the program unless `path` is Parquet with the columns that are needed."""
     try:
         names = pyarrow.dataset.dataset(path, format="parquet").schema.names
+    except FileNotFoundError:
+        fail(f"there is no file or folder {path}")
     except (OSError, pa.ArrowInvalid) as error:
         fail(f"cannot read {path} as Parquet: {str(error).splitlines()[0]}")
     missing = [name for name in NEEDED + CATEGORIES if name not in names]
     if missing:
         fail(f"{path} lacks the columns {missing}; it has {names}")
+
+
+def read_parquet(spark, path):
+    """Read a file or folder in Spark, which lacks some of Parquet's types (nanoseconds)."""
+    try:
+        return spark.read.parquet(path).select(*NEEDED, *CATEGORIES)
+    except AnalysisException as error:
+        fail(f"Spark cannot read {path}: {str(error).splitlines()[0]}")
 
 
 def derive(flights, weather):
@@ -137,7 +148,7 @@ def draw_importance(model, path):
 def run(spark, options):
     """Do the whole job, from the rows to the picture."""
     if options.data:
-        flights = spark.read.parquet(options.data)
+        flights = read_parquet(spark, options.data)
     else:
         flights = raydp_ml.to_spark(packaged("flights.csv.zip"), spark)
     weather = raydp_ml.to_spark(packaged("weather.csv"), spark)
