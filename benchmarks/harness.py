@@ -94,21 +94,20 @@ def compare(
     contenders : sequence of Contender
     options : Options
     settle : callable
-        Called before each run, outside of the timing, for example to collect the JVM's garbage:
-        what one contender leaves behind must not be paid for by the next.
+        Called before each look at the memory, to collect the JVM's garbage. Not before the timed
+        runs: it shrinks the heap, which costs the next run more than the garbage would.
     """
     rows = [Measured(contender.name) for contender in contenders]
     pairs = list(zip(contenders, rows, strict=True))
     for _ in range(options.warm_up):
         for contender, row in pairs:
-            seconds, facts = _once(contender, settle)
+            seconds, facts = _once(contender)
             row.warm_up_s.append(seconds)
             row.facts.update(facts)
     for repetition in range(options.repeat):
         # Each goes first in turn, so that no place in the order is always somebody's.
         shift = repetition % len(pairs)
         for contender, row in pairs[shift:] + pairs[:shift]:
-            settle()
             gc.collect()
             _timed(contender, row)
         _note(f"{title}: repetition {repetition + 1} of {options.repeat}")
@@ -123,8 +122,7 @@ def compare(
     return Table(title, rows)
 
 
-def _once(contender: Contender, settle: Callable[[], Any]) -> tuple[float, dict[str, Any]]:
-    settle()
+def _once(contender: Contender) -> tuple[float, dict[str, Any]]:
     begin = time.perf_counter()
     result = contender.run()
     seconds = time.perf_counter() - begin

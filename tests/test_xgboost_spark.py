@@ -45,7 +45,7 @@ def collected(df):
     return df.toPandas()
 
 
-@pytest.mark.modes("local", "own")
+@pytest.mark.modes("local", "standalone", "own")
 @pytest.mark.parametrize("workers", [0, 1, None])
 def test_one_worker_equals_plain_xgboost(df, workers):
     data = df.select(*(f"`{name.replace('`', '``')}`" for name in NAMES), "y", "w")
@@ -68,6 +68,16 @@ def test_two_workers_learn_the_same_function_twice(df, frame):
     plain = xgboost.XGBRegressor(**PARAMS).fit(frame[NAMES], frame["y"])
     want = r2_score(frame["y"], plain.predict(frame[NAMES]))
     assert first.score(data, "y") == pytest.approx(want, abs=0.01)
+
+
+@pytest.mark.modes("standalone")
+def test_a_fit_finds_its_cpus_when_spark_holds_them_all(spark, df, frame, ray_cluster):
+    assert ray_cluster.available_resources().get("CPU", 0) == 0
+    data = df.drop("name", "id", "w")
+    model = XGBRegressor(num_workers=2, **PARAMS).fit(data, "y")
+    plain = xgboost.XGBRegressor(**PARAMS).fit(frame[NAMES], frame["y"])
+    want = r2_score(frame["y"], plain.predict(frame[NAMES]))
+    assert model.score(data, "y") == pytest.approx(want, abs=0.01)
 
 
 def test_prediction_is_lazy_and_keeps_rows_and_columns(spark, df):

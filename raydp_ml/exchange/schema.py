@@ -62,6 +62,10 @@ def select_fields(schema: StructType, columns: Sequence[str] | None) -> list[Any
                     f"Column {name!r} does not exist. {name_hint(name, schema.names)}"
                 )
         fields = [schema[name] for name in columns]
+    if not fields:
+        raise SchemaError(
+            f"There are no columns to copy. {name_hint('', schema.names)} Choose at least one."
+        )
     for field in fields:
         _require_supported(field.name, field.dataType)
     return fields

@@ -74,6 +74,11 @@ def export(
     """
     _require_dataframe(df)
     jvm.require_live(df.sparkSession)
+    if df.isStreaming:
+        raise SchemaError(
+            "from_spark takes a batch DataFrame; got a streaming one, which has no end. Read the "
+            "source with spark.read, or call from_spark inside writeStream.foreachBatch."
+        )
     fields = select_fields(df.schema, columns)
     plain, fields = _projected(df, fields, dtype)
     for attempt in range(_ATTEMPTS):

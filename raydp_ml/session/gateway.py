@@ -153,6 +153,8 @@ class DriverJvm:
 
     def _end_process(self, process: subprocess.Popen[bytes]) -> None:
         self._silence_py4j()
+        if self._output is not None:
+            self._output.expect_end()
         # The end of its standard input makes the JVM exit, and its exit hooks stop Spark and
         # remove temporary files. A call through py4j could hang on a broken connection.
         if process.stdin is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import socket
 import threading
 from types import FrameType
 from typing import Any
@@ -50,8 +51,19 @@ class InterruptHandling:
         cancel = threading.Thread(target=self._cancel_jobs, daemon=True)
         cancel.start()
         cancel.join(_CANCEL_SECONDS)
+        if self._before is signal.default_int_handler:
+            with contextlib.suppress(Exception):
+                self._give_up_connection()
         assert callable(self._before)
         self._before(signum, frame)
+
+    def _give_up_connection(self) -> None:
+        # Where it finds a socket, py4j asks the JVM to close it, and that may close, later, the
+        # new connection that this thread opens next: its calls then fail instead of the interrupt.
+        connection = self._context._gateway._gateway_client.get_thread_connection()
+        connection.socket.shutdown(socket.SHUT_RDWR)
+        connection.socket = None
+        connection.is_connected = False
 
     def _cancel_jobs(self) -> None:
         with contextlib.suppress(Exception):

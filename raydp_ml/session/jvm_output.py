@@ -18,6 +18,7 @@ class JvmOutput:
     def __init__(self) -> None:
         self._lines: collections.deque[bytes] = collections.deque(maxlen=20)
         self._threads: list[threading.Thread] = []
+        self._is_ending = False
         self.stdout = self._pipe_to(1)
         self.stderr = self._pipe_to(2)
 
@@ -33,7 +34,7 @@ class JvmOutput:
     def _pass_on(self, stream: IO[bytes], target: int) -> None:
         with stream:
             for line in stream:
-                if line.rstrip() in _NOISE:
+                if line.rstrip() in _NOISE or (self._is_ending and target == 2):
                     continue
                 self._lines.append(line)
                 with contextlib.suppress(OSError):
@@ -45,6 +46,10 @@ class JvmOutput:
             if descriptor >= 0:
                 os.close(descriptor)
         self.stdout = self.stderr = -1
+
+    def expect_end(self) -> None:
+        """Drop the complaints of whatever was still running when the JVM was told to end."""
+        self._is_ending = True
 
     def join(self) -> None:
         """Wait until all that the JVM printed has been passed on."""

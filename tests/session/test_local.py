@@ -127,9 +127,15 @@ def test_after_an_exception_nothing_is_left(run_program):
 
 def test_ctrl_c_ends_a_running_job_and_the_program(run_program):
     program = run_program(f"""{SESSION}
-    query = spark.range(10**13).selectExpr("sum(id * id % 7)")
-    print("running", flush=True)
-    query.collect()
+    import time
+
+    def say_when_running():
+        while not spark.sparkContext.statusTracker().getActiveJobsIds():
+            time.sleep(0.05)
+        print("running", flush=True)
+
+    threading.Thread(target=say_when_running, daemon=True).start()
+    spark.range(10**13).selectExpr("sum(id % 7)").collect()
     """)
     program.wait_for("running")
     program.process.send_signal(signal.SIGINT)
