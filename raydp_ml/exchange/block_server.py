@@ -211,6 +211,7 @@ class BlockServer:
             except Exception as error:  # whatever it is, the task must hear of it
                 with contextlib.suppress(OSError):
                     connection.sendall(b"\1" + f"{type(error).__name__}: {error}".encode())
+                    _drain(connection)
 
     def _receive(
         self, stream: ArenaStream, arena: Arena, job: str, partition: int, number: int
@@ -244,6 +245,14 @@ class BlockServer:
             pa.ipc.new_stream(stream, rows.schema) as writer,
         ):
             writer.write_table(rows, max_chunksize=_SEND_ROWS)
+
+
+def _drain(connection: socket.socket) -> None:
+    """Read what the task still sends: closing on unread bytes would destroy our answer."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(5)
+    while connection.recv(1 << 20):
+        pass
 
 
 def _read_attempt(stream: ArenaStream, arena: Arena, job: _Job) -> _Attempt:

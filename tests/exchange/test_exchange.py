@@ -252,53 +252,6 @@ print("exact")
     assert done.stdout.strip().endswith("exact"), done.stdout + done.stderr
 
 
-@pytest.mark.modes("standalone")
-def test_speculation_neither_loses_nor_doubles_rows(spark, tmp_path):
-    """Two attempts of one partition stream at the same time; one is committed."""
-    marks = str(tmp_path)
-
-    def straggle(batches):
-        import os
-        import time
-
-        from pyspark import TaskContext
-
-        task = TaskContext.get()
-        yield from batches
-        open(os.path.join(marks, f"{task.partitionId()}-{task.taskAttemptId()}"), "w").close()
-        if task.partitionId() == 0 and task.attemptNumber() == 0:
-            time.sleep(20)
-
-    conf = {
-        "spark.speculation": "true",
-        "spark.speculation.multiplier": "1.1",
-        "spark.speculation.quantile": "0.5",
-        "spark.speculation.interval": "50ms",
-        "spark.speculation.minTaskRuntime": "50ms",
-    }
-    import subprocess
-    import sys
-
-    # spark.speculation is read when the context starts: a session of its own.
-    code = f"""
-import cloudpickle, os, ray, raydp_ml
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-spark = raydp_ml.init_spark(mode="standalone", num_executors=2, configs={conf!r})
-straggle = cloudpickle.loads({__import__("cloudpickle").dumps(straggle)!r})
-df = spark.range(0, 400_000, 1, 4).mapInArrow(straggle, "id long")
-blocks = raydp_ml.from_spark(df)
-first = [name for name in os.listdir({marks!r}) if name.startswith("0-")]
-assert len(first) == 2, first
-assert blocks.to_arrow().column("id").to_pylist() == list(range(400_000))
-print("exact")
-raydp_ml.stop_spark()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=False
-    )
-    assert "exact" in done.stdout, done.stdout + done.stderr
-
-
 def test_an_error_of_the_users_own_code_passes_through(spark):
     from pyspark.errors import PythonException
     from pyspark.sql.functions import udf
