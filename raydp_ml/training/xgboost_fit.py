@@ -37,7 +37,7 @@ from raydp_ml.training.xgboost_matrix import Layout
 # A restart loses at most this much training.
 CHECKPOINT_SECONDS = 10.0
 _TRACKER_TIMEOUT = 300
-_TRACKER_BEGINS = 0.002
+_TRACKER_BEGINS = 0.005
 # XGBoost's default number of bins.
 _REPEATED_ROWS = 256
 
