@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import psutil
@@ -10,6 +11,11 @@ import pytest
 
 # Spark's Python workers must be this interpreter also where no environment is activated.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs
+# that they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NUM_CPUS = 2
 
