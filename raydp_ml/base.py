@@ -7,23 +7,14 @@ imported for data that does not need it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import (
-    ColumnRoles,
-    check_kinds,
-    from_spark_schema,
-    pick_columns,
-    quoted,
-    resolve_columns,
-)
 
-__all__ = ["SparkEstimator", "SparkTransformer", "kind_of"]
+__all__ = ["SparkEstimator", "kind_of"]
 
 
 def kind_of(X: Any) -> str:
@@ -144,117 +135,6 @@ class SparkEstimator:
         """Take back what `_saved_state` gave."""
         for name, value in state.items():
             setattr(self, name, value)
-
-
-class SparkTransformer(SparkEstimator):
-    """Mixin of transformers that are scikit-learn's own in memory, and SQL on a Spark DataFrame.
-
-    It stands before the scikit-learn class among the bases. Methods that it defines are not
-    wrapped by ``set_output``, which knows in-memory outputs only; scikit-learn's own, which they
-    call for data in memory, are.
-    """
-
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
-        """Learn from the rows of X.
-
-        Parameters
-        ----------
-        X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
-        y : str or None
-            With a Spark DataFrame, the column that is the label and no feature; None takes the
-            role "label". Ignored in memory.
-        sample_weight : str or array-like of shape (n_samples,), default=None
-            With a Spark DataFrame, a column's name; None takes the role "sample_weight".
-
-        Returns
-        -------
-        object
-            Itself, fitted.
-
-        Raises
-        ------
-        SchemaError
-            If a column is missing, no number, or holds infinity; or there are no rows.
-        """
-        if kind_of(X) == "spark":
-            return self._fit_spark(X, y, sample_weight)
-        return super().fit(in_memory(X), y, sample_weight)  # type: ignore[misc]
-
-    def transform(self, X: Any, *args: Any, **kwargs: Any) -> Any:
-        """Transform X: what scikit-learn returns, or lazily the Spark DataFrame.
-
-        Parameters
-        ----------
-        X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
-
-        Returns
-        -------
-        pyspark.sql.DataFrame or ndarray
-            In Spark, the features are replaced where they stand, and all other columns pass
-            through.
-
-        Raises
-        ------
-        SchemaError
-            If a feature is missing or no number.
-        """
-        if kind_of(X) == "spark":
-            return self._transform_spark(X)
-        return super().transform(in_memory(X), *args, **kwargs)  # type: ignore[misc]
-
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
-        """Fit to X, then transform it; see ``fit`` and ``transform``."""
-        if kind_of(X) == "spark":
-            return self.fit(X, y, **fit_params).transform(X)
-        return super().fit_transform(in_memory(X), y, **fit_params)  # type: ignore[misc]
-
-    def _fit_spark(self, df: Any, y: Any, sample_weight: Any) -> Any:
-        raise NotImplementedError
-
-    def _transform_spark(self, df: Any) -> Any:
-        raise NotImplementedError
-
-    def _resolve(self, df: Any, y: Any, sample_weight: Any) -> ColumnRoles:
-        """Find the numeric features of a Spark DataFrame, and its weights."""
-        for what, name in {"y": y, "sample_weight": sample_weight}.items():
-            if name is not None and not isinstance(name, str):
-                raise TypeError(
-                    f"With a Spark DataFrame, {what} is the name of one of its columns. "
-                    f"Got {type(name).__name__} instead."
-                )
-        return resolve_columns(
-            from_spark_schema(df.schema),
-            label=y,
-            sample_weight=sample_weight,
-            supports_arrays=False,
-            supports_categories=False,
-            fold_case=folds_case(df),
-        )
-
-    def _replace_features(self, df: Any, expression: Callable[[Any, int], Any]) -> Any:
-        """Replace each feature by an expression over it, in its place and under its name."""
-        from pyspark.sql import functions
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(self)
-        names = self._require_names_in("transform")
-        picked = pick_columns(from_spark_schema(df.schema), names, type(self).__name__)
-        check_kinds(picked, {"number", "boolean", "decimal"}, supports_categories=False)
-        place = {name: index for index, name in enumerate(names)}
-        columns = []
-        for name in df.columns:
-            column = functions.col(quoted(name))
-            if name in place:
-                column = expression(as_double(df, name), place[name]).alias(name)
-            columns.append(column)
-        return df.select(*columns)
-
-
-def as_double(df: Any, name: str) -> Any:
-    """Return a numeric or boolean column of a Spark DataFrame as doubles."""
-    from pyspark.sql import functions
-
-    return functions.col(quoted(name)).cast("double")
 
 
 def in_memory(X: Any) -> Any:

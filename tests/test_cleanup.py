@@ -69,7 +69,7 @@ OTHERS = [("standalone", "stop"), ("standalone", "SIGKILL"), ("own", "exit"), ("
 @pytest.mark.parametrize(
     ("mode", "ending"),
     [
-        *(("local", ending) for ending in ENDINGS),
+        *((mode, ending) for mode in ("local", "native") for ending in ENDINGS),
         *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHERS),
     ],
 )

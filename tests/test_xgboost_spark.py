@@ -45,7 +45,7 @@ def collected(df):
     return df.toPandas()
 
 
-@pytest.mark.modes("local", "standalone", "own")
+@pytest.mark.modes("local", "standalone", "native", "own")
 @pytest.mark.parametrize("workers", [0, 1, None])
 def test_one_worker_equals_plain_xgboost(df, workers):
     data = df.select(*(f"`{name.replace('`', '``')}`" for name in NAMES), "y", "w")
@@ -70,7 +70,7 @@ def test_two_workers_learn_the_same_function_twice(df, frame):
     assert first.score(data, "y") == pytest.approx(want, abs=0.01)
 
 
-@pytest.mark.modes("standalone")
+@pytest.mark.modes("standalone", "native")
 def test_a_fit_finds_its_cpus_when_spark_holds_them_all(spark, df, frame, ray_cluster):
     assert ray_cluster.available_resources().get("CPU", 0) == 0
     data = df.drop("name", "id", "w")

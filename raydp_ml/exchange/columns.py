@@ -181,6 +181,7 @@ def resolve_columns(
     enable_categorical: bool = False,
     supports_arrays: bool = True,
     supports_categories: bool = True,
+    kinds: Collection[str] | None = None,
     fold_case: bool = False,
     in_spark: bool = True,
 ) -> ColumnRoles:
@@ -200,6 +201,8 @@ def resolve_columns(
         Whether arrays and vectors may be features.
     supports_categories : bool, default=True
         Whether ``enable_categorical`` is a remedy that an error may name.
+    kinds : collection of str or None
+        The kinds of columns that may be features; None leaves it to the parameters above.
     fold_case : bool, default=False
         See `check_unique`.
     in_spark : bool, default=True
@@ -241,6 +244,7 @@ def resolve_columns(
     allowed = {"number", "boolean", "decimal"}
     allowed |= {"array", "vector"} if supports_arrays else set()
     allowed |= {"string", "category"} if enable_categorical else set()
+    allowed = allowed if kinds is None else set(kinds)
     check_kinds(features, allowed, supports_categories=supports_categories, in_spark=in_spark)
     _check_part_kinds(columns, holders)
     return ColumnRoles(features, **holders)

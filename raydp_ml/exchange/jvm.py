@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 from raydp_ml.exceptions import SessionError
+from raydp_ml.session.class_path import JAR
 
-_JAR = Path(__file__).parent.parent / "jvm" / "raydp_ml.jar"
 _SPARK_VERSION = "4.3."
 """The jar is compiled against this Spark's internal classes, which change between versions."""
 
@@ -55,13 +54,14 @@ def java_object(spark: Any, name: str) -> Any:
     if not spark.version.startswith(_SPARK_VERSION):
         _warn(f"Spark {spark.version} is not the {_SPARK_VERSION}x that its Java part is for")
         return None
-    if not _JAR.exists():
-        _warn(f"{_JAR} is missing: build it with `pip install -e .`, or install a wheel")
+    if not JAR.exists():
+        _warn(f"{JAR} is missing: build it with `pip install -e .`, or install a wheel")
         return None
     session = spark._jsparkSession
     jars = session.sharedState().jarClassLoader()
-    url = _JAR.as_uri().replace("file:///", "file:/")
-    if not any(str(known.toString()) == url for known in jars.getURLs()):
-        session.sessionState().resourceLoader().addJar(str(_JAR))
+    url = JAR.as_uri().replace("file:///", "file:/")
+    on_class_path = str(JAR) in spark.sparkContext._conf.get("spark.driver.extraClassPath", "")
+    if not on_class_path and not any(str(known.toString()) == url for known in jars.getURLs()):
+        session.sessionState().resourceLoader().addJar(str(JAR))
     java_class = spark._jvm.java.lang.Class.forName(f"ml.raydp.{name}", True, jars)
     return java_class.getDeclaredConstructor(None).newInstance(None)

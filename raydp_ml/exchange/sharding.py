@@ -51,7 +51,7 @@ def shard_by_node(
     block_rows: Sequence[int],
     block_nodes: Sequence[str],
     shard_nodes: Sequence[str],
-    slack: float = 0.2,
+    slack: float = 1.0,
 ) -> list[Shard]:
     """Give each worker rows of its own node first, then balance what is left.
 
@@ -63,9 +63,9 @@ def shard_by_node(
         Ray node that holds each block.
     shard_nodes : sequence of str
         Ray node of each worker.
-    slack : float, default=0.2
-        A worker takes up to ``(1 + slack)`` times its equal share of local rows: reading a few
-        rows more costs less than moving them.
+    slack : float, default=1.0
+        A worker takes up to ``(1 + slack)`` times its equal share of local rows before any cross
+        the network: Spark's partitions are seldom spread evenly, and rarely that unevenly.
 
     Returns
     -------

@@ -15,15 +15,12 @@ from pathlib import Path
 from raydp_ml.exceptions import SessionError
 from raydp_ml.session.guard import OwnedProcess
 from raydp_ml.session.java import find_java
-from raydp_ml.session.launch import spark_home, to_properties, write_private
+from raydp_ml.session.launch import LIGHT_JVM, spark_home, to_properties, write_private
 from raydp_ml.session.log4j import log4j_properties
 
 # The log file is on this machine and short, so reading it again often costs next to nothing.
 _POLL_SECONDS = 0.05
 _TAIL_LINES = 15
-# Master, Worker and Spark's launcher do little: without the second compiler and the concurrent
-# collector they take half the CPU to start, while the driver and the executors start too.
-_LIGHT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 class SparkDaemon:
@@ -106,8 +103,8 @@ class SparkDaemon:
             "SPARK_LOCAL_IP": address,
             "SPARK_WORKER_DIR": str(folder / "work"),
             "SPARK_DAEMON_MEMORY": "512m",
-            "SPARK_DAEMON_JAVA_OPTS": _LIGHT_JVM,
-            "SPARK_LAUNCHER_OPTS": _LIGHT_JVM,
+            "SPARK_DAEMON_JAVA_OPTS": LIGHT_JVM,
+            "SPARK_LAUNCHER_OPTS": LIGHT_JVM,
             "RAYDP_ML_NODE_ID": self.node_id(),
         }
         if java.home is not None:

@@ -8,7 +8,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from raydp_ml.exceptions import SessionError
 from raydp_ml.session.guard import Guard
 from raydp_ml.session.interrupts import InterruptHandling
 from raydp_ml.session.jvm_output import JvmOutput
-from raydp_ml.session.launch import patched_environment, spark_home, to_properties, write_private
+from raydp_ml.session.launch import (
+    LIGHT_JVM,
+    patched_environment,
+    spark_home,
+    to_properties,
+    write_private,
+)
 from raydp_ml.session.log4j import log4j_properties
 
 _EXIT_SECONDS = 15
@@ -35,6 +42,8 @@ class DriverJvm:
         Environment variables of the JVM, added to this process' own.
     folder : str
         Folder of the session on this machine; it is removed when the JVM ends.
+    on_launch : callable, optional
+        Called with py4j's view of the JVM before Spark starts in it.
     """
 
     def __init__(
@@ -44,6 +53,7 @@ class DriverJvm:
         secrets: Mapping[str, str],
         environment: Mapping[str, str],
         folder: str,
+        on_launch: Callable[[Any], object] | None = None,
     ) -> None:
         self._folder = folder
         self._guard: Guard | None = None
@@ -54,8 +64,10 @@ class DriverJvm:
         write_private(log4j_file(folder), log4j_properties("warn"))
         self._process: subprocess.Popen[bytes] | None = None
         # A stopped session of the user's own may have left its JVM; it is not ours to end.
-        self._gateway = _running_gateway()
+        self._gateway: Any = running_gateway()
+        # In a JVM that runs already, what is to be on its class path cannot be.
         settings = {**conf, **secrets}
+        settings.pop("spark.driver.extraClassPath", None)
         try:
             if self._gateway is None:
                 self._launch(environment)
@@ -63,7 +75,7 @@ class DriverJvm:
                 named = ("spark.master", "spark.app.name")
                 settings = {**{key: conf[key] for key in named}, **secrets}
             with patched_environment(environment):  # PySpark reads PYSPARK_PYTHON from it
-                self._start_spark(settings)
+                self._start_spark(settings, on_launch)
         except BaseException:
             self.stop()
             raise
@@ -74,6 +86,8 @@ class DriverJvm:
 
         command_line = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
         launch = {
+            # Of the JVM that only puts the driver's command line together.
+            "SPARK_LAUNCHER_OPTS": LIGHT_JVM,
             **environment,
             "SPARK_HOME": spark_home(),
             "PYSPARK_SUBMIT_ARGS": (
@@ -103,7 +117,9 @@ class DriverJvm:
         if self._process is not None:  # None: spark-submit started this program and its JVM
             self._guard = Guard(self._process.pid, self._folder)
 
-    def _start_spark(self, settings: Mapping[str, str]) -> None:
+    def _start_spark(
+        self, settings: Mapping[str, str], on_launch: Callable[[Any], object] | None
+    ) -> None:
         from py4j.protocol import Py4JError
         from pyspark import SparkConf, SparkContext
         from pyspark.sql import SparkSession
@@ -112,6 +128,8 @@ class DriverJvm:
         for key, value in settings.items():
             conf.set(key, value)
         try:
+            if on_launch is not None:
+                on_launch(self._gateway.jvm)
             context = SparkContext(conf=conf, gateway=self._gateway)
             # When the JVM ends, the server for accumulators would print a stack trace.
             context._accumulatorServer.handle_error = _ignore_error  # type: ignore[method-assign]
@@ -123,6 +141,11 @@ class DriverJvm:
             raise SessionError(
                 f"Spark did not start: {said} Check configs, driver_memory and the log above."
             ) from error
+
+    def java_options(self) -> list[str]:
+        """Options without which Spark does not run on this Java."""
+        options = self._gateway.jvm.org.apache.spark.launcher.JavaModuleOptions
+        return list(options.defaultModuleOptionArray())
 
     def is_live(self) -> bool:
         """Whether the JVM runs and nobody has stopped the Spark context in it."""
@@ -137,6 +160,20 @@ class DriverJvm:
             return not context._jsc.sc().isStopped()
         except (Py4JError, OSError):
             return False
+
+    def stop_context(self) -> None:
+        """Stop Spark in good order while its JVM runs on, as far as that works in some seconds."""
+        if self._output is not None:
+            self._output.expect_end()
+
+        def stop() -> None:
+            with contextlib.suppress(Exception):
+                self.spark.sparkContext._jsc.sc().stop()
+
+        # Another thread has another connection to the JVM, and a broken one may hang.
+        stopping = threading.Thread(target=stop, daemon=True)
+        stopping.start()
+        stopping.join(_EXIT_SECONDS)
 
     def stop(self) -> None:
         """Stop Spark and, if it is ours, end the JVM; PySpark can then start another."""
@@ -241,7 +278,8 @@ def _ignore_error(request: Any, client_address: Any) -> None:
     pass
 
 
-def _running_gateway() -> Any:
+def running_gateway() -> Any:
+    """PySpark's gateway to a JVM that already runs in this process, or None."""
     if "pyspark.core.context" not in sys.modules:
         return None
     from pyspark import SparkContext

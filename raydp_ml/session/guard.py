@@ -8,8 +8,10 @@ and does not depend on which thread started it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -96,10 +98,18 @@ class OwnedProcess:
         Folder of the program, removed when it ends.
     log_file : str
         Where its output goes.
+    when_idle : bool, default=False
+        Whether it runs only while nobody else wants the CPU (where the system can do that).
     """
 
     def __init__(
-        self, command: Sequence[str], *, env: Mapping[str, str], folder: str, log_file: str
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        folder: str,
+        log_file: str,
+        when_idle: bool = False,
     ) -> None:
         with open(log_file, "ab") as log:
             self._process = subprocess.Popen(
@@ -112,6 +122,8 @@ class OwnedProcess:
                 start_new_session=True,
             )
         self._guard = Guard(self._process.pid, folder)
+        if when_idle and hasattr(os, "SCHED_IDLE"):
+            os.sched_setscheduler(self.pid, os.SCHED_IDLE, os.sched_param(0))
         assert self._process.stdin is not None
         self._process.stdin.write(b"go\n")
         self._process.stdin.close()
@@ -126,6 +138,17 @@ class OwnedProcess:
     def is_running(self) -> bool:
         """Whether the program has not ended yet."""
         return self._process.poll() is None
+
+    def wait(self, timeout: float) -> None:
+        """Wait until the program has ended, at most `timeout` seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+
+    def kill(self) -> None:
+        """End the whole group at once, without a chance to clean up after itself."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.stop()
 
     def stop(self) -> None:
         """End the whole group and remove the folder; returns when that is done."""

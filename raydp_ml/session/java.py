@@ -36,20 +36,7 @@ def find_java() -> Java:
     SessionError
         If there is none, if JAVA_HOME does not hold one, or if it is older than Java 17.
     """
-    home = os.environ.get("JAVA_HOME") or None
-    if home is not None:
-        executable = str(Path(home) / "bin" / "java")
-        if not os.access(executable, os.X_OK) or Path(executable).is_dir():
-            raise SessionError(
-                f"JAVA_HOME is {home!r}, but there is no program {executable!r}. {_REMEDY}"
-            )
-    else:
-        found = shutil.which("java")
-        if found is None:
-            raise SessionError(
-                f"No Java was found: JAVA_HOME is not set, and PATH has no `java`. {_REMEDY}"
-            )
-        executable = found
+    executable, home = _locate()
     version = _version_of(executable)
     if version < OLDEST_JAVA:
         where = f"JAVA_HOME={home!r}" if home is not None else "PATH"
@@ -59,6 +46,36 @@ def find_java() -> Java:
     return Java(executable, version, home)
 
 
+def java_executable() -> str:
+    """Path of the Java that `find_java` finds, without running it."""
+    return _locate()[0]
+
+
+def check_java_of_ray() -> None:
+    """Check the Java that Ray runs its Java actors with: the one on PATH, whatever JAVA_HOME says.
+
+    Raises
+    ------
+    SessionError
+        If there is none, or it is older than Java 17.
+    """
+    executable = shutil.which("java")
+    if executable is None:
+        raise SessionError(
+            "Ray runs its Java actors, and with them the executors of mode='native', with the "
+            "`java` on PATH, and PATH has none. Put JAVA_HOME's bin folder on PATH before Ray "
+            "starts (on every node)."
+        )
+    if executable == java_executable():
+        return  # find_java has run it
+    version = _version_of(executable)
+    if version < OLDEST_JAVA:
+        raise SessionError(
+            f"Ray runs its Java actors with the `java` on PATH, which is {executable!r} of version "
+            f"{version}: too old. {_REMEDY}"
+        )
+
+
 def parse_version(text: str) -> int | None:
     """Major version in the output of ``java -version``; ``"1.8.0_402"`` is 8."""
     match = re.search(r'version "(\d+)(?:\.(\d+))?', text)
@@ -66,6 +83,24 @@ def parse_version(text: str) -> int | None:
         return None
     major = int(match[1])
     return int(match[2]) if major == 1 and match[2] else major
+
+
+def _locate() -> tuple[str, str | None]:
+    """Path of `java`, and the value of JAVA_HOME if it is there."""
+    home = os.environ.get("JAVA_HOME") or None
+    if home is not None:
+        executable = str(Path(home) / "bin" / "java")
+        if not os.access(executable, os.X_OK) or Path(executable).is_dir():
+            raise SessionError(
+                f"JAVA_HOME is {home!r}, but there is no program {executable!r}. {_REMEDY}"
+            )
+        return executable, home
+    found = shutil.which("java")
+    if found is None:
+        raise SessionError(
+            f"No Java was found: JAVA_HOME is not set, and PATH has no `java`. {_REMEDY}"
+        )
+    return found, None
 
 
 def _version_of(executable: str) -> int:

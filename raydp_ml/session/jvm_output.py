@@ -5,11 +5,16 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import re
 import threading
 from typing import IO
 
-# The JVM prints this whenever Spark's launcher is used; no option of the JVM turns it off.
-_NOISE = (b"WARNING: Using incubator modules: jdk.incubator.vector",)
+# What no option turns off: the JVM prints the first whenever Spark's launcher is used, Ray the
+# other when a JVM connects to it.
+_NOISE = re.compile(
+    rb"WARNING: Using incubator modules: jdk\.incubator\.vector$"
+    rb"|\[[^]]+ I \d+ \d+\] gcs_client\.cc"
+)
 
 
 class JvmOutput:
@@ -34,7 +39,7 @@ class JvmOutput:
     def _pass_on(self, stream: IO[bytes], target: int) -> None:
         with stream:
             for line in stream:
-                if line.rstrip() in _NOISE or (self._is_ending and target == 2):
+                if _NOISE.match(line.rstrip()) or (self._is_ending and target == 2):
                     continue
                 self._lines.append(line)
                 with contextlib.suppress(OSError):

@@ -8,6 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+# Master, Worker and Spark's launcher do little: without the second compiler and the concurrent
+# collector they take half the CPU to start, while the driver and the executors start too.
+LIGHT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
 
 def spark_home() -> str:
     """Folder of the Spark that belongs to the imported pyspark; another would not fit it."""

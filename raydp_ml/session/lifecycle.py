@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from raydp_ml.exceptions import SessionError
 from raydp_ml.session import ray_runtime
+from raydp_ml.session.class_path import ArchiveBuilder
 from raydp_ml.session.gateway import foreign_session
 from raydp_ml.session.java import find_java
 from raydp_ml.session.options import SessionOptions, check_options
@@ -34,12 +35,16 @@ class Session(Protocol):
     def executor_cpus(self) -> dict[str, float]:
         """Ray node id -> CPUs that this session's executors hold in Ray."""
 
+    def java_options(self) -> list[str]:
+        """Options without which Spark does not run on this Java."""
+
     def stop(self) -> None:
         """End everything that this session started; never raises."""
 
 
 _lock = threading.RLock()
 _active: Session | None = None
+_archive: ArchiveBuilder | None = None
 
 
 def init_spark(
@@ -68,20 +73,24 @@ def init_spark(
         Where Spark runs. ``"local"``: in one JVM on this machine, with all its cores; the
         ``executor`` options and `placement_group_strategy` have no meaning there and are ignored.
         ``"standalone"``: a Spark standalone Master and one Worker per executor, each a process
-        owned by a Ray actor. ``"native"``: not available yet.
+        owned by a Ray actor. ``"native"``: every Spark executor is the JVM of a Ray Java actor;
+        one more Ray actor, the AppMaster, starts, replaces and stops them, and Spark's dynamic
+        allocation works.
     num_executors : int, default=1
         Number of Spark executors.
     executor_cores : int, default=1
         Cores, that is concurrent tasks, of one executor.
     executor_memory : str, default="1g"
-        Heap of one executor, such as ``"512m"`` or ``"2g"``.
+        Heap of one executor, such as ``"512m"`` or ``"2g"``; it is also what the executor holds of
+        Ray's resource ``memory``.
     driver_memory : str, default=None
         Heap of the driver JVM. None means a quarter of the memory that is available now in local
         mode, where the one JVM does all the work, and ``"1g"`` in the other modes. It has no
         effect in a JVM that an earlier session of your own (not from ``init_spark``) has left.
     executor_resources : dict, default=None
         Ray resources that each executor holds, for example ``{"CPU": 0.5, "special": 1}``. None
-        means ``{"CPU": executor_cores}``.
+        means ``{"CPU": executor_cores}``. ``"memory"``, in bytes, is `executor_memory` unless it is
+        given here.
     placement_group_strategy : {"PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"}, default=None
         Reserve the executors' resources together in a Ray placement group of this strategy. None
         lets Ray place each executor by itself.
@@ -132,13 +141,14 @@ def init_spark(
         configs=configs,
         timeout=timeout,
     )
-    global _active
+    global _active, _archive
     with _lock:
         session = _live_session(options)
         if session is None:
             _check_no_foreign_session()
             find_java()
             session = _active = _start(options)
+            _archive = ArchiveBuilder(session.java_options())
             # Registered last, so that it runs before the handlers of Ray and PySpark.
             atexit.unregister(_exit)
             atexit.register(_exit, os.getpid())
@@ -251,6 +261,10 @@ def _start(options: SessionOptions) -> Session:
             from raydp_ml.session.standalone import StandaloneSession
 
             return StandaloneSession(options)
+        if options.mode == "native":
+            from raydp_ml.session.native import NativeSession
+
+            return NativeSession(options)
         from raydp_ml.session.local import LocalSession
 
         return LocalSession(options)
@@ -261,7 +275,10 @@ def _start(options: SessionOptions) -> Session:
 
 
 def _stop_session() -> None:
-    global _active
+    global _active, _archive
+    archive, _archive = _archive, None
+    if archive is not None:
+        archive.stop()
     session, _active = _active, None
     if session is not None:
         session.stop()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING
 
-from raydp_ml.session.gateway import DriverJvm, driver_environment, log4j_file
-from raydp_ml.session.options import SessionOptions, spark_conf
+from raydp_ml.session.driver import start_driver
+from raydp_ml.session.options import SessionOptions
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,26 +24,8 @@ class LocalSession:
     """
 
     def __init__(self, options: SessionOptions) -> None:
-        import ray
-
         self.options = options
-        folder = tempfile.mkdtemp(prefix="raydp_ml-")
-        conf = spark_conf(
-            options,
-            master="local[*]",
-            host=_HOST,
-            folder=folder,
-            log4j_file=str(log4j_file(folder)),
-        )
-        node_id = ray.get_runtime_context().get_node_id()
-        self._jvm = DriverJvm(
-            conf,
-            secrets={},
-            environment=driver_environment(
-                host=_HOST, node_id=node_id, folder=folder, configs=options.configs
-            ),
-            folder=folder,
-        )
+        self._jvm = start_driver(options, master="local[*]", host=_HOST)
 
     @property
     def spark(self) -> SparkSession:
@@ -58,6 +39,10 @@ class LocalSession:
     def executor_cpus(self) -> dict[str, float]:
         """Nothing: the driver JVM holds no Ray resources."""
         return {}
+
+    def java_options(self) -> list[str]:
+        """Options without which Spark does not run on this Java."""
+        return self._jvm.java_options()
 
     def stop(self) -> None:
         """End the JVM."""

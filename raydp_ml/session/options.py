@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 from raydp_ml.exceptions import SessionError
 from raydp_ml.session.memory import SMALLEST_HEAP_MIB, available_mib, parse_mib
+
+# An archive of classes that does not fit is no news for the user.
+QUIET = "-Xlog:cds*=error"
+# The JVM's second compiler takes half of the CPU time of a start. Four times its usual thresholds
+# are reached within milliseconds by whatever works on data, and never by what only starts.
+LATE_COMPILER = (
+    "-XX:Tier4InvocationThreshold=20000 -XX:Tier4MinInvocationThreshold=5000 "
+    "-XX:Tier4CompileThreshold=40000 -XX:Tier4BackEdgeThreshold=200000"
+)
 
 MODES = ("local", "standalone", "native")
 STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
@@ -50,10 +60,11 @@ class SessionOptions:
     timeout: float
 
     def resources_per_executor(self) -> dict[str, float]:
-        """Ray resources that one executor holds."""
-        if self.executor_resources is None:
-            return {"CPU": float(self.executor_cores)}
-        return dict(self.executor_resources)
+        """Ray resources that one executor holds; memory is in bytes."""
+        memory = (parse_mib(self.executor_memory) or 0) * 1024.0**2
+        given = self.executor_resources
+        amounts = {"CPU": float(self.executor_cores)} if given is None else given
+        return {**amounts, "memory": amounts.get("memory", memory)}
 
     def differences(self, other: SessionOptions) -> list[str]:
         """Names of the options, other than the time-out, in which `other` differs."""
@@ -84,8 +95,7 @@ def check_options(
     sklearn.utils._param_validation.InvalidParameterError
         (a ValueError) for a value of the wrong type or range.
     SessionError
-        For ``mode="native"``, which is not there yet, and for `configs` that contradict what
-        ``init_spark`` decides.
+        For `configs` that contradict what ``init_spark`` decides.
     """
     if not isinstance(app_name, str) or not app_name.strip():
         _refuse("app_name", "a non-empty str", app_name)
@@ -140,6 +150,8 @@ def spark_conf(
     host: str,
     folder: str,
     log4j_file: str,
+    class_path: str,
+    class_archive: str | None,
 ) -> dict[str, str]:
     """Return the whole Spark configuration of a session, the user's `configs` applied last.
 
@@ -155,7 +167,12 @@ def spark_conf(
         A folder of this session, which is removed with it.
     log4j_file : str
         The logging configuration of the driver JVM.
+    class_path : str
+        What every JVM needs on its class path.
+    class_archive : str or None
+        An archive of the classes on it, for JVMs that have nothing else in front of it.
     """
+    archive = f'"-XX:SharedArchiveFile={class_archive}" {QUIET}' if class_archive else ""
     conf = {
         "spark.master": master,
         "spark.app.name": options.app_name,
@@ -165,8 +182,10 @@ def spark_conf(
         "spark.driver.bindAddress": host,
         # The JVM unpacks native libraries into its temporary folder.
         "spark.driver.extraJavaOptions": (
-            f'"-Dlog4j2.configurationFile={log4j_file}" "-Djava.io.tmpdir={folder}"'
-        ),
+            f'"-Dlog4j2.configurationFile={log4j_file}" "-Djava.io.tmpdir={folder}" '
+            f"{LATE_COMPILER} {archive}"
+        ).strip(),
+        "spark.driver.extraClassPath": class_path,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
@@ -178,19 +197,32 @@ def spark_conf(
         conf["spark.sql.warehouse.dir"] = f"{folder}/warehouse"
     if options.mode != "local":
         conf |= {
+            "spark.executor.extraClassPath": class_path,
             "spark.executor.memory": options.executor_memory,
             "spark.executor.cores": str(options.executor_cores),
             "spark.executor.instances": str(options.num_executors),
             "spark.cores.max": str(options.num_executors * options.executor_cores),
             "spark.dynamicAllocation.enabled": "false",
+            # Data and calls between driver and executors cross a network.
+            "spark.network.crypto.enabled": "true",
         }
-    own_java_options = conf["spark.driver.extraJavaOptions"]
-    conf |= options.configs
-    if "spark.driver.extraJavaOptions" in options.configs:
-        # The last of two equal -D options wins, so the user's still do.
-        conf["spark.driver.extraJavaOptions"] = (
-            f"{own_java_options} {options.configs['spark.driver.extraJavaOptions']}"
+        # (The AppMaster of native mode has its own way to hand the archive on.)
+        conf["spark.executor.extraJavaOptions"] = (
+            f"{LATE_COMPILER} {archive if options.mode == 'standalone' else ''}".strip()
         )
+    if options.mode == "native":
+        conf["spark.ui.enabled"] = "true"
+        conf["spark.raydp_ml.classArchive"] = class_archive or ""
+    own = dict(conf)
+    conf |= options.configs
+    for process in ("driver", "executor"):
+        key = f"spark.{process}.extraJavaOptions"
+        if key in own and key in options.configs:
+            # The last of two equal -D options wins, so the user's still do.
+            conf[key] = f"{own[key]} {options.configs[key]}"
+        key = f"spark.{process}.extraClassPath"
+        if key in own and key in options.configs:
+            conf[key] = os.pathsep.join([options.configs[key], own[key]])
     return conf
 
 
@@ -271,16 +303,16 @@ def _check_configs(value: Any) -> dict[str, str]:
 
 
 def _check_mode(options: SessionOptions) -> None:
-    if options.mode == "native":
+    dynamic = options.configs.get("spark.dynamicAllocation.enabled", "false").lower() == "true"
+    most = options.configs.get("spark.dynamicAllocation.maxExecutors", "")
+    if dynamic and most.isdecimal() and int(most) < options.num_executors:
         raise SessionError(
-            "mode='native' is not available yet in this version of raydp_ml. Use mode='local' (one "
-            "JVM on this machine) or mode='standalone' (executors on the Ray cluster)."
+            f"configs sets 'spark.dynamicAllocation.maxExecutors' to {most}, fewer than "
+            f"num_executors={options.num_executors}, with which the session starts. Lower "
+            "num_executors, or raise maxExecutors."
         )
-    if (
-        options.mode == "standalone"
-        and options.configs.get("spark.dynamicAllocation.enabled", "false").lower() == "true"
-    ):
+    if options.mode == "standalone" and dynamic:
         raise SessionError(
             "configs sets 'spark.dynamicAllocation.enabled', but mode='standalone' keeps exactly "
-            "num_executors executors. Leave the key out."
+            "num_executors executors. Leave the key out, or use mode='native'."
         )

@@ -72,4 +72,8 @@ def describe_nodes(bundle: Mapping[str, float], nodes: Sequence[Node]) -> str:
 
 def amounts(resources: Mapping[str, float]) -> str:
     """Spell resources as a dict, whole numbers without a fraction."""
-    return "{" + ", ".join(f"{name!r}: {value:g}" for name, value in resources.items()) + "}"
+    spelled = [
+        f"{name!r}: {value:.0f}" if value == int(value) else f"{name!r}: {value:g}"
+        for name, value in resources.items()
+    ]
+    return "{" + ", ".join(spelled) + "}"

@@ -24,7 +24,7 @@ _CLIENT_REMEDY = (
 
 logger = logging.getLogger(__name__)
 _lock = threading.RLock()
-_opened: tuple[int, str, str] | None = None  # what _connection() said of the one we opened
+_opened: str | None = None  # what connection() said of the one we opened
 _closing_is_due = False
 _holders: dict[int, weakref.ref[object]] = {}
 _callbacks: list[Callable[[], object]] = []
@@ -68,22 +68,30 @@ def ensure_ray() -> None:
                 f"Ray did not start: {error} If a Ray cluster ran here before, `ray stop` or "
                 "unsetting RAY_ADDRESS clears its address."
             ) from error
-        _opened = _connection()
+        _opened = connection()
         _closing_is_due = False
         _close_at_exit()
 
 
 def is_ours() -> bool:
     """Whether this process' Ray connection was opened by `ensure_ray` and is still open."""
-    return _opened is not None and _opened == _connection()
+    return _opened is not None and _opened == connection()
 
 
 def connection() -> str:
-    """Name this process' connection to Ray: another after Ray was shut down and started again."""
+    """Name this process' connection to Ray, or give "" where there is none.
+
+    It is another one after Ray was shut down and started again, and in a forked child.
+    """
+    if "ray" not in sys.modules:
+        return ""
     import ray
 
+    if not ray.is_initialized():
+        return ""
     context = ray.get_runtime_context()
-    return f"{context.gcs_address} {context.get_job_id()} {context.get_node_id()}"
+    job, node = context.get_job_id(), context.get_node_id()
+    return f"{os.getpid()} {context.gcs_address} {job} {node}"
 
 
 def hold(obj: object) -> None:
@@ -138,18 +146,6 @@ def close(*, even_if_held: bool = False) -> None:
         ray.shutdown()
         _opened = None
         _closing_is_due = False
-
-
-def _connection() -> tuple[int, str, str] | None:
-    """Identify this process' connection to Ray: a user may end ours and open another."""
-    if "ray" not in sys.modules:
-        return None
-    import ray
-
-    if not ray.is_initialized():
-        return None
-    context = ray.get_runtime_context()
-    return os.getpid(), context.gcs_address, context.get_job_id()
 
 
 def _is_client() -> bool:

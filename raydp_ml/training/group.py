@@ -191,7 +191,7 @@ def worker_group(
     kinds = [(node, gpus_per_worker, tuple(sorted(others.items()))) for node in placed]
     # The workers themselves ask Ray for no CPU: idle, they must not keep others from working.
     wanted = {node: cpus * count for node, count in per_node.items()}
-    with reserved_cpus(_to_reserve(wanted, nodes)):
+    with reserved_cpus(lambda: _to_reserve(wanted, nodes)):
         workers = _pool.take(kinds)
         group = WorkerGroup(workers, placed, cpus)
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ray
@@ -12,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raydp_ml.exceptions import ResourceError
 
 TIMEOUT = 60.0
+_ASK_AGAIN_SECONDS = 1.0
 
 
 def _hold() -> Iterator[bool]:
@@ -32,7 +34,7 @@ def _start_hold(node: str, cpus: float) -> Any:
 
 
 @contextlib.contextmanager
-def reserved_cpus(cpus: Mapping[str, float]) -> Iterator[None]:
+def reserved_cpus(needed: Callable[[], Mapping[str, float]]) -> Iterator[None]:
     """Hold CPUs on each Ray node for the time of a ``with`` block.
 
     A blocked task does it: a task is scheduled in milliseconds, where a placement group takes up
@@ -40,35 +42,52 @@ def reserved_cpus(cpus: Mapping[str, float]) -> Iterator[None]:
 
     Parameters
     ----------
-    cpus : mapping of str to float
-        CPUs by Ray node id.
+    needed : callable
+        Returns CPUs by Ray node id. It is asked again while they are not free, since a Spark
+        executor that has just been replaced may hold what was asked for.
 
     Raises
     ------
     ResourceError
         They were not free within `TIMEOUT` seconds.
     """
-    holds = [_start_hold(node, amount) for node, amount in cpus.items() if amount > 0]
+    deadline = time.monotonic() + TIMEOUT
+    amounts: dict[str, float] = {}
+    holds: dict[str, Any] = {}
+    started: list[Any] = []
     try:
-        started: list[Any] = []
-        late: list[Any] = []
-        if holds:
-            started, late = ray.wait(holds, num_returns=len(holds), timeout=TIMEOUT)
-        if late:
-            for hold in late:
-                ray.cancel(hold)
-            holds = started
-            raise ResourceError(
-                f"Training needs {sum(cpus.values()):g} CPUs, and after {TIMEOUT:.0f} s only "
-                f"{ray.available_resources().get('CPU', 0):g} of the cluster's "
-                f"{ray.cluster_resources().get('CPU', 0):g} are free: other Ray tasks or actors "
-                "hold the rest. End them, or lower num_workers or cpus_per_worker."
-            )
+        while True:
+            for node, amount in needed().items():
+                waits = node in holds and holds[node] not in started
+                if waits and amount != amounts[node]:
+                    ray.cancel(holds.pop(node))
+                if node not in holds and amount > 0:
+                    holds[node], amounts[node] = _start_hold(node, amount), amount
+            left = deadline - time.monotonic()
+            if holds:
+                started, _ = ray.wait(
+                    [*holds.values()],
+                    num_returns=len(holds),
+                    timeout=max(0, min(left, _ASK_AGAIN_SECONDS)),
+                )
+            if len(started) == len(holds):
+                break
+            if left <= 0:
+                total = sum(needed().values())
+                raise ResourceError(
+                    f"Training needs {total:g} CPUs, and after {TIMEOUT:.0f} s only "
+                    f"{ray.available_resources().get('CPU', 0):g} of the cluster's "
+                    f"{ray.cluster_resources().get('CPU', 0):g} are free: other Ray tasks or "
+                    "actors hold the rest. End them, or lower num_workers or cpus_per_worker."
+                )
         for hold in started:
             next(hold)
         yield
     finally:
-        for hold in holds:
+        for hold in holds.values():
+            if hold not in started:
+                ray.cancel(hold)
+                continue
             # A hold whose node has gone has nothing left to release.
             with contextlib.suppress(ray.exceptions.RayError):
                 for _ in hold:

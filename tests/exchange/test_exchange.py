@@ -18,7 +18,7 @@ from raydp_ml.exceptions import DataLostError, SchemaError
 from raydp_ml.exchange.blocks_to_spark import import_data
 from raydp_ml.exchange.spark_to_blocks import export
 
-ALL_MODES = pytest.mark.modes("local", "standalone", "own")
+ALL_MODES = pytest.mark.modes("local", "standalone", "native", "own")
 BOTH_PATHS = pytest.mark.parametrize("use_jar", [True, False], ids=["jar", "python"])
 
 SCHEMA = """

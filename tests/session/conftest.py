@@ -27,6 +27,7 @@ class Program:
 
     def __init__(self, source: str, folder: Path) -> None:
         self.folder = folder
+        self._start = time.time()
         self._token = uuid.uuid4().hex
         script = folder / "program.py"
         script.write_text(textwrap.dedent(source))
@@ -89,10 +90,24 @@ class Program:
             for path in (self.folder / name).rglob("*")
         )
 
+    def ray_files(self) -> list[str]:
+        """What Spark's JVMs in Ray actors have in Ray's folders, other than logs."""
+        files = list(self.folder.glob("ray/session_*/spark-*"))
+        # Where Ray's own Java driver unpacks its libraries, whatever Ray's folder is.
+        unpacked = [
+            path
+            for path in Path("/tmp/ray").glob("[0-9]*")
+            if path.name.isdigit() and path.stat().st_mtime > self._start
+        ]
+        return [str(path) for path in [*files, *unpacked, *self.folder.rglob("hs_err*")]]
+
     def assert_nothing_left(self, timeout: float = 30) -> None:
         """Fail unless all of its processes and files are gone, or go within `timeout` seconds."""
-        gone = eventually(lambda: not self.processes() and not self.left_files(), timeout)
-        assert gone, ([shown(process) for process in self.processes()], self.left_files())
+
+        def left() -> list[object]:
+            return [*map(shown, self.processes()), *self.left_files(), *self.ray_files()]
+
+        assert eventually(lambda: not left(), timeout), left()
 
 
 @pytest.fixture

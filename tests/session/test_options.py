@@ -30,7 +30,13 @@ def checked(**changes):
 
 def conf_of(**changes):
     return spark_conf(
-        checked(**changes), master="spark://h:1", host="10.0.0.1", folder="/f", log4j_file="/f/l"
+        checked(**changes),
+        master="spark://h:1",
+        host="10.0.0.1",
+        folder="/f",
+        log4j_file="/f/l",
+        class_path="/ours.jar:/spark/*",
+        class_archive="/cache/a.jsa",
     )
 
 
@@ -77,11 +83,6 @@ def test_a_misspelt_option_is_a_type_error():
         raydp_ml.init_spark(num_executor=2)
 
 
-def test_native_mode_says_what_to_use_instead():
-    with pytest.raises(SessionError, match=r"not available yet.*mode='local'.*mode='standalone'"):
-        raydp_ml.init_spark(mode="native")
-
-
 @pytest.mark.parametrize(
     ("key", "remedy"),
     [
@@ -121,8 +122,12 @@ def test_configs_are_spelt_as_spark_reads_them():
 
 
 def test_executors_hold_their_cores_unless_told_otherwise():
-    assert checked(executor_cores=3).resources_per_executor() == {"CPU": 3.0}
+    gib = 1024.0**3
+    held = checked(executor_cores=3, executor_memory="2g").resources_per_executor()
+    assert held == {"CPU": 3.0, "memory": 2 * gib}
     asked = {"CPU": 0.5, "special": 1}
+    assert checked(executor_resources=asked).resources_per_executor() == {**asked, "memory": gib}
+    asked = {"CPU": 1, "memory": 0}
     assert checked(executor_resources=asked).resources_per_executor() == asked
 
 
@@ -158,6 +163,28 @@ def test_a_users_java_options_come_after_ours():
     java_options = options["spark.driver.extraJavaOptions"]
     assert java_options.startswith('"-Dlog4j2.configurationFile=/f/l"')
     assert java_options.endswith(" -Dx=1")
+
+
+def test_every_jvm_has_our_class_path_and_its_archive():
+    conf = conf_of(mode="standalone", configs={"spark.executor.extraClassPath": "/users.jar"})
+    assert conf["spark.driver.extraClassPath"] == "/ours.jar:/spark/*"
+    assert conf["spark.executor.extraClassPath"] == "/users.jar:/ours.jar:/spark/*"
+    for process in ("driver", "executor"):
+        assert "-XX:SharedArchiveFile=/cache/a.jsa" in conf[f"spark.{process}.extraJavaOptions"]
+
+
+def test_data_between_machines_is_encrypted():
+    assert "spark.network.crypto.enabled" not in conf_of()
+    for mode in ("standalone", "native"):
+        assert conf_of(mode=mode)["spark.network.crypto.enabled"] == "true"
+
+
+def test_native_mode_shows_the_ui_and_allocates_dynamically_where_that_is_asked_for():
+    assert conf_of(mode="native")["spark.ui.enabled"] == "true"
+    configs = {"spark.ui.enabled": False, "spark.dynamicAllocation.enabled": True}
+    conf = conf_of(mode="native", configs=configs)
+    assert conf["spark.ui.enabled"] == "false"
+    assert conf["spark.dynamicAllocation.enabled"] == "true"
 
 
 def test_a_hive_catalogue_keeps_its_warehouse():

@@ -136,11 +136,15 @@ def test_what_the_cluster_cannot_hold_is_refused_at_once(run_program):
     assert program.finish() == 0, program.stderr
     errors = [json.loads(line) for line in program.stdout.splitlines()]
     texts = [text for text, _ in errors]
-    assert "asked for 100 executors of {'CPU': 1} each" in texts[0]
+    assert "asked for 100 executors of {'CPU': 1, 'memory': 1073741824} each" in texts[0]
     assert "can hold 2 of them. Its nodes: " in texts[0]
-    assert "has {'CPU': 2}. Ask for fewer executors" in texts[0]
-    assert "1 executor of {'CPU': 3} each, but the Ray cluster can hold 0" in texts[1]
-    assert "has {'CPU': 2, 'special': 0}" in texts[2]
+    assert "has {'CPU': 2, 'memory': " in texts[0]
+    assert "Ask for fewer executors" in texts[0]
+    assert (
+        "1 executor of {'CPU': 3, 'memory': 1073741824} each, but the Ray cluster can hold 0"
+        in texts[1]
+    )
+    assert "'special': 0" in texts[2]
     assert "can hold 1 of them under placement_group_strategy='STRICT_SPREAD'" in texts[3]
     assert "1 of them started within timeout=2 seconds" in texts[4]
     assert "Free now: {'CPU': " in texts[4]
