@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from raydp_ml.persistence import load
     from raydp_ml.roles import set_roles
     from raydp_ml.session import init_spark, spark_session, stop_spark
+    from raydp_ml.spark_stage import spark_transformer
 
 __version__ = "0.1.0"
 
@@ -25,8 +26,22 @@ _NAMES = {
     "stop_spark": "raydp_ml.session",
     "set_roles": "raydp_ml.roles",
     "load": "raydp_ml.persistence",
+    "spark_transformer": "raydp_ml.spark_stage",
 }
-_SUBMODULES = ("exceptions", "exchange", "preprocessing", "session", "xgboost")
+_SUBMODULES = (
+    "compose",
+    "decomposition",
+    "exceptions",
+    "exchange",
+    "feature_extraction",
+    "feature_selection",
+    "impute",
+    "pipeline",
+    "preprocessing",
+    "session",
+    "sql",
+    "xgboost",
+)
 
 __all__ = [
     "Blocks",
@@ -35,6 +50,7 @@ __all__ = [
     "load",
     "set_roles",
     "spark_session",
+    "spark_transformer",
     "stop_spark",
     "to_spark",
 ]

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from raydp_ml.json_estimators import TRANSFORMERS, decode_object, encode_object
+
 __all__ = ["load", "save"]
 
 _FORMAT = "raydp_ml"
@@ -28,8 +30,8 @@ _CLASSES = {
     "XGBClassifier": "raydp_ml.xgboost",
     "XGBRanker": "raydp_ml.xgboost",
     "XGBRegressor": "raydp_ml.xgboost",
-    "StandardScaler": "raydp_ml.preprocessing",
     "Pipeline": "sklearn.pipeline",
+    **TRANSFORMERS,
 }
 
 
@@ -225,6 +227,9 @@ def encode(value: Any, what: str) -> Any:
         return {"$tuple": [encode(item, what) for item in value]}
     if isinstance(value, dict):
         return {"$dict": [[encode(k, what), encode(v, what)] for k, v in value.items()]}
+    made = encode_object(value, what, encode)
+    if made is not None:
+        return made
     raise ValueError(
         f"Cannot save {what}: a {type(value).__name__} has no open format that loads without "
         "running code. Set it to a plain value first (for a random_state, an int), or pickle the "
@@ -247,6 +252,12 @@ def decode(value: Any) -> Any:
         return value
     if "$array" in value:
         items = [decode(item) for item in value["$array"]]
+        if value["dtype"] == "object":
+            # Filled one by one, since NumPy would make one array of arrays of equal length.
+            made = np.empty(len(items), dtype=object)
+            for index, item in enumerate(items):
+                made[index] = item
+            return made.reshape(value["shape"])
         return np.array(items, dtype=np.dtype(value["dtype"])).reshape(value["shape"])
     if "$scalar" in value:
         return decode(value["$scalar"])[()]
@@ -256,4 +267,4 @@ def decode(value: Any) -> Any:
         return tuple(decode(item) for item in value["$tuple"])
     if "$dict" in value:
         return {decode(key): decode(item) for key, item in value["$dict"]}
-    raise KeyError(f"unknown value {sorted(value)}")
+    return decode_object(value, decode)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import Contender, Target, compare
-from benchmarks.options import CASES, Options
+from benchmarks import raydp_peer, report, session
+from benchmarks.exchange import joined, mode_targets
+from benchmarks.harness import Contender, Measured, Table, Target, compare, turns
+from benchmarks.options import CASES, MODES, Options
 
 ROOT = Path(__file__).parent.parent
+OPTIONS = Options(rows=None, workers=1, modes=(), quick=True, repeat=2)
 
 
 def benchmarks(*arguments, timeout=60):
@@ -37,11 +40,13 @@ def test_without_a_name_the_cases_are_listed():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["fitt"], "there is no case 'fitt'; there are exchange, fit, all"),
+        (["fitt"], "there is no case 'fitt'; there are session, exchange, fit, transformers, all"),
         (["fit", "--rows", "0"], "argument --rows: must be a whole number of at least 1, got '0'"),
         (["fit", "--repeat", "x"], "argument --repeat: must be a whole number of at least 1"),
         (["fit", "--workers", "-1"], "argument --workers: must be a whole number of at least 1"),
-        (["fit", "--mode", "yarn"], "argument --mode: invalid choice: 'yarn'"),
+        (["fit", "--mode", "yarn"], "argument --mode: there is no 'yarn'; there are local, stand"),
+        (["exchange", "--mode", "local,"], "argument --mode: there is no ''; there are local, "),
+        (["fit", "--mode", "local,native"], "only exchange takes more than one --mode"),
         (["fit", "--rouws", "3"], "unrecognized arguments: --rouws 3"),
     ],
 )
@@ -64,10 +69,9 @@ def test_contenders_take_turns():
             release=lambda result: calls.append(f"free {result}"),
         )
 
-    options = Options(rows=None, workers=1, mode="local", quick=True, repeat=2)
-    table = compare("a test", [contender("a"), contender("b")], options, lambda: None)
-    turns = ["a", "b", "a", "b", "b", "a", "a", "b"]  # warm-up, two repetitions, memory
-    assert calls == [call for name in turns for call in (name, f"free {name}")]
+    table = compare("a test", [contender("a"), contender("b")], OPTIONS, lambda: None)
+    order = ["a", "b", "a", "b", "b", "a", "a", "b"]  # warm-up, two repetitions, memory
+    assert calls == [call for name in order for call in (name, f"free {name}")]
     for row in table.rows:
         assert row.facts == {"rows": 1, "result": row.name}
         assert len(row.seconds) == len(row.cpu_s) == 2
@@ -80,12 +84,120 @@ def test_targets():
     assert not Target("at most", 1.8, 1.7).met
     assert Target("at least", 6.1, 6, at_least=True).met
     assert not Target("at least", 5.9, 6, at_least=True).met
+    assert not Target("not measured", None, 6).met
+
+
+def test_each_goes_first_in_turn():
+    assert list(turns("abc", 4, "a test")) == list("abc" + "bca" + "cab" + "abc")
+    assert list(turns("", 2, "a test")) == []
+
+
+def measured(name, *seconds, **facts):
+    row = Measured(name, facts=facts)
+    for each in seconds:
+        row.add(each, cpu_s=each, other_cpu_s=0)
+    return row
+
+
+def test_sessions_of_one_mode_are_joined_and_compared_with_local():
+    seen = [
+        measured("local", 2.0, rows=7),
+        measured("native", 2.0, rows=7),
+        measured("local", 4.0, rows=7),
+        measured("native", 5.2, rows=7),
+    ]
+    local, native = rows = joined("from_spark", seen)
+    assert (local.name, local.seconds, local.cpu_s) == ("from_spark in local", [2, 4], [2, 4])
+    assert local.facts == {"mode": "local", "rows": 7, "of local": 1.0}
+    assert native.facts == {"mode": "native", "rows": 7, "of local": 1.2}
+    (target,) = mode_targets([Table("by mode", rows)])
+    assert target == Target("from_spark in native takes, of local", 1.2, 1.2)
+    assert target.met
+    alone = joined("from_spark", [measured("native", 2.0), measured("standalone", 2.0)])
+    assert mode_targets([Table("by mode", alone)]) == []
+
+
+def started(cold, warm=None, error=None):
+    def part(seconds):
+        usage = {"seconds": seconds, "cpu_s": 2 * seconds, "other_cpu_s": 0.5}
+        return usage | {"facts": {"pyspark": "1.2", "stop s": seconds / 10}}
+
+    record = {} if cold is None else {"cold": part(cold)}
+    record |= {} if warm is None else {"warm": part(warm)}
+    return record if error is None else record | {"error": error}
+
+
+def session_tables(raydp):
+    seen = {
+        session.PLAIN: [started(2.0, 1.0), started(4.0, 3.0), started(3.0, 2.0)],
+        session.PLAIN_ENDING: [started(None, 2.5)] * 3,
+        session.JVM: [started(0.5)] * 3,
+        session.NATIVE: [started(4.4, 3.2)] * 3,
+        session.RAYDP: raydp,
+    }
+    first = {name: records[0] for name, records in seen.items()}
+    return [Table(part, session.rows_of(seen, first, part)) for part in ("cold", "warm")]
+
+
+def test_cold_and_warm_starts_are_put_together():
+    cold, warm = session_tables([started(8.8, 4.5)] * 3)
+    row = cold[session.PLAIN]
+    assert (row.median, row.seconds, row.cpu_s) == (3, [2, 4, 3], [4, 8, 6])
+    assert row.warm_up_s == [2]
+    assert row.facts == {"pyspark": "1.2", "stop s": pytest.approx(0.3)}
+    assert warm[session.PLAIN].median == 2
+    assert session.JVM not in {row.name for row in warm.rows}
+    values = [(target.value, target.met) for target in session.targets_of(cold, warm)]
+    expected = [((4.4 - 0.5) / 3, True), (2.7 / 2, False), (2.7 / 2.5, True), (2.0, True)]
+    assert values[:4] == [(pytest.approx(value), met) for value, met in expected]
+    assert values[4] == (pytest.approx(4.5 / 3.2), False)
+
+
+@pytest.mark.parametrize("cold_works", [True, False])
+def test_a_peer_that_cannot_run_is_reported_with_its_error(cold_works):
+    error = "ActorAlreadyExistsError: the name\nis taken"
+    tables = session_tables([started(8.8 if cold_works else None, error=error)])
+    targets = session.targets_of(*tables)
+    assert [target.value is None for target in targets] == [*[False] * 3, not cold_works, True]
+    run = report.begin("session", OPTIONS)
+    record = json.loads(json.dumps(report.finish(run, tables, targets)))
+    text = report.markdown(record)
+    assert text.count(f"| {session.RAYDP} | could not run |") == (1 if cold_works else 2)
+    assert f"- {session.RAYDP} failed: ActorAlreadyExistsError: the name is taken\n" in text
+    assert "| warm: native is times as fast as RayDP | not measured | ≥ 1.5 | no |" in text
+    assert "peak" not in text  # nobody's memory was measured
+
+
+def test_a_start_that_fails_says_why(tmp_path):
+    record = session._start("no such kind", OPTIONS, tmp_path, sys.executable, {})
+    assert record == {"error": "KeyError: 'no such kind'"}
+    record = session._start("plain", OPTIONS, tmp_path, "/bin/false", {})
+    assert record == {"error": "exit status 1: no output"}
+
+
+def test_a_quick_run_makes_no_environment_for_raydp(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(raydp_peer.PeerError, match="a run that is not quick makes it"):
+        raydp_peer.python(make=False)
+    assert list(tmp_path.iterdir()) == []
+    error = session._raydp(OPTIONS, tmp_path)()["error"]
+    assert error.startswith("There is no ")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(400)
+def test_one_start_of_plain_spark(tmp_path):
+    record = session._start("plain", OPTIONS, tmp_path, sys.executable, {})
+    assert set(record) == {"cold", "warm"}
+    assert record["cold"]["seconds"] > record["warm"]["seconds"] > 0
+    assert record["warm"]["facts"]["left"] == 0
+    assert "Ray s" not in record["cold"]["facts"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_all_quick(tmp_path):
-    result = benchmarks("all", "--quick", "--results", str(tmp_path), timeout=800)
+    result = benchmarks("all", "--quick", "--results", str(tmp_path), timeout=1700)
     assert result.returncode == 0, result.stderr
     records = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in CASES}
     for name, record in records.items():
@@ -93,13 +205,29 @@ def test_all_quick(tmp_path):
         assert {"pyspark", "ray", "java"} <= set(record["versions"])
         assert f"# {name}: {CASES[name]}" in (tmp_path / f"{name}.md").read_text()
         for table in record["tables"]:
-            contenders = table["contenders"]
-            assert len({contender["facts"]["rows"] for contender in contenders}) == 1
-            for contender in contenders:
-                assert 0 < contender["min_s"] <= contender["median_s"] <= contender["max_s"]
-                assert contender["cpu_s"] > 0
-                assert {"driver", "jvm"} <= set(contender["peak_pss_mb_by_role"])
-    for table in records["exchange"]["tables"]:
+            for contender in table["contenders"]:
+                if contender["name"] != session.RAYDP:  # it may be there, or not
+                    assert contender["error"] is None
+                    assert 0 < contender["min_s"] <= contender["median_s"] <= contender["max_s"]
+                    assert contender["cpu_s"] > 0
+    for table in records["exchange"]["tables"] + records["fit"]["tables"]:
+        assert len({contender["facts"]["rows"] for contender in table["contenders"]}) == 1
+        for contender in table["contenders"]:
+            assert {"driver", "jvm"} <= set(contender["peak_pss_mb_by_role"])
+    cold, warm = records["session"]["tables"]
+    names = [contender["name"] for contender in warm["contenders"]]
+    assert set(names) ^ {row["name"] for row in cold["contenders"]} == {
+        session.JVM,
+        session.PLAIN_ENDING,
+    }
+    assert len(names) == 7
+    assert all(row["facts"].get("left", 0) == 0 for row in warm["contenders"])
+    out, back = records["exchange"]["tables"][2:]
+    for table in (out, back):
+        assert [row["facts"]["mode"] for row in table["contenders"]] == list(MODES)
+        assert len({row["facts"]["checksum"] for row in table["contenders"]}) == 1
+    assert [t["limit"] for t in records["exchange"]["targets"][-2:]] == [1.2, 1.2]
+    for table in records["exchange"]["tables"][:2]:
         sums = {contender["facts"].get("checksum") for contender in table["contenders"]}
         assert len(sums - {None}) == 1
         complete = [row["name"] for row in table["contenders"] if "checksum" not in row["facts"]]

@@ -129,7 +129,7 @@ def test_what_cannot_be_saved(frame, tmp_path):
     with pytest.raises(ValueError, match="parameter 'callbacks' of XGBRegressor"):
         XGBRegressor(n_estimators=1, callbacks=callbacks).fit(X, y).save(tmp_path / "m")
     with pytest.raises(
-        ValueError, match=r"LinearRegression cannot be saved. These can: \['Pipeline'"
+        ValueError, match=r"LinearRegression cannot be saved. These can: \['Binarizer'"
     ):
         persistence.save(
             make_pipeline(StandardScaler(), LinearRegression()).fit(X, y), tmp_path / "m"

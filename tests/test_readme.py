@@ -33,6 +33,21 @@ def test_the_quick_start_runs(tmp_path):
     assert not list(tmp_path.iterdir()), "the quick start left files behind"
 
 
+def test_the_transformers_run():
+    script = 'import raydp_ml\nspark = raydp_ml.init_spark("readme")\n'
+    done = subprocess.run(
+        [sys.executable, "-c", script + block("test: transformers", "python")],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "|sales__sales|region__region_north|region__region_south|y|" in done.stdout.replace(
+        " ", ""
+    )
+
+
 def test_the_commands_install_from_the_constraints():
     for mark in ("command: main-job", "command: tests"):
         assert "pip install -q -c constraints.txt" in block(mark, "bash")

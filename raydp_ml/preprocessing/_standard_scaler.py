@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sklearn import preprocessing
-from sklearn.base import _fit_context
 from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
 
-from raydp_ml.base import SparkTransformer, as_double, kind_of
-from raydp_ml.exceptions import SchemaError
+from raydp_ml.base import kind_of
 from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.preprocessing._affine import restored, standardized
+from raydp_ml.statistics import first_values, summarize
+from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer
 
 
-class StandardScaler(SparkTransformer, preprocessing.StandardScaler):
+class StandardScaler(InvertibleTransformer, WeightedTransformer, preprocessing.StandardScaler):
     """Standardize features by removing the mean and scaling to unit variance.
 
     Fitted on a Spark DataFrame it has the attributes that scikit-learn finds on the collected
@@ -79,47 +80,21 @@ class StandardScaler(SparkTransformer, preprocessing.StandardScaler):
             raise TypeError("partial_fit takes batches in memory. Use fit for a Spark DataFrame.")
         return super().partial_fit(X, y, sample_weight)
 
-    def inverse_transform(self, X: Any, copy: bool | None = None) -> Any:
-        """Undo ``transform``.
+    def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+        return standardized(inputs, *self._shift_and_scale())
 
-        Parameters
-        ----------
-        X : Spark DataFrame, or what scikit-learn takes
-        copy : bool, default=None
-            In memory, whether the input is left as it is.
+    def _inverse_expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+        return restored(inputs, *self._shift_and_scale())
 
-        Returns
-        -------
-        pyspark.sql.DataFrame or ndarray of shape (n_samples, n_features)
-        """
-        if kind_of(X) != "spark":
-            return super().inverse_transform(X, copy)
+    def _shift_and_scale(self) -> tuple[Any, Any]:
+        return (
+            self.mean_ if self.with_mean else None,
+            self.scale_ if self.with_std else None,
+        )
 
-        def expression(column: Any, index: int) -> Any:
-            if self.with_std:
-                column = column * float(self.scale_[index])
-            return column + float(self.mean_[index]) if self.with_mean else column
-
-        return self._replace_features(X, expression)
-
-    def _transform_spark(self, df: Any) -> Any:
-        def expression(column: Any, index: int) -> Any:
-            if self.with_mean:
-                column = column - float(self.mean_[index])
-            return column / float(self.scale_[index]) if self.with_std else column
-
-        return self._replace_features(df, expression)
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def _fit_spark(self, df: Any, y: Any, sample_weight: Any) -> StandardScaler:
-        require_live(df.sparkSession)
-        roles = self._resolve(df, y, sample_weight)
-        metadata = {"sample_weight": sample_weight}
-        context = self._init_callback_context()
-        context.call_on_fit_task_begin(estimator=self, X=df, y=y, metadata=metadata)
-        counts, means, variances = _moments(df, roles)
+    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+        counts, means, variances = moments(df, roles)
         self._reset()
-        self._set_features_in(roles.feature_names, len(roles.features))
         self.n_samples_seen_ = counts[0] if (counts == counts[0]).all() else counts
         needed = self.with_mean or self.with_std
         self.mean_ = means if needed else None
@@ -130,71 +105,32 @@ class StandardScaler(SparkTransformer, preprocessing.StandardScaler):
             self.scale_ = _handle_zeros_in_scale(
                 np.sqrt(variances), copy=False, constant_mask=constant
             )
-        context.call_on_fit_task_end(
-            estimator=self, X=df, y=y, metadata=metadata, reconstruction_attributes={}
-        )
-        return self
 
 
-def _moments(df: Any, roles: ColumnRoles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def moments(df: Any, roles: ColumnRoles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute count, mean and variance of every feature in one aggregation.
 
     Returns
     -------
     counts, means, variances : ndarray of shape (n_features,)
         Counts are sums of weights where there are weights.
-
-    Raises
-    ------
-    SchemaError
-        For infinite values, weights that are missing or negative, or no rows.
     """
-    from pyspark.sql import functions as sql
-
     names, weight = roles.feature_names, roles.sample_weight
-    shifts = [0.0] * len(names) if weight is None else _first_values(df, names)
-    aggregates = [sql.count(sql.lit(1))]
-    weights = sql.lit(1.0) if weight is None else as_double(df, weight)
-    bad = weights.isNull() | sql.isnan(weights) | (weights < 0) | (weights == float("inf"))
-    aggregates.append(sql.count_if(bad))
-    for name, shift in zip(names, shifts, strict=True):
-        value = as_double(df, name)
-        # Null and NaN are missing; SQL's aggregates leave out null only.
-        value = sql.when(~sql.isnan(value), value)
-        aggregates.append(sql.count_if(sql.abs(value) == float("inf")))
-        if weight is None:
-            aggregates += [sql.count(value), sql.avg(value), sql.var_pop(value)]
-        else:
-            held = sql.when(value.isNotNull(), weights)
-            moved = value - sql.lit(shift)
-            aggregates += [sql.sum(held), sql.sum(held * moved), sql.sum(held * moved * moved)]
-    rows, bad_weights, *found = df.agg(*aggregates).first()
-    if rows == 0:
-        raise SchemaError(
-            "The DataFrame to fit has no rows. Check the filters and joins before it."
-        )
-    if bad_weights:
-        raise SchemaError(
-            f"The weights {weight!r} hold {bad_weights} null, NaN, negative or infinite of {rows} "
-            "values. Weights must be finite numbers of at least 0: fix or drop such rows."
-        )
-    infinite = {name: n for name, n in zip(names, found[::4], strict=True) if n}
-    if infinite:
-        raise SchemaError(
-            f"The features hold infinite values (column: count): {infinite}. Replace them, for "
-            "example with null, which stands for a missing value."
-        )
-    table = np.array([np.nan if item is None else item for item in found], dtype=np.float64)
-    counts, first, second = table.reshape(-1, 4)[:, 1:].T
     if weight is None:
-        return counts.astype(np.int64), first, second
+        found = summarize(df, names, mean="avg(x)", var="var_pop(x)")
+        return found["count"].astype(np.int64), found["mean"], found["var"]
+    # SQL has no weighted variance; sums of squares near a value of the data lose few digits.
+    shifts = first_values(df, names)
+    found = summarize(
+        df,
+        names,
+        weight=weight,
+        shifts=shifts,
+        total="sum(if(x is null, null, w))",
+        first="sum(w * x)",
+        second="sum(w * x * x)",
+    )
+    totals = np.nan_to_num(found["total"])
     with np.errstate(invalid="ignore", divide="ignore"):
-        offsets = first / counts
-        return np.nan_to_num(counts), offsets + shifts, second / counts - offsets * offsets
-
-
-def _first_values(df: Any, names: list[str]) -> list[float]:
-    """Return a value of each feature, near which sums of squares lose no digits."""
-    row = df.select(*(as_double(df, name).alias(f"c{i}") for i, name in enumerate(names))).head()
-    values = [] if row is None else [0.0 if item is None else float(item) for item in row]
-    return [value if np.isfinite(value) else 0.0 for value in values] or [0.0] * len(names)
+        offsets = found["first"] / totals
+        return totals, offsets + shifts, found["second"] / totals - offsets * offsets

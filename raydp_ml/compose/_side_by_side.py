@@ -1,0 +1,96 @@
+"""Several transformers over one Spark DataFrame, each with its own columns, in one projection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import quoted
+from raydp_ml.expressions import number
+from raydp_ml.transformer import RESERVED
+
+__all__ = ["Part", "side_by_side"]
+
+Part = tuple[Sequence[str], Callable[[Any], Any], float | None]
+"""Columns, what is done to a DataFrame with them, and the weight of what comes out."""
+
+
+def side_by_side(
+    df: Any,
+    features: Sequence[str],
+    parts: Sequence[Part],
+    name_outputs: Callable[[list[list[str]]], Sequence[str]],
+) -> Any:
+    """Let each part replace its columns, and put what they make next to each other.
+
+    Nothing is joined: each part gets the DataFrame with the outputs of those before it, and the
+    inputs of those after it, set aside under names of their own.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    features : sequence of str
+        The columns that are replaced; all others pass through.
+    parts : sequence of Part
+    name_outputs : callable
+        Gets the names that each part gave its outputs, and returns their final names, all in one.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        The outputs stand where the first of the features stood.
+    """
+    tag = _free_tag(df.columns)
+    columns = df.columns
+    replaced = {name for name in columns if name in set(features)}
+    passing = [name for name in columns if name not in replaced]
+    aside = {name: f"{tag}in_{index}" for index, name in enumerate(sorted(replaced))}
+    needed = {name for names, _, _ in parts for name in names}
+    held = [*passing, *(aside[name] for name in aside if name in needed)]
+    current = df.selectExpr(
+        *map(quoted, passing),
+        *(f"{quoted(name)} AS {quoted(aside[name])}" for name in aside if name in needed),
+    )
+    made: list[list[str]] = []
+    outputs: list[str] = []
+    for names, apply, weight in parts:
+        ready = current.selectExpr(
+            *map(quoted, held), *(f"{quoted(aside[name])} AS {quoted(name)}" for name in names)
+        )
+        result = apply(ready)
+        known = set(held)
+        new = [name for name in result.columns if name not in known]
+        kept = [f"{tag}out_{len(outputs) + index}" for index in range(len(new))]
+        scale = "" if weight is None else f" * {number(weight)}"
+        current = result.selectExpr(
+            *map(quoted, held),
+            *(f"{quoted(n)}{scale} AS {quoted(k)}" for n, k in zip(new, kept, strict=True)),
+        )
+        held += kept
+        outputs += kept
+        made.append(new)
+    final = [str(name) for name in name_outputs(made)]
+    taken = sorted(set(final) & set(passing))
+    if taken:
+        raise SchemaError(
+            f"The outputs {taken} would take the names of other columns that pass through. Rename "
+            f"those (df.withColumnRenamed({taken[0]!r}, ...)) or drop them."
+        )
+    pairs = [f"{quoted(k)} AS {quoted(n)}" for k, n in zip(outputs, final, strict=True)]
+    texts: list[str] = []
+    for name in columns:
+        if name not in replaced:
+            texts.append(quoted(name))
+        elif pairs:
+            texts += pairs
+            pairs = []
+    return current.selectExpr(*texts)
+
+
+def _free_tag(columns: Sequence[str]) -> str:
+    """Return a prefix that no column has, since transformers may be nested."""
+    depth = 0
+    while any(name.startswith(f"{RESERVED}part{depth}_") for name in columns):
+        depth += 1
+    return f"{RESERVED}part{depth}_"

@@ -1,0 +1,146 @@
+"""Selection by scores of each feature alone: analysis of variance, correlation, chi-squared."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy import special, stats
+from sklearn import feature_selection
+from sklearn.feature_selection import chi2, f_classif, f_regression
+
+from raydp_ml.compose._selector import pandas_template
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema, quoted
+from raydp_ml.feature_selection._selector import Selector
+from raydp_ml.statistics import (
+    check_finite,
+    check_held,
+    check_labels,
+    class_sums,
+    grouped_by_index,
+    long_form,
+    no_rows,
+)
+
+Scores = tuple[np.ndarray, np.ndarray]
+
+
+class _Filter(Selector):
+    _supervised = True
+
+    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+        score = _SCORES.get(self.score_func)  # type: ignore[attr-defined]
+        if score is None:
+            raise ValueError(
+                f"The score_func {self.score_func!r} is for data in memory. "  # type: ignore[attr-defined]
+                "For a Spark DataFrame choose f_classif, f_regression or chi2."
+            )
+        self._check_params(pandas_template(roles.features), None)  # type: ignore[attr-defined]
+        self.scores_, self.pvalues_ = score(df, roles)
+
+
+class SelectKBest(_Filter, feature_selection.SelectKBest):
+    """Keep the features with the k highest scores.
+
+    Parameters, attributes and results are scikit-learn's; see
+    `sklearn.feature_selection.SelectKBest`.
+
+    Notes
+    -----
+    In Spark, ``score_func`` is `f_classif`, `f_regression` or `chi2`, and one job computes it.
+
+    Examples
+    --------
+    >>> from raydp_ml.feature_selection import SelectKBest
+    >>> X = [[1.0, 5.0], [1.0, 6.0], [2.0, 5.0], [2.5, 6.0]]
+    >>> SelectKBest(k=1).fit(X, [0, 0, 1, 1]).get_support()
+    array([ True, False])
+    """
+
+
+class SelectPercentile(_Filter, feature_selection.SelectPercentile):
+    """Keep a percentage of the features, those with the highest scores; see `SelectKBest`."""
+
+
+class SelectFpr(_Filter, feature_selection.SelectFpr):
+    """Keep the features with p-values below a rate of false positives; see `SelectKBest`."""
+
+
+class SelectFdr(_Filter, feature_selection.SelectFdr):
+    """Keep features at an estimated rate of false discoveries; see `SelectKBest`."""
+
+
+class SelectFwe(_Filter, feature_selection.SelectFwe):
+    """Keep features at a family-wise rate of errors; see `SelectKBest`."""
+
+
+class GenericUnivariateSelect(_Filter, feature_selection.GenericUnivariateSelect):
+    """Keep features by a rule that is a parameter; see `SelectKBest`."""
+
+
+def _f_classif(df: Any, roles: ColumnRoles) -> Scores:
+    """One-way analysis of variance of each feature over the classes."""
+    _, sums = class_sums(df, roles.feature_names, str(roles.label), mean="avg(x)", var="var_pop(x)")
+    counts, means = sums["count"], sums["mean"]
+    rows = counts.sum(axis=0)
+    grand = (counts * means).sum(axis=0) / rows
+    between = len(counts) - 1
+    within = rows[0] - len(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread_between = (counts * (means - grand) ** 2).sum(axis=0) / between
+        spread_within = (counts * sums["var"]).sum(axis=0) / within
+        constant = np.flatnonzero(spread_within == 0.0)
+        if (spread_between == 0).any() and constant.size:
+            warnings.warn(f"Features {constant} are constant.", stacklevel=2)
+        scores = spread_between / spread_within
+    return scores, special.fdtrc(between, within, scores)
+
+
+def _chi2(df: Any, roles: ColumnRoles) -> Scores:
+    """Chi-squared of the sums of each feature over the classes."""
+    _, sums = class_sums(df, roles.feature_names, str(roles.label), total="sum(x)", least="min(x)")
+    if (sums["least"] < 0).any():
+        raise ValueError("Input X must be non-negative.")
+    shares = (sums["count"][:, 0] / sums["count"][:, 0].sum())[:, None]
+    expected = shares * sums["total"].sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        scores = ((sums["total"] - expected) ** 2 / expected).sum(axis=0)
+    return scores, special.chdtrc(len(shares) - 1, scores)
+
+
+def _f_regression(df: Any, roles: ColumnRoles) -> Scores:
+    """F statistic of the correlation of each feature with the label."""
+    names, label = roles.feature_names, str(roles.label)
+    kinds = {column.name: column for column in from_spark_schema(df.schema)}
+    if kinds[label].kind == "string":
+        raise SchemaError(f"f_regression needs a label of numbers, and {label!r} holds strings.")
+    found = grouped_by_index(
+        long_form(df, names, [f"cast({quoted(label)} as double) AS y"]),
+        len(names),
+        rows="count(1)",
+        held="count(x)",
+        infinite="count_if(abs(x) = double('Infinity'))",
+        unlabelled="count_if(y is null or isnan(y))",
+        r="corr(x, y)",
+    )
+    rows = found["rows"][0]
+    if not rows > 0:
+        raise no_rows()
+    check_labels(label, int(found["unlabelled"][0]))
+    check_finite(names, found["infinite"])
+    check_held(names, rows - found["held"])
+    # As scikit-learn's force_finite: a constant feature has no correlation.
+    squares = np.nan_to_num(found["r"]) ** 2
+    degrees = rows - 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = squares / (1 - squares) * degrees
+        p_values = stats.f.sf(scores, 1, degrees)
+    absent = np.isnan(scores)
+    scores[np.isinf(scores)] = np.finfo(np.float64).max
+    scores[absent], p_values[absent] = 0.0, 1.0
+    return scores, p_values
+
+
+_SCORES = {f_classif: _f_classif, chi2: _chi2, f_regression: _f_regression}

@@ -1,0 +1,45 @@
+"""`VarianceThreshold`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import feature_selection
+
+from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.feature_selection._selector import Selector
+from raydp_ml.statistics import summarize
+
+
+class VarianceThreshold(Selector, feature_selection.VarianceThreshold):
+    """Keep the features whose variance is above a threshold.
+
+    Parameters, attributes and results are scikit-learn's; see
+    `sklearn.feature_selection.VarianceThreshold`.
+
+    Notes
+    -----
+    In Spark, null and NaN are missing: left out in ``fit``, kept by ``transform``.
+
+    Examples
+    --------
+    >>> from raydp_ml.feature_selection import VarianceThreshold
+    >>> VarianceThreshold().fit_transform([[1.0, 5.0], [1.0, 6.0]])
+    array([[5.],
+           [6.]])
+    """
+
+    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+        found = summarize(df, roles.feature_names, var="var_pop(x)", low="min(x)", high="max(x)")
+        self.variances_ = found["var"]
+        if self.threshold == 0:
+            # Of a constant, rounding may leave a variance, but no range; NaN spoils the range.
+            whole = found["count"] == found["rows"]
+            spans = np.where(whole, found["high"] - found["low"], np.nan)
+            self.variances_ = np.fmin(self.variances_, spans)
+        if np.all(~np.isfinite(self.variances_) | (self.variances_ <= self.threshold)):
+            text = f"No feature in X meets the variance threshold {self.threshold:.5f}"
+            if found["rows"][0] == 1:
+                text += " (X contains only one sample)"
+            raise ValueError(text)

@@ -1,0 +1,48 @@
+"""What a missing value is, in SQL: null, NaN, or the value that is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from raydp_ml.exchange.columns import Column, from_spark_schema, quoted
+from raydp_ml.expressions import double, literal
+from raydp_ml.statistics import is_missing
+
+__all__ = ["column_sql", "describe", "is_null_like", "missing_sql"]
+
+
+def is_null_like(missing_values: Any) -> bool:
+    """Whether the missing values are null and NaN."""
+    return missing_values is pd.NA or is_missing(missing_values)
+
+
+def column_sql(column: Column) -> str:
+    """Read a column of strings as it is, and any other as doubles."""
+    return quoted(column.name) if column.kind == "string" else double(column.name)
+
+
+def missing_sql(column: Column, missing_values: Any) -> str:
+    """Give the SQL of whether a column's value is missing."""
+    x = column_sql(column)
+    if is_null_like(missing_values):
+        return f"{x} is null" if column.kind == "string" else f"({x} is null or isnan({x}))"
+    if isinstance(missing_values, str) != (column.kind == "string"):
+        return "false"
+    return f"coalesce({x} = {literal(missing_values)}, false)"
+
+
+def describe(df: Any, names: Sequence[str]) -> list[Column]:
+    """Describe the columns that bear `names`, in that order."""
+    columns = {column.name: column for column in from_spark_schema(df.schema)}
+    return [columns[name] for name in names]
+
+
+def gap(column: Column, missing_values: Any) -> Any:
+    """Give the missing value as scikit-learn would meet it in such a column."""
+    if not is_null_like(missing_values):
+        return missing_values
+    return None if column.kind == "string" and missing_values is None else np.nan

@@ -1,0 +1,84 @@
+"""`MissingIndicator`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from sklearn import impute
+
+from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.expressions import text
+from raydp_ml.impute._missing import describe, gap, missing_sql
+from raydp_ml.statistics import no_rows
+from raydp_ml.transformer import NUMERIC, SparkTransformer
+
+
+class MissingIndicator(SparkTransformer, impute.MissingIndicator):
+    """Say where values are missing.
+
+    Parameters, attributes and results are scikit-learn's; see `sklearn.impute.MissingIndicator`.
+
+    Notes
+    -----
+    In Spark, the outputs are boolean columns, or with ``sparse=True`` one vector column
+    ``missingindicator``. With ``error_on_new``, a query fails that meets a missing value in a
+    feature that had none in ``fit``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from raydp_ml.impute import MissingIndicator
+    >>> MissingIndicator().fit_transform([[1.0, np.nan], [2.0, 3.0]])
+    array([[ True],
+           [False]])
+    """
+
+    _kinds = NUMERIC | {"string"}
+
+    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+        tests = [missing_sql(column, self.missing_values) for column in roles.features]
+        counted = (f"count_if({test}) AS c{i}" for i, test in enumerate(tests))
+        rows, *counts = df.selectExpr("count(1) AS rows", *counted).collect()[0]
+        if not rows:
+            raise no_rows()
+        frame = pd.DataFrame(
+            {
+                column.name: [
+                    gap(column, self.missing_values) if count else _present(column),
+                    _present(column),
+                ]
+                for column, count in zip(roles.features, counts, strict=True)
+            }
+        )
+        super(SparkTransformer, self).fit(frame)
+
+    def _transform_spark(self, df: Any) -> Any:
+        # The SQL of a test depends on the column's kind.
+        names = self._names_in(df)
+        self._check_features(df, names)
+        self._columns = describe(df, names)
+        try:
+            return super()._transform_spark(df)
+        finally:
+            del self._columns
+
+    def _is_vector(self) -> bool:
+        return self.sparse is True
+
+    def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+        kept = set(self.features_.tolist())
+        tests = [missing_sql(column, self.missing_values) for column in self._columns]
+        new = [test for i, test in enumerate(tests) if i not in kept]
+        if new and self.error_on_new and self.features == "missing-only" and kept:
+            message = text("The features have missing values in transform but have none in fit.")
+            first = int(self.features_[0])
+            tests[first] = (
+                f"if({' or '.join(new)}, cast(raise_error({message}) as boolean), {tests[first]})"
+            )
+        return [[test] if i in kept else [] for i, test in enumerate(tests)]
+
+
+def _present(column: Any) -> Any:
+    return "" if column.kind == "string" else 0.5

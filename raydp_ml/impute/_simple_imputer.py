@@ -1,0 +1,138 @@
+"""`SimpleImputer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn import impute
+
+from raydp_ml.exchange.columns import Column, ColumnRoles
+from raydp_ml.expressions import literal
+from raydp_ml.impute._missing import column_sql, describe, gap, is_null_like, missing_sql
+from raydp_ml.preprocessing._categories import typed
+from raydp_ml.quantiles import quantiles
+from raydp_ml.statistics import is_missing, most_frequent, summarize
+from raydp_ml.transformer import NUMERIC, InvertibleTransformer, SparkTransformer
+
+
+class SimpleImputer(InvertibleTransformer, impute.SimpleImputer):
+    """Replace missing values by a statistic of each feature.
+
+    Parameters, attributes and results are scikit-learn's; see `sklearn.impute.SimpleImputer`.
+
+    Notes
+    -----
+    In Spark, null and NaN are missing unless ``missing_values`` names a value. Medians are exact:
+    one job counts the values, another sorts them. A function as the strategy is for data in memory
+    only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from raydp_ml.impute import SimpleImputer
+    >>> SimpleImputer().fit_transform([[1.0], [np.nan], [3.0]])
+    array([[1.],
+           [2.],
+           [3.]])
+    """
+
+    @property
+    def _kinds(self) -> frozenset[str]:  # type: ignore[override]
+        return NUMERIC | {"string"} if self.strategy in {"most_frequent", "constant"} else NUMERIC
+
+    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+        if callable(self.strategy):
+            raise ValueError(
+                "A function as the strategy is for data in memory. For a Spark DataFrame choose "
+                "'mean', 'median', 'most_frequent' or 'constant'."
+            )
+        columns = roles.features
+        values, gaps = self._statistics(df, columns)
+        made = {
+            column.name: _stand_in(column, value, holes, self.missing_values)
+            for column, value, holes in zip(columns, values, gaps, strict=True)
+        }
+        super(SparkTransformer, self).fit(pd.DataFrame(made))
+
+    def _statistics(self, df: Any, columns: Sequence[Column]) -> tuple[list[Any], list[bool]]:
+        """Return the statistic of each column (None without values), and whether any is missing."""
+        names = [column.name for column in columns]
+        tests = [missing_sql(column, self.missing_values) for column in columns]
+        if self.strategy in {"most_frequent", "constant"}:
+            found = most_frequent(df, columns, tests)
+            return [value for value, _ in found], [holes for _, holes in found]
+        cells = [
+            f"if({test}, null, {column_sql(c)})" for c, test in zip(columns, tests, strict=True)
+        ]
+        table = summarize(df, names, values=cells, mean="avg(x)")
+        gaps = list(table["count"] < table["rows"])
+        if self.strategy == "mean":
+            return [None if np.isnan(value) else value for value in table["mean"]], gaps
+        middle = [np.array([0.5])] * len(names)
+        medians = quantiles(df, names, table["count"], middle, values=cells)
+        return [None if np.isnan(value[0]) else value[0] for value in medians], gaps
+
+    def _transform_spark(self, df: Any) -> Any:
+        names = self._names_in(df)
+        self._check_features(df, names)
+        # The SQL of a test depends on the column's kind.
+        self._columns = describe(df, names)
+        try:
+            return super()._transform_spark(df)
+        finally:
+            del self._columns
+
+    def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+        tests = [missing_sql(column, self.missing_values) for column in self._columns]
+        made: list[list[str]] = []
+        for column, test, value in zip(self._columns, tests, self.statistics_, strict=True):
+            if is_missing(value) and not self.keep_empty_features:
+                made.append([])
+                continue
+            x = column_sql(column)
+            fill = literal(value if isinstance(value, str) else float(value))
+            if is_null_like(self.missing_values) and column.kind != "string":
+                # Never null, which spares the checks for it in all that is computed from it.
+                made.append([f"coalesce(nanvl({x}, null), {fill})"])
+            else:
+                made.append([f"if({test}, {fill}, {x})"])
+        if self.add_indicator:
+            marks = [f"if({tests[i]}, 1.0D, 0.0D)" for i in self.indicator_.features_]
+            made[-1] = made[-1] + marks
+        return made
+
+    def _inverse_expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+        if not self.add_indicator:
+            raise ValueError(
+                "'inverse_transform' works only when 'SimpleImputer' is instantiated with "
+                f"'add_indicator=True'. Got 'add_indicator={self.add_indicator}' instead."
+            )
+        count = len(inputs) - len(self.indicator_.features_)
+        kept = iter(inputs[:count])
+        marks = dict(zip(self.indicator_.features_.tolist(), inputs[count:], strict=True))
+        absent = literal(None if is_null_like(self.missing_values) else self.missing_values)
+        made = []
+        for index, value in enumerate(self.statistics_):
+            if is_missing(value) and not self.keep_empty_features:
+                made.append(absent)
+            else:
+                x = next(kept)
+                made.append(f"if({marks[index]} = 1, {absent}, {x})" if index in marks else x)
+        return [made, *([] for _ in inputs[1:])]
+
+
+def _stand_in(column: Column, value: Any, holes: bool, missing_values: Any) -> np.ndarray:
+    """Make two values that have the statistic, and are missing where the column's are."""
+    none = gap(column, missing_values)
+    first = none if value is None else value
+    second = none if holes or value is None else value
+    if column.kind == "string":
+        return np.array([first, second], dtype=object)
+    pair = [None if is_missing(item) else item for item in (first, second)]
+    if isinstance(value, float) and column.type_name not in {"float", "double"}:
+        return np.array([np.nan if item is None else item for item in pair])
+    made = typed(column, pair)
+    return made.astype(float) if made.dtype == object or made.dtype == bool else made

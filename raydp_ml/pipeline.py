@@ -1,0 +1,110 @@
+"""Pipelines and unions of transformers, for Spark DataFrames and in-memory data.
+
+`Pipeline` and `make_pipeline` are scikit-learn's own, which pass a Spark DataFrame on as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import pipeline
+from sklearn.pipeline import Pipeline, _name_estimators, make_pipeline
+from sklearn.utils.metadata_routing import _raise_for_params
+
+from raydp_ml.base import in_memory, kind_of
+from raydp_ml.compose._side_by_side import side_by_side
+from raydp_ml.exchange.jvm import require_live
+from raydp_ml.preprocessing import FunctionTransformer
+from raydp_ml.transformer import ANY, SparkTransformer
+
+__all__ = ["FeatureUnion", "Pipeline", "make_pipeline", "make_union"]
+
+
+class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
+    """Apply several transformers to all features, and put their outputs next to each other.
+
+    Parameters and results are scikit-learn's; see `sklearn.pipeline.FeatureUnion`.
+
+    Notes
+    -----
+    On a Spark DataFrame, the transformers must be raydp_ml's (or Pipelines of them), and the
+    outputs stand where the first feature stood.
+
+    Examples
+    --------
+    >>> from raydp_ml.pipeline import FeatureUnion
+    >>> from raydp_ml.preprocessing import Binarizer, MinMaxScaler
+    >>> both = FeatureUnion([("scale", MinMaxScaler()), ("sign", Binarizer())])
+    >>> both.fit_transform([[-1.0], [3.0]])
+    array([[0., 0.],
+           [1., 1.]])
+    """
+
+    _kinds = ANY
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Fit all transformers; see `raydp_ml.compose.ColumnTransformer.fit`."""
+        if kind_of(X) == "spark":
+            self._fit_transform_spark(X, y, **fit_params)
+            return self
+        return super(SparkTransformer, self).fit(in_memory(X), y, **fit_params)
+
+    def _fit_transform_spark(self, df: Any, y: Any, **params: Any) -> Any:
+        _raise_for_params(params, self, "fit_transform")
+        require_live(df.sparkSession)
+        roles = self._resolve(df, y, None)
+        self.transformer_list: list[Any] = list(self.transformer_list)
+        self._validate_transformers()
+        self._validate_transformer_weights()
+        chosen = [(name, _ours(step), weight) for name, step, weight in self._iter()]
+        parts = [
+            (roles.feature_names, lambda frame, step=step: step.fit_transform(frame, y), weight)
+            for _, step, weight in chosen
+        ]
+        made = self._joined(df, roles.feature_names, parts, [name for name, *_ in chosen])
+        self._update_transformer_list([step for _, step, _ in chosen])
+        return made
+
+    def _transform_spark(self, df: Any) -> Any:
+        chosen = list(self._iter())
+        features = list(chosen[0][1]._require_names_in("transform")) if chosen else []
+        parts = [(features, step.transform, weight) for _, step, weight in chosen]
+        return self._joined(df, features, parts, [name for name, *_ in chosen])
+
+    def _joined(self, df: Any, features: list[str], parts: list[Any], names: list[str]) -> Any:
+        def name_outputs(made: list[list[str]]) -> Any:
+            pairs = [
+                (n, np.asarray(columns, dtype=object))
+                for n, columns in zip(names, made, strict=True)
+            ]
+            return self._add_prefix_for_feature_names_out(pairs) if pairs else []
+
+        return side_by_side(df, features, parts, name_outputs)
+
+
+def make_union(
+    *transformers: Any,
+    n_jobs: int | None = None,
+    verbose: bool = False,
+    verbose_feature_names_out: bool = True,
+) -> FeatureUnion:
+    """Make a `FeatureUnion` of transformers, naming them itself.
+
+    See Also
+    --------
+    sklearn.pipeline.make_union : The same in memory.
+    """
+    return FeatureUnion(
+        _name_estimators(transformers),
+        n_jobs=n_jobs,
+        verbose=verbose,
+        verbose_feature_names_out=verbose_feature_names_out,
+    )
+
+
+def _ours(step: Any) -> Any:
+    """Replace scikit-learn's stand-in for "passthrough" by ours, which knows Spark."""
+    if type(step).__module__.startswith("sklearn.preprocessing"):
+        return FunctionTransformer(feature_names_out="one-to-one")
+    return step

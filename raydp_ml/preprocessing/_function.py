@@ -1,0 +1,96 @@
+"""`FunctionTransformer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn import preprocessing
+
+from raydp_ml.base import kind_of
+from raydp_ml.transformer import ANY, NUMERIC, SparkTransformer, replace_columns
+
+# NumPy's functions of one argument that Spark SQL has too, with the same values.
+_SQL = {
+    np.abs: "abs({x})",
+    np.absolute: "abs({x})",
+    np.negative: "-{x}",
+    np.sqrt: "sqrt({x})",
+    np.cbrt: "cbrt({x})",
+    np.square: "{x} * {x}",
+    np.exp: "exp({x})",
+    np.expm1: "expm1({x})",
+    np.log: "ln({x})",
+    np.log1p: "log1p({x})",
+    np.log2: "log2({x})",
+    np.log10: "log10({x})",
+    np.sin: "sin({x})",
+    np.cos: "cos({x})",
+    np.tan: "tan({x})",
+    np.arctan: "atan({x})",
+    np.tanh: "tanh({x})",
+    np.sinh: "sinh({x})",
+    np.cosh: "cosh({x})",
+    np.sign: "sign({x})",
+    np.reciprocal: "1 / {x}",
+    np.floor: "cast(floor({x}) as double)",
+    np.ceil: "cast(ceil({x}) as double)",
+}
+
+
+class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
+    """Apply a function.
+
+    Parameters and results are scikit-learn's; see `sklearn.preprocessing.FunctionTransformer`.
+
+    Notes
+    -----
+    On a Spark DataFrame, one of NumPy's functions of one argument that Spark SQL has too
+    (``numpy.log1p``, ``numpy.sqrt``, ``numpy.sin``, ...) becomes SQL over each feature; where NumPy
+    gives NaN or infinity, SQL may give null. Any other function gets the DataFrame, all columns
+    included, and must return one. ``check_inverse`` has no effect.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from raydp_ml.preprocessing import FunctionTransformer
+    >>> FunctionTransformer(np.log1p).transform([[0.0]])
+    array([[0.]])
+    """
+
+    def inverse_transform(self, X: Any) -> Any:
+        """Apply ``inverse_func``."""
+        if kind_of(X) == "spark":
+            return self._apply(X, self.inverse_func, self.inv_kw_args)
+        return super().inverse_transform(X)
+
+    def _transform_spark(self, df: Any) -> Any:
+        return self._apply(df, self.func, self.kw_args)
+
+    @property
+    def _kinds(self) -> frozenset[str]:  # type: ignore[override]
+        # Any columns may go into a function of DataFrames; SQL's functions take numbers.
+        return NUMERIC if self.func is not None and self.func in _SQL else ANY
+
+    def _apply(
+        self, df: Any, function: Callable[..., Any] | None, arguments: dict[str, Any] | None
+    ) -> Any:
+        if function is None:
+            return df
+        if function in _SQL and not arguments:
+            names = self._names_in(df)
+            self._check_features(df, names)
+            template = _SQL[function]
+            outputs = [
+                [(name, template.format(x=x))]
+                for name, x in zip(names, self._inputs(names), strict=True)
+            ]
+            return replace_columns(df, names, outputs)
+        made = function(df, **(arguments or {}))
+        if kind_of(made) != "spark":
+            raise TypeError(
+                f"The function {function!r} was given a Spark DataFrame, and must return one. Got "
+                f"{type(made).__name__} instead. Write it with pyspark.sql.functions."
+            )
+        return made

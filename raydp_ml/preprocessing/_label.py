@@ -1,0 +1,124 @@
+"""`LabelEncoder`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import preprocessing
+from sklearn.utils.validation import check_is_fitted
+
+from raydp_ml.base import SparkEstimator, kind_of
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import Column, from_spark_schema, quoted
+from raydp_ml.exchange.jvm import require_live
+from raydp_ml.expressions import choose, literal, lookup
+from raydp_ml.preprocessing._categories import category_sql, typed
+from raydp_ml.statistics import category_counts, check_labels, no_rows
+
+
+class LabelEncoder(SparkEstimator, preprocessing.LabelEncoder):
+    """Number the values of the label.
+
+    Attributes and results are scikit-learn's; see `sklearn.preprocessing.LabelEncoder`.
+
+    Notes
+    -----
+    With a Spark DataFrame, the label is the column with the role "label" (`raydp_ml.set_roles`),
+    or the only column, and all others pass through. A value that was not seen in ``fit`` fails the
+    query that meets it.
+
+    Examples
+    --------
+    >>> from raydp_ml.preprocessing import LabelEncoder
+    >>> LabelEncoder().fit_transform(["late", "early", "late"])
+    array([1, 0, 1])
+    """
+
+    def fit(self, y: Any) -> LabelEncoder:
+        """Learn the values of the label.
+
+        Parameters
+        ----------
+        y : Spark DataFrame, or array-like of shape (n_samples,)
+
+        Raises
+        ------
+        SchemaError
+            If it is not clear which column is the label, or it holds missing values or none.
+        """
+        if kind_of(y) != "spark":
+            return super().fit(y)
+        require_live(y.sparkSession)
+        column = _label_of(y)
+        values = [item[0] for item in category_counts(y, [column])[0]]
+        if not values:
+            raise no_rows()
+        missing = y.where(f"{quoted(column.name)} is null").count() if None in values else 0
+        check_labels(column.name, missing)
+        self.classes_ = np.unique(typed(column, values))
+        return self
+
+    def fit_transform(self, y: Any) -> Any:
+        """Fit to y, then transform it."""
+        if kind_of(y) == "spark":
+            return self.fit(y).transform(y)
+        return super().fit_transform(y)
+
+    def transform(self, y: Any) -> Any:
+        """Turn labels into their numbers, 0 to n_classes - 1; null stays null."""
+        if kind_of(y) != "spark":
+            return super().transform(y)
+        check_is_fitted(self)
+        column = _label_of(y)
+        x = category_sql(column.name, self.classes_)
+        values = self.classes_.tolist()
+        if not isinstance(values[0], str):
+            values = [float(value) for value in values]
+        unseen = f"concat('y contains previously unseen labels: ', cast({x} as string))"
+        fail = f"cast(raise_error({unseen}) as double)"
+        made = lookup(x, values, list(range(len(values))), fail)
+        return _with(y, column, f"cast(if({x} is null, null, {made}) as bigint)")
+
+    def inverse_transform(self, y: Any) -> Any:
+        """Turn numbers back into labels; a Spark DataFrame's number that is none becomes null."""
+        if kind_of(y) != "spark":
+            return super().inverse_transform(y)
+        check_is_fitted(self)
+        column = _label_of(y)
+        x = quoted(column.name)
+        values = [literal(value) for value in self.classes_.tolist()]
+        made = choose(x, [place - 0.5 for place in range(1, len(values))], values)
+        return _with(y, column, f"if({x} >= 0 and {x} < {len(values)}, {made}, null)")
+
+
+def _label_of(df: Any) -> Column:
+    columns = from_spark_schema(df.schema)
+    labels = [column for column in columns if column.role == "label"]
+    chosen = labels or columns
+    if len(chosen) != 1:
+        raise SchemaError(
+            f"It is not clear which of the columns {[column.name for column in chosen]} is the "
+            "label. Select it (df.select('y')) or give it the role: raydp_ml.set_roles(df, "
+            "label='y')."
+        )
+    if chosen[0].kind not in {"string", "number", "boolean", "decimal"}:
+        raise SchemaError(
+            f"The label column {chosen[0].name!r} is of type {chosen[0].type_name}, and must hold "
+            "numbers or strings."
+        )
+    return chosen[0]
+
+
+def _with(df: Any, column: Column, sql: str) -> Any:
+    from pyspark.sql import functions
+
+    # The metadata, which holds the role, is the column's own.
+    made = functions.expr(sql).alias(column.name, metadata=dict(column.metadata))
+    return (
+        df.withColumn(column.name, made)
+        if not column.metadata
+        else df.select(
+            *(made if name == column.name else functions.col(quoted(name)) for name in df.columns)
+        )
+    )

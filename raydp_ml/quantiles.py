@@ -1,0 +1,92 @@
+"""Exact quantiles of the features of a Spark DataFrame, as NumPy computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from raydp_ml.statistics import order_statistics
+
+__all__ = ["quantiles"]
+
+# Hyndman and Fan (1996), "Sample quantiles in statistical packages", types 4 to 9.
+_ALPHA_BETA = {
+    "interpolated_inverted_cdf": (0.0, 1.0),
+    "hazen": (0.5, 0.5),
+    "weibull": (0.0, 0.0),
+    "linear": (1.0, 1.0),
+    "median_unbiased": (1 / 3, 1 / 3),
+    "normal_unbiased": (3 / 8, 3 / 8),
+}
+
+
+def quantiles(
+    df: Any,
+    names: Sequence[str],
+    counts: np.ndarray,
+    levels: Sequence[np.ndarray],
+    method: str = "linear",
+    *,
+    values: Sequence[str] | None = None,
+) -> list[np.ndarray]:
+    """Compute quantiles of each feature over its values that are not missing.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    names : sequence of str
+    counts : ndarray of shape (n_features,)
+        How many values each feature has that are not missing.
+    levels : sequence of ndarray
+        For each feature, numbers from 0 to 1.
+    method : str, default="linear"
+        As in `numpy.quantile`.
+    values : sequence of str or None
+        SQL of other values than the features themselves.
+
+    Returns
+    -------
+    list of ndarray
+        NaN for a feature without values.
+    """
+    places = [
+        _places(int(n), np.asarray(level), method) if n else None
+        for n, level in zip(counts, levels, strict=True)
+    ]
+    wanted = [[] if p is None else sorted({*p[0].tolist(), *p[1].tolist()}) for p in places]
+    found = order_statistics(df, names, wanted, values=values)
+    made = []
+    for place, held, level in zip(places, found, levels, strict=True):
+        if place is None:
+            made.append(np.full(len(level), np.nan))
+            continue
+        low, high, part = place
+        a = np.array([held[k] for k in low.tolist()])
+        b = np.array([held[k] for k in high.tolist()])
+        gap = b - a
+        made.append(np.where(part < 0.5, a + gap * part, b - gap * (1 - part)))
+    return made
+
+
+def _places(n: int, q: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which two order statistics each level lies between, and where between them."""
+    if method in _ALPHA_BETA:
+        alpha, beta = _ALPHA_BETA[method]
+        index = (n - 1) * q if method == "linear" else n * q + (alpha + q * (1 - alpha - beta)) - 1
+        low = np.floor(index)
+        part = index - low
+    elif method == "closest_observation":
+        index = n * q - 1.5
+        low = np.floor(index)
+        part = np.where((index == low) & (low % 2 == 1), 0.0, 1.0)
+    else:
+        index = n * q - 1
+        low = np.floor(index)
+        tie = 0.5 if method == "averaged_inverted_cdf" else 0.0
+        part = np.where(index == low, tie, 1.0)
+    edges = (index < 0) | (index >= n - 1)
+    part = np.where(edges, 0.0, part)
+    low = np.clip(low, 0, n - 1).astype(np.int64)
+    return low, np.minimum(low + 1, n - 1), part

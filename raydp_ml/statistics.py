@@ -1,0 +1,356 @@
+"""Statistics of all features of a Spark DataFrame in one job.
+
+The features are laid out as rows (index, value), and the aggregates are grouped by the index: one
+aggregate for each column would be compiled into code that outgrows the JVM's limits at some 50
+columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import quoted
+from raydp_ml.expressions import double, number
+
+__all__ = [
+    "category_counts",
+    "class_sums",
+    "first_values",
+    "grouped_by_index",
+    "long_form",
+    "most_frequent",
+    "order_statistics",
+    "summarize",
+]
+
+_BAD_WEIGHT = "w is null or isnan(w) or w < 0 or w = double('Infinity')"
+
+
+def summarize(
+    df: Any,
+    names: Sequence[str],
+    *,
+    weight: str | None = None,
+    shifts: Sequence[float] | None = None,
+    values: Sequence[str] | None = None,
+    allow_missing: bool = True,
+    **aggregates: str,
+) -> dict[str, np.ndarray]:
+    """Aggregate each feature.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    names : sequence of str
+        The numeric features.
+    weight : str or None
+        The column of weights, ``w`` in the aggregates.
+    shifts : sequence of float or None
+        Subtracted from the features first.
+    values : sequence of str or None
+        SQL of other values than the features themselves.
+    allow_missing : bool, default=True
+        Whether null and NaN, which are missing values, may occur.
+    **aggregates : str
+        SQL over ``x``, a double that is null where the value is missing.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_features,)
+        The aggregates; ``count`` are the values that are not missing and ``rows`` all.
+
+    Raises
+    ------
+    SchemaError
+        For infinite values, missing ones that are not allowed, bad weights, or no rows.
+    """
+    chosen = {
+        "rows": "count(1)",
+        "count": "count(x)",
+        "infinite": "count_if(abs(x) = double('Infinity'))",
+        "bad": "0L" if weight is None else f"count_if({_BAD_WEIGHT})",
+        **aggregates,
+    }
+    extras = [] if weight is None else [f"cast({quoted(weight)} as double) AS w"]
+    found = _grouped(long_form(df, names, extras, shifts, values), ["i"], chosen)
+    if not found:
+        raise no_rows()
+    table = _by_index(found, list(chosen), len(names))
+    rows = int(table["rows"][0])
+    if table["bad"][0]:
+        raise SchemaError(
+            f"The weights {weight!r} hold {int(table['bad'][0])} null, NaN, negative or infinite "
+            f"of {rows} values. Weights must be finite numbers of at least 0: fix or drop such "
+            "rows."
+        )
+    check_finite(names, table["infinite"])
+    if not allow_missing:
+        check_held(names, rows - table["count"])
+    return table
+
+
+def no_rows() -> SchemaError:
+    """Make the error for a DataFrame without rows."""
+    return SchemaError("The DataFrame to fit has no rows. Check the filters and joins before it.")
+
+
+def check_finite(names: Sequence[str], counts: np.ndarray) -> None:
+    """Raise `SchemaError` where a feature holds infinite values."""
+    infinite = {name: int(n) for name, n in zip(names, counts, strict=True) if n}
+    if infinite:
+        raise SchemaError(
+            f"The features hold infinite values (column: count): {infinite}. Replace them, for "
+            "example with null, which stands for a missing value."
+        )
+
+
+def check_held(names: Sequence[str], counts: np.ndarray) -> None:
+    """Raise `SchemaError` where a feature holds missing values."""
+    missing = {name: int(n) for name, n in zip(names, counts, strict=True) if n}
+    if missing:
+        raise SchemaError(
+            f"The features hold missing values, null or NaN (column: count): {missing}. Impute "
+            "them first, for example with raydp_ml.impute.SimpleImputer, or drop such rows."
+        )
+
+
+def class_sums(
+    df: Any, names: Sequence[str], label: str, **aggregates: str
+) -> tuple[list[Any], dict[str, np.ndarray]]:
+    """Aggregate each feature within each value of the label.
+
+    Returns
+    -------
+    classes : list
+        The sorted values of the label.
+    sums : dict of str to ndarray of shape (n_classes, n_features)
+
+    Raises
+    ------
+    SchemaError
+        For missing labels, missing or infinite values, or no rows.
+    """
+    chosen = {
+        "rows": "count(1)",
+        "count": "count(x)",
+        "infinite": "count_if(abs(x) = double('Infinity'))",
+        **aggregates,
+    }
+    y = quoted(label)
+    found = _grouped(long_form(df, names, [f"{y} AS y"]), ["i", "y"], chosen)
+    if not found:
+        raise no_rows()
+    check_labels(label, sum(row["rows"] for row in found if is_missing(row["y"])) // len(names))
+    classes = sorted({row["y"] for row in found})
+    tables = [
+        _by_index([r for r in found if r["y"] == c], list(chosen), len(names)) for c in classes
+    ]
+    sums = {key: np.array([table[key] for table in tables]) for key in chosen}
+    check_finite(names, sums["infinite"].sum(axis=0))
+    check_held(names, (sums["rows"] - sums["count"]).sum(axis=0))
+    return classes, sums
+
+
+def check_labels(label: str, missing: int) -> None:
+    """Raise `SchemaError` where labels are missing."""
+    if missing:
+        raise SchemaError(
+            f"The label {label!r} holds {missing} null or NaN values. Drop such rows, for example "
+            f"with df.dropna(subset=[{label!r}])."
+        )
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value that was collected is None or NaN."""
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def first_values(df: Any, names: Sequence[str]) -> list[float]:
+    """Return a value of each feature, near which sums of squares lose no digits."""
+    row = df.selectExpr(*(f"{double(name)} AS c{i}" for i, name in enumerate(names))).head()
+    values = [] if row is None else [0.0 if item is None else float(item) for item in row]
+    return [value if np.isfinite(value) else 0.0 for value in values] or [0.0] * len(names)
+
+
+def order_statistics(
+    df: Any,
+    names: Sequence[str],
+    ranks: Sequence[Sequence[int]],
+    *,
+    values: Sequence[str] | None = None,
+) -> list[dict[int, float]]:
+    """Find the k-th smallest values of each feature, exactly, by one distributed sort.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    names : sequence of str
+    ranks : sequence of sequence of int
+        For each feature, the wanted places among its sorted values that are not missing, from 0.
+    values : sequence of str or None
+        SQL of other values than the features themselves.
+
+    Returns
+    -------
+    list of dict of int to float
+    """
+    count = len(names)
+    keys = {rank * count + i for i, wanted in enumerate(ranks) for rank in wanted}
+    if not keys:
+        return [{} for _ in names]
+    rows = (
+        long_form(df, names, values=values)
+        .where("x is not null")
+        .selectExpr("i", "x", "row_number() over (partition by i order by x) - 1 AS k")
+        .where(
+            f"cast(k as bigint) * {count} + i in ({','.join(f'{key}L' for key in sorted(keys))})"
+        )
+        .collect()
+    )
+    found: list[dict[int, float]] = [{} for _ in names]
+    for row in rows:
+        found[row["i"]][row["k"]] = row["x"]
+    return found
+
+
+def category_counts(
+    df: Any, columns: Sequence[Any], extras: Sequence[str] = (), **aggregates: str
+) -> list[list[Any]]:
+    """Count the distinct values of each column.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    columns : sequence of raydp_ml.exchange.columns.Column
+    extras : sequence of str
+        SQL, with aliases, of columns that the aggregates use.
+    **aggregates : str
+        SQL beside ``n``, the count.
+
+    Returns
+    -------
+    list of list of tuple
+        For each column its values (None for missing), each with the aggregates.
+    """
+    chosen = {"n": "count(1)", **aggregates}
+    rows = _grouped(_values(df, columns, extras), ["i", *_SLOTS], chosen)
+    found: list[list[Any]] = [[] for _ in columns]
+    for row in rows:
+        found[row["i"]].append((_held(row), *(row[key] for key in chosen)))
+    return found
+
+
+def most_frequent(
+    df: Any, columns: Sequence[Any], missing: Sequence[str]
+) -> list[tuple[Any, bool]]:
+    """Find the most frequent value of each column, the least of those that are alike.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    columns : sequence of raydp_ml.exchange.columns.Column
+    missing : sequence of str
+        For each column, the SQL of whether a value is missing.
+
+    Returns
+    -------
+    list of (object, bool)
+        For each column that value (None without values), and whether any is missing.
+    """
+    from pyspark.sql import functions
+
+    counted = (
+        _values(df, columns, missing=missing)
+        .groupBy("i", "gone", *_SLOTS)
+        .agg(functions.expr("count(1) AS n"))
+    )
+    rows = _grouped(
+        counted,
+        ["i"],
+        {
+            "best": f"min(if(gone, null, struct(-n AS rank, {','.join(_SLOTS)})))",
+            "holes": "max(gone)",
+            "infinite": "sum(if(abs(d) = double('Infinity'), n, 0))",
+        },
+    )
+    if not rows:
+        raise no_rows()
+    found: list[tuple[Any, bool]] = [(None, False) for _ in columns]
+    infinite = np.zeros(len(columns), dtype=np.int64)
+    for row in rows:
+        found[row["i"]] = (None if row["best"] is None else _held(row["best"]), row["holes"])
+        infinite[row["i"]] = row["infinite"]
+    check_finite([column.name for column in columns], infinite)
+    return found
+
+
+_SLOTS = {"s": "string", "l": "bigint", "d": "double"}
+
+
+def _values(
+    df: Any, columns: Sequence[Any], extras: Sequence[str] = (), missing: Sequence[str] = ()
+) -> Any:
+    """Lay columns of any kinds out as rows, with a value in the slot of its kind."""
+    cells = []
+    for index, column in enumerate(columns):
+        slots = [f"'{slot}', {_as(column, kind)}" for slot, kind in _SLOTS.items()]
+        if missing:
+            slots.append(f"'gone', {missing[index]}")
+        cells.append(f"named_struct({', '.join(slots)})")
+    exploded = df.selectExpr(*extras, f"posexplode(array({','.join(cells)})) AS (i, v)")
+    aliases = [extra.rsplit(" AS ", 1)[1] for extra in extras]
+    gone = ["v.gone AS gone"] if missing else []
+    return exploded.selectExpr(
+        *aliases, "i", "v.s AS s", "v.l AS l", "nanvl(v.d, null) AS d", *gone
+    )
+
+
+def _held(row: Any) -> Any:
+    return next((row[slot] for slot in _SLOTS if row[slot] is not None), None)
+
+
+def _as(column: Any, slot: str) -> str:
+    kind = {"string": "string", "boolean": "bigint", "decimal": "double"}.get(column.kind)
+    kind = kind or ("double" if column.type_name in {"float", "double"} else "bigint")
+    return f"cast({quoted(column.name) if kind == slot else 'null'} as {slot})"
+
+
+def long_form(
+    df: Any,
+    names: Sequence[str],
+    extras: Sequence[str] = (),
+    shifts: Sequence[float] | None = None,
+    values: Sequence[str] | None = None,
+) -> Any:
+    """Lay the features out as rows (i, x), with x null where the value is missing."""
+    cells = [double(name) for name in names] if values is None else list(values)
+    if shifts is not None:
+        cells = [f"{cell} - {number(s)}" for cell, s in zip(cells, shifts, strict=True)]
+    aliases = [extra.rsplit(" AS ", 1)[1] for extra in extras]
+    exploded = df.selectExpr(*extras, f"posexplode(array({','.join(cells)})) AS (i, x)")
+    return exploded.selectExpr(*aliases, "i", "nanvl(x, null) AS x")
+
+
+def _grouped(df: Any, keys: list[str], aggregates: dict[str, str]) -> list[Any]:
+    from pyspark.sql import functions
+
+    chosen = [functions.expr(sql).alias(name) for name, sql in aggregates.items()]
+    return df.groupBy(*keys).agg(*chosen).collect()
+
+
+def grouped_by_index(df: Any, count: int, **aggregates: str) -> dict[str, np.ndarray]:
+    """Aggregate rows with an index ``i`` below `count`, as `long_form` makes them."""
+    return _by_index(_grouped(df, ["i"], aggregates), list(aggregates), count)
+
+
+def _by_index(rows: Sequence[Any], keys: Sequence[str], count: int) -> dict[str, np.ndarray]:
+    table = {key: np.full(count, np.nan) for key in keys}
+    for row in rows:
+        for key in keys:
+            if row[key] is not None:
+                table[key][row["i"]] = row[key]
+    return table

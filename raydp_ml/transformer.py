@@ -1,0 +1,349 @@
+"""What every transformer shares: scikit-learn's own in memory, and SQL on a Spark DataFrame."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils.validation import check_is_fitted
+
+from raydp_ml import vectors
+from raydp_ml.base import SparkEstimator, folds_case, in_memory, kind_of
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import (
+    ColumnRoles,
+    check_kinds,
+    from_spark_schema,
+    pick_columns,
+    quoted,
+    resolve_columns,
+)
+from raydp_ml.exchange.jvm import require_live
+from raydp_ml.expressions import double, helper
+from raydp_ml.json_estimators import state_of
+
+__all__ = ["InvertibleTransformer", "SparkTransformer", "WeightedTransformer", "replace_columns"]
+
+NUMERIC = frozenset({"number", "boolean", "decimal"})
+ANY = NUMERIC | {"string", "category", "array", "vector", "time", "other"}
+
+RESERVED = "__raydp_ml_"
+"""Columns whose names begin so are our own, for the time of a transform, and never features."""
+
+
+class SparkTransformer(SparkEstimator):
+    """Mixin of transformers that are scikit-learn's own in memory, and SQL on a Spark DataFrame.
+
+    It stands before the scikit-learn class among the bases. A transformer gives `_learn`, which
+    sets scikit-learn's fitted attributes from statistics that Spark computes, and `_expressions`,
+    the SQL of its outputs. Methods that it defines are not wrapped by ``set_output``, which knows
+    in-memory outputs only; scikit-learn's own, which they call for data in memory, are.
+    """
+
+    _kinds = NUMERIC
+    """Kinds of columns that may be features."""
+    _supervised = False
+    """Whether a label is needed."""
+
+    def fit(self, X: Any, y: Any = None) -> Any:
+        """Learn from the rows of X.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
+        y : str or array-like, default=None
+            With a Spark DataFrame, the column that is the label and no feature; None takes the
+            role "label".
+
+        Returns
+        -------
+        object
+            Itself, fitted.
+
+        Raises
+        ------
+        SchemaError
+            If a column is missing, of a wrong type, or holds values that cannot be used (named,
+            with their counts); or there are no rows.
+        """
+        if kind_of(X) == "spark":
+            return self._fit_spark(X, y)
+        return super().fit(in_memory(X), y)  # type: ignore[misc]
+
+    def transform(self, X: Any, *args: Any, **kwargs: Any) -> Any:
+        """Transform X: what scikit-learn returns, or lazily the Spark DataFrame.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray
+            In Spark, the features are replaced where they stand, and all other columns pass
+            through.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing or of a wrong type, or an output would take the name of
+            another column.
+        """
+        if kind_of(X) == "spark":
+            return self._transform_spark(X)
+        return super().transform(in_memory(X), *args, **kwargs)  # type: ignore[misc]
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Fit to X, then transform it; see ``fit`` and ``transform``."""
+        if kind_of(X) == "spark":
+            return self._fit_transform_spark(X, y, **fit_params)
+        return super().fit_transform(in_memory(X), y, **fit_params)  # type: ignore[misc]
+
+    def _saved_state(self, folder: Path) -> dict[str, Any]:
+        return state_of(self)
+
+    def _fit_transform_spark(self, df: Any, y: Any, **fit_params: Any) -> Any:
+        return self.fit(df, y, **fit_params).transform(df)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def _fit_spark(self, df: Any, y: Any, sample_weight: Any = None) -> Any:
+        require_live(df.sparkSession)
+        roles = self._resolve(df, y, sample_weight)
+        with self._as_task(df, y, sample_weight):
+            self._set_features_in(roles.feature_names, len(roles.features))
+            self._learn(df, roles)
+        return self
+
+    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+        """Set the fitted attributes from a Spark DataFrame; nothing to do for the stateless."""
+
+    def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+        """Give, for each feature, the SQL of the columns that stand in its place.
+
+        All together they are in the order of ``get_feature_names_out``.
+        """
+        raise NotImplementedError
+
+    def _helpers(self, inputs: Sequence[str]) -> list[list[str]]:
+        """Give the SQL of columns that the expressions use more than once; see `helper`.
+
+        Each list may use the helpers of those before it.
+        """
+        return []
+
+    def _is_vector(self) -> bool:
+        """Whether all outputs are one vector column, as where scikit-learn's are sparse."""
+        return False
+
+    def _vector(self, inputs: Sequence[str]) -> str:
+        """Give the SQL of that vector."""
+        return vectors.sparse([sql for group in self._expressions(inputs) for sql in group])
+
+    def _fit_like(self, *rows: Sequence[float] | np.ndarray) -> None:
+        """Let scikit-learn's own ``fit`` see a few rows that have the statistics of all."""
+        frame = pd.DataFrame(list(rows), columns=list(self.feature_names_in_), dtype=np.float64)
+        super().fit(frame)  # type: ignore[misc]
+
+    def _inputs(self, names: Sequence[str]) -> list[str]:
+        """Give the SQL of the features."""
+        return [double(name) for name in names]
+
+    def _transform_spark(self, df: Any) -> Any:
+        check_is_fitted(self)
+        names = self._names_in(df)
+        self._check_features(df, names)
+        inputs = self._inputs(names)
+        if self._is_vector():
+            vectors.register(df.sparkSession)
+            made = [[(type(self).__name__.lower(), self._vector(inputs))], *([] for _ in names[1:])]
+        else:
+            made = named(self._names_out(names), self._expressions(inputs))
+        return replace_columns(df, names, made, self._helpers(inputs))
+
+    def _names_out(self, names: list[str]) -> list[str]:
+        return [str(name) for name in self.get_feature_names_out(names)]  # type: ignore[attr-defined]
+
+    def _names_in(self, df: Any) -> list[str]:
+        # What learns nothing may transform before it was fitted.
+        if not hasattr(self, "n_features_in_"):
+            return self._resolve(df, None, None).feature_names
+        return self._require_names_in("transform")
+
+    def _check_features(self, df: Any, names: Sequence[str]) -> None:
+        picked = pick_columns(from_spark_schema(df.schema), names, type(self).__name__)
+        check_kinds(picked, self._kinds, supports_categories=False)
+
+    def _resolve(self, df: Any, y: Any, sample_weight: Any) -> ColumnRoles:
+        """Find the features of a Spark DataFrame, its label and its weights."""
+        for what, name in {"y": y, "sample_weight": sample_weight}.items():
+            if name is not None and not isinstance(name, str):
+                raise TypeError(
+                    f"With a Spark DataFrame, {what} is the name of one of its columns. "
+                    f"Got {type(name).__name__} instead."
+                )
+        columns = [c for c in from_spark_schema(df.schema) if not c.name.startswith(RESERVED)]
+        roles = resolve_columns(
+            columns,
+            label=y,
+            sample_weight=sample_weight,
+            kinds=self._kinds,
+            supports_categories=False,
+            fold_case=folds_case(df),
+        )
+        if self._supervised and roles.label is None:
+            raise SchemaError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Name "
+                "the label's column (fit(df, 'label')) or give it the role: "
+                "raydp_ml.set_roles(df, label=...)."
+            )
+        return roles
+
+    @contextmanager
+    def _as_task(self, df: Any, y: Any, sample_weight: Any) -> Iterator[None]:
+        """Report the fit to scikit-learn's callbacks, where the class supports them."""
+        if not isinstance(self, CallbackSupportMixin):
+            yield
+            return
+        metadata = {"sample_weight": sample_weight}
+        context = self._init_callback_context()
+        context.call_on_fit_task_begin(estimator=self, X=df, y=y, metadata=metadata)
+        yield
+        context.call_on_fit_task_end(
+            estimator=self, X=df, y=y, metadata=metadata, reconstruction_attributes={}
+        )
+
+
+class WeightedTransformer(SparkTransformer):
+    """Mixin of transformers whose ``fit`` takes weights."""
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Learn from the rows of X.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
+        y : str or None
+            With a Spark DataFrame, the column that is the label and no feature; None takes the
+            role "label". Ignored in memory.
+        sample_weight : str or array-like of shape (n_samples,), default=None
+            With a Spark DataFrame, a column's name; None takes the role "sample_weight".
+
+        Returns
+        -------
+        object
+            Itself, fitted.
+
+        Raises
+        ------
+        SchemaError
+            If a column is missing, no number, or holds infinity; or there are no rows.
+        """
+        if kind_of(X) == "spark":
+            return self._fit_spark(X, y, sample_weight)
+        return super(SparkTransformer, self).fit(in_memory(X), y, sample_weight)  # type: ignore[misc]
+
+
+class InvertibleTransformer(SparkTransformer):
+    """Mixin of transformers with an ``inverse_transform``."""
+
+    def inverse_transform(self, X: Any, *args: Any, **kwargs: Any) -> Any:
+        """Undo ``transform``.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or what scikit-learn takes
+            In Spark, with the columns that ``transform`` made.
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray of shape (n_samples, n_features)
+        """
+        if kind_of(X) != "spark":
+            return super().inverse_transform(X, *args, **kwargs)  # type: ignore[misc]
+        check_is_fitted(self)
+        names_in = self._names_in(X)
+        if self._is_vector():
+            raise SchemaError(
+                f"The vectors of {type(self).__name__} cannot be undone in Spark. Choose columns "
+                "as the output (sparse_output=False, encode='onehot-dense')."
+            )
+        names = self._names_out(names_in)
+        columns = pick_columns(from_spark_schema(X.schema), names, type(self).__name__)
+        check_kinds(columns, NUMERIC, supports_categories=False)
+        inputs = [double(name) for name in names]
+        made = self._inverse_expressions(inputs)
+        return replace_columns(X, names, named(names_in, made), self._inverse_helpers(inputs))
+
+    def _inverse_expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+        """Give, for each output of ``transform``, the SQL of features to stand in its place."""
+        raise NotImplementedError
+
+    def _inverse_helpers(self, inputs: Sequence[str]) -> list[list[str]]:
+        return []
+
+
+Named = list[list[tuple[str, str]]]
+
+
+def named(names: Sequence[str], groups: Sequence[Sequence[str]]) -> Named:
+    """Pair the SQL of outputs with their names."""
+    following = iter(names)
+    return [[(next(following), sql) for sql in group] for group in groups]
+
+
+def in_first_place(expressions: Sequence[str], count: int) -> list[list[str]]:
+    """Let outputs that belong to all features together stand where the first feature stood."""
+    return [list(expressions), *([] for _ in range(count - 1))]
+
+
+def replace_columns(
+    df: Any, names: Sequence[str], outputs: Named, helpers: Sequence[Sequence[str]] = ()
+) -> Any:
+    """Replace each column by its outputs, in its place; all others pass through as they are.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    names : sequence of str
+        The columns to replace.
+    outputs : list of list of (str, str)
+        For each of them, names and SQL.
+    helpers : sequence of sequence of str
+        SQL that the outputs, and later helpers, know as `raydp_ml.expressions.helper` columns.
+
+    Raises
+    ------
+    SchemaError
+        Where an output would bear the name of a column that passes through.
+    """
+    place = dict(zip(names, outputs, strict=True))
+    fold = str.lower if folds_case(df) else str
+    passing = {fold(name) for name in df.columns if name not in place}
+    for name in (name for group in outputs for name, _ in group):
+        if fold(name) in passing:
+            raise SchemaError(
+                f"The output {name!r} would take the name of another column that passes through. "
+                f"Rename that one (df.withColumnRenamed({name!r}, ...)) or drop it."
+            )
+    columns = df.columns
+    first = 0
+    for level in helpers:
+        made = [f"{sql} AS {helper(index)}" for index, sql in enumerate(level, first)]
+        df = df.selectExpr("*", *made)
+        first += len(level)
+    texts: list[str] = []
+    for name in columns:
+        if name in place:
+            texts += [f"{sql} AS {quoted(output)}" for output, sql in place[name]]
+        else:
+            texts.append(quoted(name))
+    if not texts:
+        warnings.warn("No column is left in the DataFrame.", stacklevel=2)
+    return df.selectExpr(*texts)

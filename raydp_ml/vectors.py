@@ -1,0 +1,46 @@
+"""``pyspark.ml`` vector columns, for outputs that are too wide to be columns of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from raydp_ml.exchange.jvm import java_object
+
+__all__ = ["register", "sparse", "sparse_ones"]
+
+_FUNCTION = "raydp_ml_vector"
+
+
+def register(spark: Any) -> None:
+    """Make the SQL function known that makes vectors; elsewhere than in a JVM, a Python one."""
+    registry = java_object(spark, "columns.Registry")
+    if registry is not None:
+        registry.register(spark._jsparkSession)
+        return
+    from pyspark.ml.linalg import VectorUDT
+
+    spark.udf.register(_FUNCTION, _vector, VectorUDT())
+
+
+def _vector(size: int, indices: Any, values: Any) -> Any:
+    from pyspark.ml.linalg import Vectors
+
+    if indices is None:
+        return None
+    held = [1.0] * len(indices) if values is None else values
+    pairs = [(i, v) for i, v in zip(indices, held, strict=True) if i is not None and v != 0]
+    return Vectors.sparse(size, [(i, float("nan") if v is None else v) for i, v in pairs])
+
+
+def sparse(values: Sequence[str]) -> str:
+    """Make a sparse vector of the SQL of all its values."""
+    size = len(values)
+    places = f"sequence(0, {size - 1})" if size else "cast(array() as array<int>)"
+    return f"{_FUNCTION}({size}, {places}, cast(array({','.join(values)}) as array<double>))"
+
+
+def sparse_ones(size: int, indices: Sequence[str]) -> str:
+    """Make a sparse vector of ones at indices, of which null ones are left out."""
+    places = f"cast(array({','.join(indices)}) as array<int>)"
+    return f"{_FUNCTION}({size}, {places}, cast(null as array<double>))"

@@ -1,0 +1,100 @@
+"""Decompositions: parity with scikit-learn, in the JVM and in SQL."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn import decomposition as plain
+from sklearn.datasets import load_breast_cancer, load_iris
+
+from raydp_ml import covariance
+from raydp_ml.decomposition import PCA, TruncatedSVD
+from raydp_ml.exceptions import SchemaError
+from tests.parity import assert_parity
+
+
+@pytest.fixture(scope="module")
+def iris(spark):
+    X = load_iris(as_frame=True).data.add(np.array([0, 100, -5, 1e4]))
+    X.columns = ["a", "b b", "c.c", "d"]
+    return spark.createDataFrame(X).repartition(5).cache()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"n_components": 2, "whiten": True},
+        {"n_components": 0.99},
+        {"n_components": "mle", "svd_solver": "full"},
+    ],
+)
+def test_pca(iris, params):
+    ours, theirs = PCA(**params), plain.PCA(**{**params, "svd_solver": "full"})
+    made = assert_parity(ours, theirs, iris, attributes=False)
+    for name in ("components_", "explained_variance_", "singular_values_", "mean_"):
+        assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9, atol=1e-9)
+    for name in ("n_components_", "n_samples_", "noise_variance_", "explained_variance_ratio_"):
+        assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9)
+    assert set(vars(ours)) == set(vars(theirs))
+    back = ours.inverse_transform(made).toPandas()
+    assert_allclose(back, ours.inverse_transform(made.toPandas()), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["PCA", "TruncatedSVD"])
+def test_a_map_too_large_for_sql(spark, name):
+    X = load_breast_cancer(as_frame=True).data
+    X.columns = [f"c{i}" for i in range(X.shape[1])]
+    df = spark.createDataFrame(X).repartition(3).cache()
+    ours = {"PCA": PCA, "TruncatedSVD": TruncatedSVD}[name](6).fit(df)
+    made = ours.transform(df)
+    assert "Python" not in made._jdf.queryExecution().executedPlan().toString()
+    frame = df.toPandas()
+    assert_allclose(made.toPandas(), ours.transform(frame), rtol=1e-9, atol=1e-9)
+    back = ours.inverse_transform(made).toPandas()
+    assert_allclose(back, ours.inverse_transform(made.toPandas()), rtol=1e-9, atol=1e-9)
+
+
+def test_truncated_svd(iris):
+    ours, theirs = TruncatedSVD(2), plain.TruncatedSVD(2, algorithm="arpack")
+    made = assert_parity(ours, theirs, iris, attributes=False)
+    for name in ("components_", "explained_variance_", "singular_values_"):
+        assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9, atol=1e-9)
+    assert_allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_, rtol=1e-9)
+    back = ours.inverse_transform(made).toPandas()
+    assert_allclose(back, ours.inverse_transform(made.toPandas()), rtol=1e-9)
+
+
+def test_co_moments(spark, monkeypatch):
+    X = load_breast_cancer(as_frame=True).data
+    X.columns = [f"c{i}" for i in range(X.shape[1])]
+    X["far"] = 1e6 + np.arange(len(X)) % 5
+    df = spark.createDataFrame(X).repartition(700)
+    names = list(X.columns)
+    want = np.cov(X.to_numpy().T, bias=True) * len(X)
+    scale = np.sqrt(np.outer(np.diag(want), np.diag(want)))
+    few = names[-6:]
+    rows, mean, products = covariance.co_moments(df, names)
+    assert rows == len(X)
+    assert_allclose(mean, X.mean(), rtol=1e-12)
+    assert_allclose(products / scale, want / scale, atol=1e-10)
+    monkeypatch.setattr(covariance, "java_object", lambda *args: None)
+    rows, mean, products = covariance.co_moments(df.coalesce(2), few)
+    assert_allclose(mean, X[few].mean(), rtol=1e-12)
+    assert_allclose(products / scale[-6:, -6:], (want / scale)[-6:, -6:], atol=1e-9)
+
+
+def test_bad_input(spark):
+    df = spark.createDataFrame([(1.0, None), (float("inf"), 2.0)], "a double, b double")
+    with pytest.raises(SchemaError, match=r"infinite values \(column: count\): \{'a': 1\}"):
+        PCA().fit(df)
+    with pytest.raises(SchemaError, match=r"missing values.*\{'b': 1\}"):
+        PCA().fit(df.where("b is null"))
+    with pytest.raises(SchemaError, match="has no rows"):
+        PCA().fit(df.where("b > 5"))
+    whole = spark.createDataFrame([(1.0, 2.0), (2.0, 3.0)], ["a", "b"])
+    with pytest.raises(ValueError, match="n_components=5 must be between 0 and"):
+        PCA(5).fit(whole)
+    with pytest.raises(ValueError, match=r"n_components\(5\) must be <= n_features\(2\)"):
+        TruncatedSVD(5).fit(whole)

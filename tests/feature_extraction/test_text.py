@@ -1,0 +1,78 @@
+"""Texts to vectors: parity with scikit-learn, which does the work in Spark's Python workers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.feature_extraction import text as plain
+
+from raydp_ml import set_roles
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.feature_extraction import text
+
+DOCUMENTS = ["One word here", "two words, here and there", "ünïcode wörds here", None]
+DOCUMENTS += ["spark spark spark", "", "it's a one-off"]
+
+
+@pytest.fixture(scope="module")
+def df(spark):
+    rows = [(document, i) for i, document in enumerate(DOCUMENTS * 3)]
+    made = spark.createDataFrame(rows, "t string, id int").repartition(3)
+    return set_roles(made, ignore="id").cache()
+
+
+def dense(df):
+    return np.array([row.toArray() for row in df.toPandas().iloc[:, 0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("HashingVectorizer", {"n_features": 64}),
+        ("CountVectorizer", {}),
+        ("CountVectorizer", {"max_features": 4, "ngram_range": (1, 2)}),
+        ("TfidfVectorizer", {"min_df": 4, "sublinear_tf": True}),
+        ("TfidfVectorizer", {"max_df": 0.3, "norm": "l1", "smooth_idf": False}),
+        ("TfidfVectorizer", {"vocabulary": ["here", "spark"]}),
+    ],
+)
+def test_vectorizers(df, name, params):
+    documents = df.toPandas()["t"].fillna("")
+    ours = getattr(text, name)(**params).fit(df)
+    theirs = getattr(plain, name)(**params).fit(documents)
+    if name != "HashingVectorizer":
+        assert ours.vocabulary_ == theirs.vocabulary_
+        assert list(ours.get_feature_names_out()) == list(theirs.get_feature_names_out())
+    if name == "TfidfVectorizer":
+        assert_allclose(ours.idf_, theirs.idf_, rtol=1e-12)
+    made = ours.transform(df)
+    assert made.columns == [name.lower(), "id"]
+    want = theirs.transform(documents).toarray()
+    assert_allclose(dense(made), want, rtol=1e-12)
+    assert_allclose(ours.transform(documents).toarray(), want)
+
+
+@pytest.mark.parametrize("params", [{}, {"norm": "l1", "sublinear_tf": True}, {"use_idf": False}])
+def test_tfidf_of_counts(df, params):
+    counts = text.CountVectorizer().fit(df)
+    vectors, matrix = counts.transform(df), counts.transform(df.toPandas()["t"].fillna(""))
+    ours, theirs = text.TfidfTransformer(**params).fit(vectors), plain.TfidfTransformer(**params)
+    want = theirs.fit_transform(matrix).toarray()
+    if params.get("use_idf", True):
+        assert_allclose(ours.idf_, theirs.idf_, rtol=1e-12)
+    assert_allclose(dense(ours.transform(vectors)), want, rtol=1e-12)
+    assert_allclose(ours.transform(matrix).toarray(), want, rtol=1e-12)
+
+
+def test_bad_input(spark, df):
+    with pytest.raises(SchemaError, match="takes one column, and the DataFrame has the features"):
+        text.CountVectorizer().fit(df.selectExpr("t", "t AS u"))
+    with pytest.raises(SchemaError, match="'id' of type int cannot be a feature"):
+        text.CountVectorizer().fit(spark.createDataFrame([(1,)], "id int"))
+    with pytest.raises(ValueError, match="empty vocabulary"):
+        text.CountVectorizer().fit(df.where("t = ''"))
+    with pytest.raises(ValueError, match="no terms remain"):
+        text.CountVectorizer(min_df=0.9).fit(df)
+    with pytest.raises(SchemaError, match="has no rows"):
+        text.TfidfVectorizer().fit(df.where("id < 0"))

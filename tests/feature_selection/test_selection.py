@@ -1,0 +1,70 @@
+"""Selection of features: parity with scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import feature_selection as plain
+from sklearn.datasets import load_breast_cancer, load_diabetes
+
+from raydp_ml import feature_selection
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.feature_selection import SelectKBest, VarianceThreshold, chi2, f_classif, f_regression
+from tests.parity import assert_parity
+
+
+@pytest.fixture(scope="module")
+def cancer(spark):
+    X = load_breast_cancer(as_frame=True)
+    frame = X.data.iloc[:, ::3].copy()
+    frame["label"] = np.where(X.target == 1, "benign", "ill")
+    return spark.createDataFrame(frame).repartition(3).cache()
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("SelectKBest", {"k": 3}),
+        ("SelectKBest", {"k": 3, "score_func": chi2}),
+        ("SelectPercentile", {"percentile": 40}),
+        ("SelectFpr", {"alpha": 1e-50}),
+        ("SelectFdr", {"alpha": 1e-50}),
+        ("SelectFwe", {"alpha": 1e-50}),
+        ("GenericUnivariateSelect", {"mode": "k_best", "param": 2}),
+    ],
+)
+def test_by_class(cancer, name, params):
+    ours, theirs = getattr(feature_selection, name)(**params), getattr(plain, name)(**params)
+    made = assert_parity(ours, theirs, cancer, label="label")
+    back = ours.inverse_transform(made)
+    assert back.columns == cancer.columns
+
+
+def test_by_regression(spark):
+    X = load_diabetes(as_frame=True)
+    df = spark.createDataFrame(X.data.assign(y=X.target, flat=1.0)).repartition(3).cache()
+    ours = SelectKBest(f_regression, k=4)
+    assert_parity(ours, plain.SelectKBest(f_regression, k=4), df, label="y")
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.1])
+def test_by_variance(spark, cancer, threshold):
+    df = cancer.drop("label").selectExpr("*", "0.1D AS flat", "if(rand(1) < 0.1, null, 2D) AS gap")
+    params = {"threshold": threshold}
+    assert_parity(VarianceThreshold(**params), plain.VarianceThreshold(**params), df.cache())
+
+
+def test_bad_input(spark, cancer):
+    with pytest.raises(SchemaError, match="SelectKBest requires y to be passed"):
+        SelectKBest().fit(cancer.drop("label"))
+    with pytest.raises(ValueError, match="choose f_classif, f_regression or chi2"):
+        SelectKBest(max).fit(cancer, "label")
+    with pytest.raises(SchemaError, match="'label' holds strings"):
+        SelectKBest(f_regression).fit(cancer, "label")
+    df = spark.createDataFrame([(-1.0, None, 0), (2.0, 1.0, 1)], "a double, b double, y int")
+    with pytest.raises(SchemaError, match=r"missing values.*\{'b': 1\}"):
+        SelectKBest(f_classif, k=1).fit(df, "y")
+    with pytest.raises(ValueError, match="Input X must be non-negative"):
+        SelectKBest(chi2, k=1).fit(df.drop("b"), "y")
+    with pytest.raises(ValueError, match="No feature in X meets the variance threshold 9"):
+        VarianceThreshold(9).fit(df.select("a"))
