@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import report
-from benchmarks.options import CASES, Options
+from benchmarks.options import CASES, MODES, Options
 
 RESULTS = Path(__file__).parent / "results"
 USAGE = "python -m benchmarks [NAME|all] [options]; without a name, the cases are listed"
@@ -30,19 +30,35 @@ def _count(text: str) -> int:
     return value
 
 
+def _modes(text: str) -> tuple[str, ...]:
+    modes = tuple(dict.fromkeys(text.split(",")))
+    for mode in modes:
+        if mode not in MODES:
+            raise argparse.ArgumentTypeError(f"there is no {mode!r}; there are {', '.join(MODES)}")
+    return modes
+
+
 def parse(arguments: list[str] | None = None) -> tuple[list[str], Options, Path]:
     """Read the command line; ends the program with code 2 where it is wrong."""
     parser = _Parser(prog="benchmarks", usage=USAGE)
     parser.add_argument("name", nargs="?", help="a case, or 'all'")
     parser.add_argument("--rows", type=_count, help="rows of the large data set")
     parser.add_argument("--workers", type=_count, default=2, help="training workers (default 2)")
-    parser.add_argument("--mode", choices=("local", "standalone"), default="local")
+    parser.add_argument(
+        "--mode",
+        type=_modes,
+        default=(),
+        help=f"of the Spark session, among {', '.join(MODES)}: one for fit (default local), one "
+        "or several with commas for exchange (default all); session always starts all",
+    )
     parser.add_argument("--quick", action="store_true", help="few rows, few repetitions: a test")
     parser.add_argument("--repeat", type=_count, help="timed repetitions (default 5; quick: 1)")
     parser.add_argument("--results", type=Path, help=f"folder of the results (default {RESULTS})")
     given = parser.parse_args(arguments)
     if given.name not in {None, "all", *CASES}:
         parser.error(f"there is no case {given.name!r}; there are {', '.join(CASES)}, all")
+    if len(given.mode) > 1 and given.name != "exchange":
+        parser.error("only exchange takes more than one --mode")
     # Quick figures mean nothing, and must not take the place of real ones.
     folder = given.results or (RESULTS / "quick" if given.quick else RESULTS)
     repeat = given.repeat or (1 if given.quick else 5)
@@ -56,7 +72,7 @@ def main() -> int:
     names, options, folder = parse()
     if not names:
         for name, question in CASES.items():
-            print(f"{name:10} {question}")
+            print(f"{name:13} {question}")
         return 0
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:

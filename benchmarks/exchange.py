@@ -3,7 +3,9 @@
 Every contender of the first table ends with the whole data readable in the driver: as blocks in
 Ray's object store that it maps, or as a table or frame of its own. The floors end with nothing:
 they are the conversion to Arrow inside the JVM, without which none can do. In the second table the
-data starts as an Arrow table in the driver and ends when Spark has read every row.
+data starts as an Arrow table in the driver and ends when Spark has read every row. With several
+modes, the rivals run in the first of them, and two more tables compare the modes with each other on
+the same rows in as many partitions.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.harness import Contender, Table, Target, compare
-from benchmarks.options import Options
-from benchmarks.session import cached, garbage_collector, partitions, session
+from benchmarks.harness import Contender, Measured, Table, Target, compare, turns
+from benchmarks.options import MODES, Options
+from benchmarks.spark import cached, garbage_collector, partitions, session
 from raydp_ml.exchange import jvm, to_spark
 from raydp_ml.exchange.spark_to_blocks import export
 
@@ -30,14 +33,27 @@ if TYPE_CHECKING:
 
 COLUMNS = [f"x{i}" for i in range(10)]
 OURS, OURS_ROWS, OURS_PYTHON = "from_spark", "from_spark, by rows", "from_spark, without the jar"
+TO_SPARK = "to_spark"
+_VISITS = 2
 TO_ARROW, FLOOR_ROWS, FLOOR = "df.toArrow()", "floor: rows", "floor: columns"
 
 
 def measure(options: Options) -> tuple[list[Table], list[Target]]:
-    """Run both directions."""
+    """Run both directions: beside their rivals in the first mode, then in each mode."""
+    modes = options.modes or MODES
+    out, back = _rivals(options, modes[0])
+    tables, targets = [out, back], _targets(out, back)
+    if len(modes) > 1:
+        by_mode = _by_mode(options, modes)
+        tables += by_mode
+        targets += mode_targets(by_mode)
+    return tables, targets
+
+
+def _rivals(options: Options, mode: str) -> tuple[Table, Table]:
     rows = options.rows_or(4_000_000, 50_000)
-    with session(options) as spark, _memory_folder() as folder:
-        df = cached(_random(spark, rows))
+    with session(options, mode) as spark, _memory_folder() as folder:
+        df = cached(_random(spark, rows, partitions(spark)))
         settle = garbage_collector(spark)
         title = f"Spark to Arrow: {rows:,} rows x {len(COLUMNS)} doubles, cached"
         out = compare(title, _to_arrow(df, folder), options, settle)
@@ -45,13 +61,66 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
         df.unpersist()
         title = f"Arrow to Spark: the same, read by Spark ({spark.sparkContext.master})"
         back = compare(title, _to_spark(table, spark, folder), options, settle)
-    return [out, back], _targets(out, back)
+    for row in (*out.rows, *back.rows):
+        row.facts = {"mode": mode} | row.facts
+    return out, back
 
 
-def _random(spark: SparkSession, rows: int) -> DataFrame:
+def _by_mode(options: Options, modes: Sequence[str]) -> list[Table]:
+    """Measure ours in sessions of each mode in turn: a process can hold but one at a time."""
+    rows = options.rows_or(4_000_000, 50_000)
+    visits = 1 if options.quick else _VISITS
+    note = (
+        f"Sessions of the modes in turn, {visits} of each, {options.repeat} repetitions in one, on "
+        f"the same rows in {4 * options.workers} partitions; {options.workers} executors of 1 "
+        "core, or local[*]."
+    )
+    found: dict[str, list[Measured]] = {OURS: [], TO_SPARK: []}
+    for mode in turns(modes, visits, "sessions of the modes"):
+        with session(options, mode) as spark:
+            settle = garbage_collector(spark)
+            df = cached(_random(spark, rows, 4 * options.workers))
+            out = _exported(mode, df)
+            found[OURS] += compare(f"{OURS}, {mode}", [out], options, settle).rows
+            table = df.toArrow().combine_chunks()
+            df.unpersist()
+            back = _read_back(mode, table, spark)
+            found[TO_SPARK] += compare(f"{TO_SPARK}, {mode}", [back], options, settle).rows
+    return [
+        Table(f"{name} by mode: {rows:,} rows", joined(name, each), note)
+        for name, each in found.items()
+    ]
+
+
+def joined(name: str, seen: Sequence[Measured]) -> list[Measured]:
+    """Join what was seen of each mode, whose name a row has so far, and add it as a column."""
+    rows: dict[str, Measured] = {}
+    for one in seen:
+        mode = one.name
+        if mode in rows:
+            rows[mode].extend(one)
+        else:
+            rows[mode] = replace(one, name=f"{name} in {mode}", facts={"mode": mode} | one.facts)
+    if "local" in rows:
+        for row in rows.values():
+            row.facts["of local"] = row.median / rows["local"].median
+    return list(rows.values())
+
+
+def mode_targets(by_mode: Sequence[Table]) -> list[Target]:
+    """The native mode beside the local one, where both were measured."""
+    natives = [row for table in by_mode for row in table.rows if row.facts["mode"] == "native"]
+    return [
+        Target(f"{row.name} takes, of local", row.facts["of local"], 1.2)
+        for row in natives
+        if "of local" in row.facts
+    ]
+
+
+def _random(spark: SparkSession, rows: int, count: int) -> DataFrame:
     from pyspark.sql.functions import rand
 
-    ids = spark.range(rows, numPartitions=partitions(spark))
+    ids = spark.range(rows, numPartitions=count)
     return ids.select(*[rand(seed).alias(name) for seed, name in enumerate(COLUMNS)])
 
 
@@ -69,13 +138,6 @@ def _to_arrow(df: DataFrame, folder: Path) -> list[Contender]:
     floor = jvm.java_object(spark, "exchange.ConversionFloor")
     zone = spark.conf.get("spark.sql.session.timeZone")
 
-    def ours(**path: Any) -> Callable[[], Any]:
-        def run() -> tuple[pa.Table, Any]:
-            blocks = export(df, **path)
-            return blocks.to_arrow(), blocks
-
-        return run
-
     def parquet() -> pa.Table:
         df.write.option("compression", "none").parquet(str(files))
         return pq.read_table(files)
@@ -83,20 +145,29 @@ def _to_arrow(df: DataFrame, folder: Path) -> list[Contender]:
     def converted(use_columns: bool) -> Callable[[], int]:
         return lambda: floor.run(df._jdf, zone, use_columns)
 
-    exported: dict[str, Any] = {
-        "check": lambda result: facts_of(result[0]),
-        "release": lambda result: result[1].free(),
-    }
     return [
-        Contender(OURS, ours(), **exported),
-        Contender(OURS_ROWS, ours(use_columns=False), **exported),
-        Contender(OURS_PYTHON, ours(use_jar=False), **exported),
+        _exported(OURS, df),
+        _exported(OURS_ROWS, df, use_columns=False),
+        _exported(OURS_PYTHON, df, use_jar=False),
         Contender(TO_ARROW, df.toArrow, facts_of),
         Contender("df.toPandas()", df.toPandas, facts_of),
         Contender("Parquet and read", parquet, facts_of, lambda _: shutil.rmtree(files)),
         Contender(FLOOR_ROWS, converted(False), lambda count: {"rows": count}),
         Contender(FLOOR, converted(True), lambda count: {"rows": count}),
     ]
+
+
+def _exported(name: str, df: DataFrame, **path: Any) -> Contender:
+    def run() -> tuple[pa.Table, Any]:
+        blocks = export(df, **path)
+        return blocks.to_arrow(), blocks
+
+    return Contender(
+        name,
+        run,
+        check=lambda result: facts_of(result[0]),
+        release=lambda result: result[1].free(),
+    )
 
 
 def facts_of(data: Any) -> dict[str, Any]:
@@ -113,22 +184,31 @@ def facts_of(data: Any) -> dict[str, Any]:
 def _to_spark(table: pa.Table, spark: SparkSession, folder: Path) -> list[Contender]:
     files = folder / "in.parquet"
 
-    def read(df: DataFrame) -> DataFrame:
-        df.write.format("noop").mode("overwrite").save()
-        return df
-
     def through_parquet() -> DataFrame:
         pq.write_table(table, files, compression="none")
-        return read(spark.read.parquet(str(files)))
+        return _read(spark.read.parquet(str(files)))
 
-    def facts(df: DataFrame) -> dict[str, Any]:
-        return facts_of(df.toArrow())
+    def created() -> DataFrame:
+        return _read(spark.createDataFrame(table))
 
     return [
-        Contender("to_spark", lambda: read(to_spark(table, spark)), facts),
-        Contender("spark.createDataFrame", lambda: read(spark.createDataFrame(table)), facts),
-        Contender("Parquet and read", through_parquet, facts, lambda _: files.unlink()),
+        _read_back(TO_SPARK, table, spark),
+        Contender("spark.createDataFrame", created, _facts_of_rows),
+        Contender("Parquet and read", through_parquet, _facts_of_rows, lambda _: files.unlink()),
     ]
+
+
+def _read_back(name: str, table: pa.Table, spark: SparkSession) -> Contender:
+    return Contender(name, lambda: _read(to_spark(table, spark)), _facts_of_rows)
+
+
+def _read(df: DataFrame) -> DataFrame:
+    df.write.format("noop").mode("overwrite").save()
+    return df
+
+
+def _facts_of_rows(df: DataFrame) -> dict[str, Any]:
+    return facts_of(df.toArrow())
 
 
 def _targets(out: Table, back: Table) -> list[Target]:
@@ -142,7 +222,7 @@ def _targets(out: Table, back: Table) -> list[Target]:
         Target("from_spark by rows takes, of the floor of rows", by_rows, 1.7),
         Target(
             f"to_spark is {faster} createDataFrame",
-            back["spark.createDataFrame"].median / back["to_spark"].median,
+            back["spark.createDataFrame"].median / back[TO_SPARK].median,
             1,
             at_least=True,
         ),

@@ -17,7 +17,7 @@ from xgboost.spark import SparkXGBRegressor
 
 from benchmarks.harness import Contender, Table, Target, compare
 from benchmarks.options import Options
-from benchmarks.session import cached, garbage_collector, partitions, session
+from benchmarks.spark import cached, garbage_collector, partitions, session
 from raydp_ml.xgboost import XGBRegressor
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
     """Run the small and the large fit."""
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     small, large = 200, options.rows_or(1_000_000, 20_000)
-    with session(options) as spark:
+    (mode,) = options.modes or ("local",)
+    with session(options, mode) as spark:
         settle = garbage_collector(spark)
         held_out = _signal(spark, max(1000, large // 10), seed=1000).toPandas()
         tables = []

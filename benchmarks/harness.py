@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.options import Options
-from benchmarks.processes import MemorySampler, cpu_seconds, machine_cpu_seconds
+from benchmarks.processes import MemorySampler, Usage
+
+_Item = TypeVar("_Item")
 
 
 def _nothing(_: Any) -> None:
@@ -41,7 +42,10 @@ class Contender:
 
 @dataclass
 class Measured:
-    """What was seen of one contender; CPU seconds are those of all processes of the run."""
+    """What was seen of one contender; CPU seconds are those of all processes of the run.
+
+    `error` says why some or all of its runs failed; None means that none did.
+    """
 
     name: str
     warm_up_s: list[float] = field(default_factory=list)
@@ -50,6 +54,20 @@ class Measured:
     other_cpu_s: list[float] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    def add(self, seconds: float, cpu_s: float, other_cpu_s: float) -> None:
+        """Add a timed repetition."""
+        self.seconds.append(seconds)
+        self.cpu_s.append(cpu_s)
+        self.other_cpu_s.append(other_cpu_s)
+
+    def extend(self, other: Measured) -> None:
+        """Add the timed repetitions and warm-ups of `other`."""
+        self.warm_up_s += other.warm_up_s
+        self.seconds += other.seconds
+        self.cpu_s += other.cpu_s
+        self.other_cpu_s += other.other_cpu_s
 
     @property
     def median(self) -> float:
@@ -63,6 +81,7 @@ class Table:
 
     title: str
     rows: list[Measured]
+    note: str = ""
 
     def __getitem__(self, name: str) -> Measured:
         return next(row for row in self.rows if row.name == name)
@@ -70,16 +89,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Target:
-    """A figure that the project has set itself; met when `value` is at most (least) `limit`."""
+    """A figure that the project has set itself; met when `value` is at most (least) `limit`.
+
+    A `value` of None was not measured, because something that it needs could not run.
+    """
 
     text: str
-    value: float
+    value: float | None
     limit: float
     at_least: bool = False
 
     @property
     def met(self) -> bool:
         """Whether it was reached."""
+        if self.value is None:
+            return False
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
@@ -104,13 +128,12 @@ def compare(
             seconds, facts = _once(contender)
             row.warm_up_s.append(seconds)
             row.facts.update(facts)
-    for repetition in range(options.repeat):
-        # Each goes first in turn, so that no place in the order is always somebody's.
-        shift = repetition % len(pairs)
-        for contender, row in pairs[shift:] + pairs[:shift]:
-            gc.collect()
-            _timed(contender, row)
-        _note(f"{title}: repetition {repetition + 1} of {options.repeat}")
+    for contender, row in turns(pairs, options.repeat, title):
+        gc.collect()
+        with Usage() as usage:
+            result = contender.run()
+        row.add(**usage.summary())
+        contender.release(result)
     for contender, row in pairs:
         # A run of its own: reading the memory of large processes slows them down.
         settle()
@@ -122,25 +145,21 @@ def compare(
     return Table(title, rows)
 
 
+def turns(items: Sequence[_Item], repeat: int, title: str) -> Iterator[_Item]:
+    """Yield all items `repeat` times, noting the progress under `title`."""
+    for repetition in range(repeat):
+        # Each goes first in turn, so that no place in the order is always somebody's.
+        shift = repetition % max(1, len(items))
+        yield from [*items[shift:], *items[:shift]]
+        _note(f"{title}: repetition {repetition + 1} of {repeat}")
+
+
 def _once(contender: Contender) -> tuple[float, dict[str, Any]]:
-    begin = time.perf_counter()
-    result = contender.run()
-    seconds = time.perf_counter() - begin
+    with Usage() as usage:
+        result = contender.run()
     facts = contender.check(result)
     contender.release(result)
-    return seconds, facts
-
-
-def _timed(contender: Contender, row: Measured) -> None:
-    machine, ours = machine_cpu_seconds(), cpu_seconds()
-    begin = time.perf_counter()
-    result = contender.run()
-    row.seconds.append(time.perf_counter() - begin)
-    spent = cpu_seconds() - ours
-    row.cpu_s.append(spent)
-    # Above about 0.1 s of it per second, the times are those of a machine with others on it.
-    row.other_cpu_s.append(max(0.0, machine_cpu_seconds() - machine - spent))
-    contender.release(result)
+    return usage.seconds, facts
 
 
 def _note(text: str) -> None:

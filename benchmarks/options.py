@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MODES = ("local", "standalone", "native")
 CASES = {
+    "session": "How long does a session take to start: plain pyspark, raydp_ml's modes, RayDP?",
     "exchange": "How fast does a Spark DataFrame become Arrow data in Ray, and come back?",
     "fit": "What does XGBRegressor.fit(spark_df, 'y') cost beside plain xgboost and xgboost.spark?",
+    "transformers": "What does a preprocessing Pipeline cost beside pyspark.ml's?",
 }
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of a run; `rows` None means the case's own size."""
+    """The command line of a run; `rows` None means the case's own size, `modes` empty its own."""
 
     rows: int | None
     workers: int
-    mode: str
+    modes: tuple[str, ...]
     quick: bool
     repeat: int
 

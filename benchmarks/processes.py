@@ -36,6 +36,29 @@ def machine_cpu_seconds() -> float:
     return times.user + times.nice + times.system + times.irq + times.softirq
 
 
+class Usage:
+    """Seconds of a ``with`` block, and the CPU seconds of the run and of others in them."""
+
+    def __init__(self) -> None:
+        self.seconds = self.cpu_s = self.other_cpu_s = 0.0
+        self._before = (0.0, 0.0, 0.0)
+
+    def __enter__(self) -> Usage:
+        self._before = machine_cpu_seconds(), cpu_seconds(), time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        machine, ours, begin = self._before
+        self.seconds = time.perf_counter() - begin
+        self.cpu_s = cpu_seconds() - ours
+        # Above about 0.1 s of it per second, the times are those of a machine with others on it.
+        self.other_cpu_s = max(0.0, machine_cpu_seconds() - machine - self.cpu_s)
+
+    def summary(self) -> dict[str, Any]:
+        """The three figures by name."""
+        return {"seconds": self.seconds, "cpu_s": self.cpu_s, "other_cpu_s": self.other_cpu_s}
+
+
 def _role(process: psutil.Process) -> str:
     if process.pid == psutil.Process().pid:
         return "driver"

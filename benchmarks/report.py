@@ -23,6 +23,11 @@ from benchmarks.options import CASES, Options
 from raydp_ml.session.java import find_java
 
 _PACKAGES = ("raydp_ml", "pyspark", "ray", "pyarrow", "pandas", "numpy", "scikit-learn")
+_MEMORY = (("peak MB", "peak_pss_mb"), ("rise MB", "rise_pss_mb"))
+_MEMORY_NOTE = (
+    "; peak memory (PSS) of driver, JVM, Spark's and Ray's workers together in a run of its own, "
+    "and how far it rose above the level before"
+)
 
 
 def begin(name: str, options: Options) -> dict[str, Any]:
@@ -48,7 +53,11 @@ def finish(
     return record | {
         "load_after": os.getloadavg()[0],
         "tables": [
-            {"title": table.title, "contenders": [_contender(row) for row in table.rows]}
+            {
+                "title": table.title,
+                "note": table.note,
+                "contenders": [_contender(row) for row in table.rows],
+            }
             for table in tables
         ],
         "targets": [asdict(target) | {"met": target.met} for target in targets],
@@ -65,8 +74,11 @@ def write(record: dict[str, Any], folder: Path) -> str:
 
 
 def _contender(row: Measured) -> dict[str, Any]:
+    if not row.seconds:
+        return {"name": row.name, "error": row.error, "facts": row.facts}
     return {
         "name": row.name,
+        "error": row.error,
         "median_s": row.median,
         "min_s": min(row.seconds),
         "max_s": max(row.seconds),
@@ -90,17 +102,18 @@ def markdown(record: dict[str, Any]) -> str:
     lines += ["| target | measured | limit | met |", "|---|---|---|---|"]
     for target in record["targets"]:
         sign = "≥" if target["at_least"] else "≤"
+        value = "not measured" if target["value"] is None else f"{target['value']:.2f}"
         met = "yes" if target["met"] else "no"
-        lines.append(
-            f"| {target['text']} | {target['value']:.2f} | {sign} {target['limit']:g} | {met} |"
-        )
+        lines.append(f"| {target['text']} | {value} | {sign} {target['limit']:g} | {met} |")
+    has_memory = any(
+        _MEMORY[0][1] in row for table in record["tables"] for row in table["contenders"]
+    )
     changes = " with uncommitted changes" if record["uncommitted_changes"] else ""
     lines += [
         "",
         f"Median (least..most) of {options['repeat']} interleaved repetitions after "
-        "warm-up; CPU seconds of all processes of the run, and of others on the machine meanwhile; "
-        "peak memory (PSS) of driver, JVM, Spark's and Ray's workers together in a run of its "
-        "own, and how far it rose above the level before.",
+        "warm-up; CPU seconds of all processes of the run, and of others on the machine meanwhile"
+        f"{_MEMORY_NOTE if has_memory else ''}.",
         "",
         f"`{record['command']}`, {record['date']}, commit {str(record['commit'])[:12]}{changes}; "
         f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gb']:.0f} GB; load "
@@ -114,20 +127,32 @@ def markdown(record: dict[str, Any]) -> str:
 def _table(table: dict[str, Any]) -> list[str]:
     rows = table["contenders"]
     facts = list(dict.fromkeys(name for row in rows for name in row["facts"]))
-    head = ["contender", "seconds", "CPU s", "others' CPU s", "peak MB", "rise MB", *facts]
-    lines = [f"## {table['title']}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    memory = [(head, key) for head, key in _MEMORY if any(key in row for row in rows)]
+    head = ["contender", "seconds", "CPU s", "others' CPU s", *dict(memory), *facts]
+    lines = [f"## {table['title']}", ""]
+    if table["note"]:
+        lines += [table["note"], ""]
+    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in rows:
-        cells = [
-            row["name"],
-            f"**{row['median_s']:.2f}** ({row['min_s']:.2f}..{row['max_s']:.2f})",
-            f"{row['cpu_s']:.2f}",
-            f"{row['other_cpu_s']:.2f}",
-            f"{row['peak_pss_mb']:.0f}",
-            f"{row['rise_pss_mb']:.0f}",
-            *(_fact(row["facts"].get(name)) for name in facts),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, ""]
+        cells = [*_times(row), *(f"{row[key]:.0f}" if key in row else "" for _, key in memory)]
+        cells += [_fact(row["facts"].get(name)) for name in facts]
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    errors = [f"- {row['name']} failed: {_one_line(row['error'])}" for row in rows if row["error"]]
+    return [*lines, "", *errors, *([""] if errors else [])]
+
+
+def _times(row: dict[str, Any]) -> list[str]:
+    if "median_s" not in row:
+        return ["could not run", "", ""]
+    return [
+        f"**{row['median_s']:.2f}** ({row['min_s']:.2f}..{row['max_s']:.2f})",
+        f"{row['cpu_s']:.2f}",
+        f"{row['other_cpu_s']:.2f}",
+    ]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _fact(value: Any) -> str:
