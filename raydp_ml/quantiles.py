@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from raydp_ml.statistics import order_statistics
+from raydp_ml.exchange.jvm import java_object
+from raydp_ml.expressions import double
+from raydp_ml.statistics import long_form
 
 __all__ = ["quantiles"]
 
@@ -56,7 +58,7 @@ def quantiles(
         for n, level in zip(counts, levels, strict=True)
     ]
     wanted = [[] if p is None else sorted({*p[0].tolist(), *p[1].tolist()}) for p in places]
-    found = order_statistics(df, names, wanted, values=values)
+    found = _order_statistics(df, names, wanted, values=values)
     made = []
     for place, held, level in zip(places, found, levels, strict=True):
         if place is None:
@@ -90,3 +92,61 @@ def _places(n: int, q: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray,
     part = np.where(edges, 0.0, part)
     low = np.clip(low, 0, n - 1).astype(np.int64)
     return low, np.minimum(low + 1, n - 1), part
+
+
+def _order_statistics(
+    df: Any,
+    names: Sequence[str],
+    ranks: Sequence[Sequence[int]],
+    *,
+    values: Sequence[str] | None = None,
+) -> list[dict[int, float]]:
+    """Find the k-th smallest values of each feature, exactly.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    names : sequence of str
+    ranks : sequence of sequence of int
+        For each feature, the wanted places among its sorted values that are not missing, from 0.
+    values : sequence of str or None
+        SQL of other values than the features themselves.
+
+    Returns
+    -------
+    list of dict of int to float
+    """
+    count = len(names)
+    keys = {rank * count + i for i, wanted in enumerate(ranks) for rank in wanted}
+    if not keys:
+        return [{} for _ in names]
+    java = java_object(df.sparkSession, "columns.OrderStatistics")
+    if java is not None:
+        return _selected(java, df, names, ranks, values)
+    rows = (
+        long_form(df, names, values=values)
+        .where("x is not null")
+        .selectExpr("i", "x", "row_number() over (partition by i order by x) - 1 AS k")
+        .where(
+            f"cast(k as bigint) * {count} + i in ({','.join(f'{key}L' for key in sorted(keys))})"
+        )
+        .collect()
+    )
+    found: list[dict[int, float]] = [{} for _ in names]
+    for row in rows:
+        found[row["i"]][row["k"]] = row["x"]
+    return found
+
+
+def _selected(
+    java: Any,
+    df: Any,
+    names: Sequence[str],
+    ranks: Sequence[Sequence[int]],
+    values: Sequence[str] | None,
+) -> list[dict[int, float]]:
+    cells = [double(name) for name in names] if values is None else values
+    doubles = df.selectExpr(*(f"{cell} AS c{i}" for i, cell in enumerate(cells)))
+    packed = np.concatenate([[len(wanted), *sorted(wanted)] for wanted in ranks])
+    found = iter(java.run(doubles._jdf, packed.astype(">i8").tobytes()))
+    return [{rank: next(found) for rank in sorted(wanted)} for wanted in ranks]

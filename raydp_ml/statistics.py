@@ -23,7 +23,6 @@ __all__ = [
     "grouped_by_index",
     "long_form",
     "most_frequent",
-    "order_statistics",
     "summarize",
 ]
 
@@ -81,12 +80,7 @@ def summarize(
         raise no_rows()
     table = _by_index(found, list(chosen), len(names))
     rows = int(table["rows"][0])
-    if table["bad"][0]:
-        raise SchemaError(
-            f"The weights {weight!r} hold {int(table['bad'][0])} null, NaN, negative or infinite "
-            f"of {rows} values. Weights must be finite numbers of at least 0: fix or drop such "
-            "rows."
-        )
+    check_weights(weight, int(table["bad"][0]), rows)
     check_finite(names, table["infinite"])
     if not allow_missing:
         check_held(names, rows - table["count"])
@@ -96,6 +90,15 @@ def summarize(
 def no_rows() -> SchemaError:
     """Make the error for a DataFrame without rows."""
     return SchemaError("The DataFrame to fit has no rows. Check the filters and joins before it.")
+
+
+def check_weights(weight: str | None, bad: int, rows: int) -> None:
+    """Raise `SchemaError` where weights are none."""
+    if bad:
+        raise SchemaError(
+            f"The weights {weight!r} hold {bad} null, NaN, negative or infinite of {rows} values. "
+            "Weights must be finite numbers of at least 0: fix or drop such rows."
+        )
 
 
 def check_finite(names: Sequence[str], counts: np.ndarray) -> None:
@@ -169,52 +172,12 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
-def first_values(df: Any, names: Sequence[str]) -> list[float]:
+def first_values(df: Any, names: Sequence[str], values: Sequence[str] | None = None) -> list[float]:
     """Return a value of each feature, near which sums of squares lose no digits."""
-    row = df.selectExpr(*(f"{double(name)} AS c{i}" for i, name in enumerate(names))).head()
-    values = [] if row is None else [0.0 if item is None else float(item) for item in row]
-    return [value if np.isfinite(value) else 0.0 for value in values] or [0.0] * len(names)
-
-
-def order_statistics(
-    df: Any,
-    names: Sequence[str],
-    ranks: Sequence[Sequence[int]],
-    *,
-    values: Sequence[str] | None = None,
-) -> list[dict[int, float]]:
-    """Find the k-th smallest values of each feature, exactly, by one distributed sort.
-
-    Parameters
-    ----------
-    df : pyspark.sql.DataFrame
-    names : sequence of str
-    ranks : sequence of sequence of int
-        For each feature, the wanted places among its sorted values that are not missing, from 0.
-    values : sequence of str or None
-        SQL of other values than the features themselves.
-
-    Returns
-    -------
-    list of dict of int to float
-    """
-    count = len(names)
-    keys = {rank * count + i for i, wanted in enumerate(ranks) for rank in wanted}
-    if not keys:
-        return [{} for _ in names]
-    rows = (
-        long_form(df, names, values=values)
-        .where("x is not null")
-        .selectExpr("i", "x", "row_number() over (partition by i order by x) - 1 AS k")
-        .where(
-            f"cast(k as bigint) * {count} + i in ({','.join(f'{key}L' for key in sorted(keys))})"
-        )
-        .collect()
-    )
-    found: list[dict[int, float]] = [{} for _ in names]
-    for row in rows:
-        found[row["i"]][row["k"]] = row["x"]
-    return found
+    cells = [double(name) for name in names] if values is None else values
+    row = df.selectExpr(*(f"{cell} AS c{i}" for i, cell in enumerate(cells))).head()
+    first = [] if row is None else [0.0 if item is None else float(item) for item in row]
+    return [value if np.isfinite(value) else 0.0 for value in first] or [0.0] * len(names)
 
 
 def category_counts(

@@ -9,7 +9,7 @@ from sklearn import feature_selection
 
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.feature_selection._selector import Selector
-from raydp_ml.statistics import summarize
+from raydp_ml.moments import moments
 
 
 class VarianceThreshold(Selector, feature_selection.VarianceThreshold):
@@ -31,7 +31,7 @@ class VarianceThreshold(Selector, feature_selection.VarianceThreshold):
     """
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
-        found = summarize(df, roles.feature_names, var="var_pop(x)", low="min(x)", high="max(x)")
+        found = moments(df, roles.feature_names)
         self.variances_ = found["var"]
         if self.threshold == 0:
             # Of a constant, rounding may leave a variance, but no range; NaN spoils the range.

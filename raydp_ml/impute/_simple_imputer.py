@@ -12,9 +12,10 @@ from sklearn import impute
 from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.expressions import literal
 from raydp_ml.impute._missing import column_sql, describe, gap, is_null_like, missing_sql
+from raydp_ml.moments import moments
 from raydp_ml.preprocessing._categories import typed
 from raydp_ml.quantiles import quantiles
-from raydp_ml.statistics import is_missing, most_frequent, summarize
+from raydp_ml.statistics import is_missing, most_frequent
 from raydp_ml.transformer import NUMERIC, InvertibleTransformer, SparkTransformer
 
 
@@ -26,8 +27,8 @@ class SimpleImputer(InvertibleTransformer, impute.SimpleImputer):
     Notes
     -----
     In Spark, null and NaN are missing unless ``missing_values`` names a value. Medians are exact:
-    one job counts the values, another sorts them. A function as the strategy is for data in memory
-    only.
+    one job counts the values, and a few select from them. A function as the strategy is for data
+    in memory only.
 
     Examples
     --------
@@ -67,7 +68,7 @@ class SimpleImputer(InvertibleTransformer, impute.SimpleImputer):
         cells = [
             f"if({test}, null, {column_sql(c)})" for c, test in zip(columns, tests, strict=True)
         ]
-        table = summarize(df, names, values=cells, mean="avg(x)")
+        table = moments(df, names, values=cells)
         gaps = list(table["count"] < table["rows"])
         if self.strategy == "mean":
             return [None if np.isnan(value) else value for value in table["mean"]], gaps

@@ -12,8 +12,8 @@ from sklearn import preprocessing
 from raydp_ml import vectors
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import array_of, helper, number, position, when_held
+from raydp_ml.moments import moments
 from raydp_ml.quantiles import quantiles
-from raydp_ml.statistics import summarize
 from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer
 
 
@@ -49,10 +49,7 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
                 f"KBinsDiscretizer has no {what} for a Spark DataFrame. Use strategy='uniform', "
                 "or 'quantile' without weights."
             )
-        held = "if(w > 0, x, null)" if weighted else "x"
-        found = summarize(
-            df, names, weight=weight, allow_missing=False, low=f"min({held})", high=f"max({held})"
-        )
+        found = moments(df, names, weight=weight, allow_missing=False)
         bins = self._validate_n_bins(len(names)).copy()
         edges = self._edges(df, names, found, bins)
         for index, edge in enumerate(edges):

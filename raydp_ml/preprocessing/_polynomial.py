@@ -12,9 +12,9 @@ from sklearn import preprocessing
 
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import choose, helper, number, text
+from raydp_ml.moments import moments
 from raydp_ml.preprocessing._normal import polynomial
 from raydp_ml.quantiles import quantiles
-from raydp_ml.statistics import summarize
 from raydp_ml.transformer import SparkTransformer, WeightedTransformer, in_first_place
 
 
@@ -75,15 +75,8 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
                 "SplineTransformer has no weights with knots='quantile' for a Spark DataFrame. "
                 "Use knots='uniform' or give the knots."
             )
-        held = "if(w > 0, x, null)" if weight is not None else "x"
-        found = summarize(
-            df,
-            names,
-            weight=weight,
-            allow_missing=self.handle_missing == "zeros",
-            low=f"min({held})",
-            high=f"max({held})",
-        )
+        allowed = self.handle_missing == "zeros"
+        found = moments(df, names, weight=weight, allow_missing=allowed)
         ends = [found["low"], found["high"]]
         rows = ends if found["rows"][0] > 1 else ends[:1]
         if not isinstance(self.knots, str) or self.knots != "quantile":

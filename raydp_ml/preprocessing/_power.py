@@ -12,6 +12,7 @@ from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_fea
 
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import array_of, double, helper, number, text
+from raydp_ml.moments import moments
 from raydp_ml.statistics import grouped_by_index, long_form, summarize
 from raydp_ml.transformer import InvertibleTransformer
 
@@ -140,7 +141,7 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
 
     def _fitted_scaler(self, df: Any, names: list[str]) -> preprocessing.StandardScaler:
         values = self._powered([double(name) for name in names])
-        found = summarize(df, names, values=values, mean="avg(x)", var="var_pop(x)")
+        found = moments(df, names, values=values)
         scaler = preprocessing.StandardScaler(copy=False).set_output(transform="default")
         counts = found["count"].astype(np.int64)
         scaler.n_samples_seen_ = counts[0] if (counts == counts[0]).all() else counts

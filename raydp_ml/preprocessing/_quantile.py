@@ -13,9 +13,9 @@ from sklearn.preprocessing._data import BOUNDS_THRESHOLD
 
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import array_of, helper, number, position, when_held
+from raydp_ml.moments import moments
 from raydp_ml.preprocessing._normal import cdf, ppf
 from raydp_ml.quantiles import quantiles
-from raydp_ml.statistics import summarize
 from raydp_ml.transformer import InvertibleTransformer
 
 
@@ -46,7 +46,7 @@ class QuantileTransformer(InvertibleTransformer, preprocessing.QuantileTransform
                 f"{self.n_quantiles} quantiles and {self.subsample} samples."
             )
         names = roles.feature_names
-        found = summarize(df, names)
+        found = moments(df, names)
         rows = int(found["rows"][0])
         if self.n_quantiles > rows:
             warnings.warn(

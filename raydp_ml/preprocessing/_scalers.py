@@ -13,9 +13,9 @@ from sklearn.preprocessing._data import _handle_zeros_in_scale
 from raydp_ml.base import kind_of
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import number
+from raydp_ml.moments import moments
 from raydp_ml.preprocessing._affine import restored, standardized
 from raydp_ml.quantiles import quantiles
-from raydp_ml.statistics import summarize
 from raydp_ml.transformer import InvertibleTransformer
 
 
@@ -53,7 +53,7 @@ class MinMaxScaler(_BatchScaler, preprocessing.MinMaxScaler):
     """
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
-        found = summarize(df, roles.feature_names, low="min(x)", high="max(x)")
+        found = moments(df, roles.feature_names)
         self._reset()
         self._fit_like(found["low"], found["high"])
         self.n_samples_seen_ = int(found["rows"][0])
@@ -99,9 +99,9 @@ class MaxAbsScaler(_BatchScaler, preprocessing.MaxAbsScaler):
     """
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
-        found = summarize(df, roles.feature_names, most="max(abs(x))")
+        found = moments(df, roles.feature_names)
         self._reset()
-        self._fit_like(found["most"])
+        self._fit_like(np.maximum(np.abs(found["low"]), np.abs(found["high"])))
         self.n_samples_seen_ = int(found["rows"][0])
 
     def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
@@ -127,7 +127,7 @@ class RobustScaler(InvertibleTransformer, preprocessing.RobustScaler):
     Notes
     -----
     In Spark, null and NaN are missing: left out in ``fit``, kept by ``transform``. The quantiles
-    are exact: one job counts the values, another sorts them.
+    are exact: one job counts the values, and a few select from them.
 
     Examples
     --------
@@ -146,7 +146,7 @@ class RobustScaler(InvertibleTransformer, preprocessing.RobustScaler):
         if not 0 <= low <= high <= 100:
             raise ValueError(f"Invalid quantile range: {self.quantile_range}")
         names = roles.feature_names
-        counts = summarize(df, names)["count"]
+        counts = moments(df, names)["count"]
         levels = np.array([low / 100, 0.5, high / 100])
         found = np.array(quantiles(df, names, counts, [levels] * len(names)))
         self.center_ = found[:, 1] if self.with_centering else None

@@ -11,8 +11,8 @@ from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_fea
 
 from raydp_ml.base import kind_of
 from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.moments import moments
 from raydp_ml.preprocessing._affine import restored, standardized
-from raydp_ml.statistics import first_values, summarize
 from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer
 
 
@@ -93,7 +93,9 @@ class StandardScaler(InvertibleTransformer, WeightedTransformer, preprocessing.S
         )
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
-        counts, means, variances = moments(df, roles)
+        found = moments(df, roles.feature_names, weight=roles.sample_weight)
+        means, variances = found["mean"], found["var"]
+        counts = found["total"] if roles.sample_weight else found["count"].astype(np.int64)
         self._reset()
         self.n_samples_seen_ = counts[0] if (counts == counts[0]).all() else counts
         needed = self.with_mean or self.with_std
@@ -105,32 +107,3 @@ class StandardScaler(InvertibleTransformer, WeightedTransformer, preprocessing.S
             self.scale_ = _handle_zeros_in_scale(
                 np.sqrt(variances), copy=False, constant_mask=constant
             )
-
-
-def moments(df: Any, roles: ColumnRoles) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute count, mean and variance of every feature in one aggregation.
-
-    Returns
-    -------
-    counts, means, variances : ndarray of shape (n_features,)
-        Counts are sums of weights where there are weights.
-    """
-    names, weight = roles.feature_names, roles.sample_weight
-    if weight is None:
-        found = summarize(df, names, mean="avg(x)", var="var_pop(x)")
-        return found["count"].astype(np.int64), found["mean"], found["var"]
-    # SQL has no weighted variance; sums of squares near a value of the data lose few digits.
-    shifts = first_values(df, names)
-    found = summarize(
-        df,
-        names,
-        weight=weight,
-        shifts=shifts,
-        total="sum(if(x is null, null, w))",
-        first="sum(w * x)",
-        second="sum(w * x * x)",
-    )
-    totals = np.nan_to_num(found["total"])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        offsets = found["first"] / totals
-        return totals, offsets + shifts, found["second"] / totals - offsets * offsets

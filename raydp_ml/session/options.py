@@ -19,9 +19,11 @@ from raydp_ml.session.memory import SMALLEST_HEAP_MIB, available_mib, parse_mib
 QUIET = "-Xlog:cds*=error"
 # The JVM's second compiler takes half of the CPU time of a start. Four times its usual thresholds
 # are reached within milliseconds by whatever works on data, and never by what only starts.
-LATE_COMPILER = (
+# What Spark generates for wide rows outgrows the 8,000 bytes beyond which the JVM interprets.
+COMPILERS = (
     "-XX:Tier4InvocationThreshold=20000 -XX:Tier4MinInvocationThreshold=5000 "
-    "-XX:Tier4CompileThreshold=40000 -XX:Tier4BackEdgeThreshold=200000"
+    "-XX:Tier4CompileThreshold=40000 -XX:Tier4BackEdgeThreshold=200000 "
+    "-XX:-DontCompileHugeMethods"
 )
 
 MODES = ("local", "standalone", "native")
@@ -183,7 +185,7 @@ def spark_conf(
         # The JVM unpacks native libraries into its temporary folder.
         "spark.driver.extraJavaOptions": (
             f'"-Dlog4j2.configurationFile={log4j_file}" "-Djava.io.tmpdir={folder}" '
-            f"{LATE_COMPILER} {archive}"
+            f"{COMPILERS} {archive}"
         ).strip(),
         "spark.driver.extraClassPath": class_path,
         "spark.ui.enabled": "false",
@@ -208,7 +210,7 @@ def spark_conf(
         }
         # (The AppMaster of native mode has its own way to hand the archive on.)
         conf["spark.executor.extraJavaOptions"] = (
-            f"{LATE_COMPILER} {archive if options.mode == 'standalone' else ''}".strip()
+            f"{COMPILERS} {archive if options.mode == 'standalone' else ''}".strip()
         )
     if options.mode == "native":
         conf["spark.ui.enabled"] = "true"
