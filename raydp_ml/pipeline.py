@@ -68,7 +68,7 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
 
     def _transform_spark(self, df: Any) -> Any:
         chosen = list(self._iter())
-        features = list(chosen[0][1]._require_names_in("transform")) if chosen else []
+        features = list(self._require_names_in("transform")) if chosen else []
         parts = [(features, step.transform, weight) for _, step, weight in chosen]
         return self._joined(df, features, parts, [name for name, *_ in chosen])
 
