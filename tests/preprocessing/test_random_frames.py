@@ -6,13 +6,18 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import decomposition as plain_decomposition
+from sklearn import feature_selection as plain_selection
 from sklearn import impute as plain_impute
 from sklearn import preprocessing as plain
 
 from raydp_ml import impute, preprocessing
+from raydp_ml.decomposition import PCA
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.feature_selection import VarianceThreshold
 from tests.parity import assert_parity
 
 # Values far below the others would be lost in the squares of either side.
@@ -81,9 +86,61 @@ def test_whole_numbers(spark, frame):
         ("KBinsDiscretizer", {"encode": "ordinal"}),
         ("PolynomialFeatures", {}),
         ("QuantileTransformer", {"n_quantiles": 7}),
+        ("Normalizer", {}),
+        ("Binarizer", {"threshold": 1.5}),
     ):
         ours = getattr(preprocessing, name)(**params)
         assert_parity(ours, getattr(plain, name)(**params), df)
+    df.unpersist()
+
+
+@FEW
+@given(frame=frames({"double": DOUBLES, "int": KINDS["int"], "boolean": KINDS["boolean"]}, least=3))
+@pytest.mark.filterwarnings("ignore")
+def test_variances(spark, frame):
+    df = spread(spark, frame)
+    X = df.toPandas().astype(float)
+    assume((X.nunique() > 1).any())
+    ours, theirs = PCA().fit(df), plain_decomposition.PCA(svd_solver="full").fit(X)
+    scale = theirs.explained_variance_.max()
+    assert_allclose(ours.explained_variance_, theirs.explained_variance_, atol=1e-9 * scale)
+    # Directions of equal variance are anyone's choice; all of them together give the rows back.
+    if len(X) > X.shape[1]:
+        back = ours.inverse_transform(ours.transform(df)).toPandas()
+        assert_allclose(back, X, rtol=1e-9, atol=1e-9 * max(1, np.abs(X.to_numpy()).max()))
+    variances = VarianceThreshold().fit(df).variances_
+    want = plain_selection.VarianceThreshold().fit(X).variances_
+    assert_allclose(variances, want, rtol=1e-9, atol=1e-9 * scale)
+    df.unpersist()
+
+
+@FEW
+@given(frame=frames({"double": KINDS["double"], "string": CATEGORIES["string"]}))
+@pytest.mark.filterwarnings("ignore")
+def test_missing_values(spark, frame):
+    df = spread(spark, frame)
+    X = df.toPandas().fillna(np.nan)
+    ours, theirs = impute.MissingIndicator(), plain_impute.MissingIndicator()
+    want = theirs.fit_transform(X)
+    made = ours.fit(df).transform(df)
+    assert ours.features_.tolist() == theirs.features_.tolist()
+    if made.columns:
+        assert_array_equal(made.toPandas(), want)
+    df.unpersist()
+
+
+@FEW
+@given(frame=frames({"string": CATEGORIES["string"], "int": st.integers(0, 3)}, least=10))
+@pytest.mark.filterwarnings("ignore")
+def test_targets(spark, frame):
+    df = spread(spark, frame).selectExpr("*", "crc32(string(c2)) % 5 + c3 AS y")
+    X = df.toPandas()
+    label = X.pop("y").astype(float)
+    params = {"target_type": "continuous"}
+    ours = preprocessing.TargetEncoder(**params).fit(df, "y")
+    theirs = plain.TargetEncoder(**params).fit(X, label)
+    got = ours.transform(df).drop("y").toPandas()
+    assert_allclose(got, theirs.transform(X), rtol=1e-9, atol=1e-9)
     df.unpersist()
 
 
