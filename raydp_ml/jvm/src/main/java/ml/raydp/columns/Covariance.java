@@ -32,7 +32,9 @@ public final class Covariance {
     // Plain arrays travel: driver and executors load this class from the jar each for itself, and
     // to the JVM the two are different classes.
     return rows.mapPartitions(input -> List.of(aggregate(input, width).packed()).iterator())
-        .treeReduce((a, b) -> new Moments(width, a).merge(new Moments(width, b)).packed(), 2);
+        .treeReduce(
+            (a, b) -> new Moments(width, a).merge(new Moments(width, b)).packed(),
+            Trees.depth(rows));
   }
 
   private static Moments aggregate(Iterator<InternalRow> input, int width) {

@@ -50,7 +50,7 @@ public final class Moments {
       return empty(width);
     }
     return rows.mapPartitions(input -> List.of(aggregate(input, width, weighted)).iterator())
-        .treeReduce(Moments::merge, 2);
+        .treeReduce(Moments::merge, Trees.depth(rows));
   }
 
   private static double[] empty(int width) {

@@ -71,7 +71,7 @@ public final class OrderStatistics {
     long[][] prefixes = prefixes(searches);
     long[] counted =
         rows.mapPartitions(in -> List.of(count(in, prefixes, known, next)).iterator())
-            .treeReduce(OrderStatistics::added, 2);
+            .treeReduce(OrderStatistics::added, Trees.depth(rows));
     int at = 0;
     for (Search search : searches) {
       at = search.narrow(counted, at, next);
@@ -83,7 +83,7 @@ public final class OrderStatistics {
     long[][] prefixes = prefixes(searches);
     long[] keys =
         rows.mapPartitions(in -> List.of(matching(in, prefixes, known)).iterator())
-            .treeReduce(OrderStatistics::joined, 2);
+            .treeReduce(OrderStatistics::joined, Trees.depth(rows));
     int at = 0;
     for (Search search : searches) {
       at = search.pick(keys, at, known);
