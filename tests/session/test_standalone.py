@@ -254,7 +254,9 @@ def test_executors_spread_over_nodes_and_know_theirs(run_program):
         from ray.cluster_utils import Cluster
         from raydp_ml.session import lifecycle
 
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        # (Ray's dashboard leaves a folder of its own behind.)
+        head = {"num_cpus": 0, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         nodes = {cluster.add_node(num_cpus=1).node_id for _ in range(2)}
         ray.init(address=cluster.address, logging_level="error")
         with raydp_ml.spark_session(
