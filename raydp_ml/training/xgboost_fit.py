@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from raydp_ml.exceptions import SchemaError, TrainingError
+from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.sharding import Shard, shard_by_node, shard_rows
-from raydp_ml.training.failure import WorkerLostError
-from raydp_ml.training.in_process import InProcessGroup
-from raydp_ml.training.xgboost_inspect import (
-    Part,
+from raydp_ml.training.attempts import Workers, run_attempts
+from raydp_ml.training.data_sets import DataSet, Part
+from raydp_ml.training.ranking_groups import group_boundaries, part_group_runs
+from raydp_ml.training.row_reports import (
     Report,
     check_report,
     fitted_features,
@@ -24,15 +23,14 @@ from raydp_ml.training.xgboost_inspect import (
     merge_reports,
     sorted_classes,
 )
+from raydp_ml.training.table_layout import Layout
 from raydp_ml.training.xgboost_loop import (
     Checkpoint,
     Outcome,
     Round,
     TrainSpec,
-    part_group_runs,
     train_worker,
 )
-from raydp_ml.training.xgboost_matrix import Layout
 
 # A restart loses at most this much training.
 CHECKPOINT_SECONDS = 10.0
@@ -40,52 +38,6 @@ _TRACKER_TIMEOUT = 300
 _TRACKER_BEGINS = 0.005
 # XGBoost's default number of bins.
 _REPEATED_ROWS = 256
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """Rows to train on or to evaluate on.
-
-    Attributes
-    ----------
-    layout : Layout
-    table : pyarrow.Table or None
-    blocks : Blocks or None
-        One of the two.
-    what : str
-        What the errors call it.
-    """
-
-    layout: Layout
-    table: pa.Table | None = None
-    blocks: Any = None
-    what: str = "training data"
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Arrow schema of the rows."""
-        return self.table.schema if self.table is not None else self.blocks.schema
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where to train.
-
-    Attributes
-    ----------
-    count : int or None
-        0: in this process; None: one actor per node that holds the data.
-    cpus, gpus, resources
-        What each worker holds.
-    max_retries : int
-        How often training may start again after a worker was lost.
-    """
-
-    count: int | None
-    cpus: int | None = None
-    gpus: float = 0
-    resources: dict[str, float] | None = None
-    max_retries: int = 3
 
 
 @dataclass(frozen=True)
@@ -142,48 +94,7 @@ def fit_booster(
         If a worker raised, or was lost more than ``max_retries`` times.
     """
     fit = _Fit(sets, make_spec, task, needs_evaluation, on_round)
-    for attempt in range(workers.max_retries + 1):
-        try:
-            with _open_group(workers, sets) as group:
-                return fit.run(group)
-        except WorkerLostError as error:
-            if attempt == workers.max_retries:
-                raise TrainingError(
-                    f"A training worker was lost {attempt + 1} times, and max_retries="
-                    f"{workers.max_retries} allows no further start. It may lack memory (with "
-                    f"more workers each holds fewer rows) or its node may be gone. Last: {error}"
-                ) from error
-    raise AssertionError("unreachable")
-
-
-def require_room(workers: Workers) -> None:
-    """Raise `ResourceError` when the cluster can never hold the workers, before data moves."""
-    if not workers.count:
-        return
-    from raydp_ml.session import ray_runtime
-    from raydp_ml.training.group import live_nodes
-    from raydp_ml.training.placement import place_workers
-
-    ray_runtime.ensure_ray()
-    needs = {"CPU": workers.cpus or 1, "GPU": workers.gpus, **(workers.resources or {})}
-    place_workers(workers.count, live_nodes(), {}, needs)
-
-
-@contextlib.contextmanager
-def _open_group(workers: Workers, sets: Sequence[DataSet]) -> Iterator[Any]:
-    if workers.count == 0:
-        yield InProcessGroup()
-        return
-    from raydp_ml.training.group import worker_group
-
-    with worker_group(
-        workers.count,
-        cpus_per_worker=workers.cpus,
-        gpus_per_worker=workers.gpus,
-        resources_per_worker=workers.resources,
-        blocks=sets[0].blocks,
-    ) as opened:
-        yield opened
+    return run_attempts(workers, sets, fit.run)
 
 
 class _Fit:
@@ -342,35 +253,6 @@ class _Fit:
             for name, logs in outcome.history.items()
         }
         return Outcome(kept, bytes(booster.save_raw("ubj")), history)
-
-
-def group_boundaries(runs: Sequence[tuple[Any, int]]) -> list[int]:
-    """Return the rows at which a new group begins.
-
-    Parameters
-    ----------
-    runs : sequence of (group, length)
-        Runs of equal groups in the order of the rows; a cut between two shards may have split
-        one into two.
-
-    Raises
-    ------
-    SchemaError
-        If the rows of a group are not next to each other.
-    """
-    boundaries, seen, row, last = [], set(), 0, object()
-    for value, length in runs:
-        if value != last:
-            if value in seen:
-                raise SchemaError(
-                    f"The rows of each group must be next to each other, and those of {value!r} "
-                    "are not. Sort the data by its group column first."
-                )
-            seen.add(value)
-            boundaries.append(row)
-            last = value
-        row += length
-    return boundaries
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,38 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.training.xgboost_matrix import Feature, Layout, as_text, is_text, one_array
-
-
-@dataclass(frozen=True)
-class Part:
-    """The rows of one data set that one worker reads.
-
-    Attributes
-    ----------
-    layout : Layout
-    schema : pyarrow.Schema
-    table : pyarrow.Table or None
-        The rows themselves, for training in the driver's process.
-    refs, shard : tuple
-        Otherwise the blocks, and the slices of them that are this worker's.
-    """
-
-    layout: Layout
-    schema: pa.Schema
-    table: pa.Table | None = None
-    refs: tuple[Any, ...] = ()
-    shard: tuple[tuple[int, int, int], ...] = ()
-
-    def read(self) -> pa.Table:
-        """Return the rows (views of the object store where they are not in this process)."""
-        if self.table is not None:
-            return self.table
-        if not self.shard:
-            return self.schema.empty_table()
-        from raydp_ml.training.blocks_io import read_shard
-
-        return read_shard(self.refs, self.shard)
+from raydp_ml.training.data_sets import Part
+from raydp_ml.training.table_layout import Feature, Layout, as_text, is_text, one_array
 
 
 @dataclass(frozen=True)

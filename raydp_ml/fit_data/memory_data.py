@@ -21,17 +21,17 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.frames import named_table
-from raydp_ml.training.xgboost_fit import DataSet, group_boundaries
-from raydp_ml.training.xgboost_loop import group_runs
-from raydp_ml.training.xgboost_matrix import (
+from raydp_ml.fit_data.targets import check_group, check_labels, check_weights, encode_labels
+from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
+from raydp_ml.training.data_sets import DataSet
+from raydp_ml.training.ranking_groups import group_boundaries, group_runs
+from raydp_ml.training.table_layout import (
     SPARSE,
     Feature,
     Layout,
     dense_column,
     sparse_table,
 )
-from raydp_ml.xgboost.data import Task, TrainingData, layout_of, require_numeric_label
-from raydp_ml.xgboost.inputs import check_group, check_labels, check_weights, encode_labels
 
 # Columns that are made for arrays given beside X; the names show in no error.
 MATRIX, LABEL, WEIGHT, GROUP = "__matrix__", "__label__", "__weight__", "__group__"
