@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
 
 from raydp_ml.base import kind_of
@@ -152,8 +153,13 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
     ndarray or CSR matrix of shape (n_samples, n_features)
         Of a type that Arrow and XGBoost both have.
     """
+    tags = get_tags(estimator).input_tags
     matrix = validate_data(
-        estimator, X, reset=reset, accept_sparse="csr", ensure_all_finite="allow-nan"
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr" if tags.sparse else False,
+        ensure_all_finite="allow-nan" if tags.allow_nan else True,
     )
     kind, size = matrix.dtype.kind, matrix.dtype.itemsize
     if kind == "b":
@@ -206,6 +212,7 @@ def frame_set(
         group=names.get(GROUP),
         enable_categorical=task.enable_categorical,
         in_spark=False,
+        array_label=task.array_label,
     )
     if roles.label is not None and task.kind != "classification":
         require_numeric_label(roles, columns, task)

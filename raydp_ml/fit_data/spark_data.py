@@ -64,6 +64,7 @@ def _spark_roles(X: Any, y: Any, sample_weight: Any, group: Any, task: Task) -> 
         group=group if task.kind == "ranking" else None,
         enable_categorical=task.enable_categorical,
         fold_case=folds_case(X),
+        array_label=task.array_label,
     )
     _require_parts(roles, task)
     if task.kind != "ranking":

@@ -68,11 +68,14 @@ class Task:
     enable_categorical : bool
     estimator : str
         Its class, for errors.
+    array_label : bool, default=False
+        Whether the label may be an array: several targets.
     """
 
     kind: str
     enable_categorical: bool
     estimator: str
+    array_label: bool = False
 
     @property
     def classifier(self) -> str:

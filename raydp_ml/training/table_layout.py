@@ -238,4 +238,7 @@ def label_of(table: pa.Table, layout: Layout, classes: np.ndarray | None) -> np.
     elif pat.is_fixed_size_list(array.type):
         width = array.type.list_size
         return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), width)
+    elif pat.is_list(array.type) or pat.is_large_list(array.type):
+        values = array.flatten().to_numpy(zero_copy_only=False)
+        return values.reshape(len(array), -1 if len(array) else 1)
     return array.cast(pa.float64()).to_numpy(zero_copy_only=False)

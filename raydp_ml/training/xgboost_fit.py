@@ -10,19 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.sharding import Shard, shard_by_node, shard_rows
 from raydp_ml.training.attempts import Workers, run_attempts
-from raydp_ml.training.data_sets import DataSet, Part
-from raydp_ml.training.ranking_groups import group_boundaries, part_group_runs
-from raydp_ml.training.row_reports import (
-    Report,
-    check_report,
-    fitted_features,
-    inspect_parts,
-    merge_reports,
-    sorted_classes,
-)
+from raydp_ml.training.data_sets import DataSet
+from raydp_ml.training.inspection import Parts, cut_parts, fitted_parts, inspect_sets, judge
+from raydp_ml.training.row_reports import Report
 from raydp_ml.training.table_layout import Layout
 from raydp_ml.training.xgboost_loop import (
     Checkpoint,
@@ -119,10 +110,16 @@ class _Fit:
 
     def run(self, group: Any) -> Fitted:
         """Do one attempt: cut the rows into shards, look at them, train."""
-        parts = [self._parts(index, data, group) for index, data in enumerate(self.sets)]
-        reports = self._inspect(group, parts)
-        layout, classes = self._judge(reports)
-        parts = [[replace(part, layout=self._fitted(part, layout)) for part in of] for of in parts]
+        parts = cut_parts(self.sets, group, self.task)
+        find_classes = self.task == "classification" and self.sets[0].layout.label is not None
+        reports = inspect_sets(parts, group, find_classes)
+        layout, classes = judge(
+            reports,
+            self.sets,
+            self.task,
+            "early_stopping_rounds" if self.needs_evaluation else None,
+        )
+        parts = fitted_parts(parts, layout)
         in_process = all(data.table is not None for data in self.sets)
         spec = self.make_spec(layout, classes, None if in_process else group.cpus_per_worker)
         spec = replace(
@@ -135,53 +132,6 @@ class _Fit:
         outcome = self._train(group, parts, spec)
         return Fitted(self._cut(outcome), layout, classes)
 
-    def _parts(self, index: int, data: DataSet, group: Any) -> list[Part]:
-        """Cut one data set into a part for each worker."""
-        if data.table is not None:
-            return [Part(data.layout, data.schema, table=data.table)]
-        rows, refs = data.blocks.block_rows, tuple(data.blocks.refs)
-
-        def parts(shards: Sequence[Shard]) -> list[Part]:
-            return [Part(data.layout, data.schema, refs=refs, shard=shard) for shard in shards]
-
-        if self.task != "ranking":
-            return parts(shard_by_node(rows, data.blocks.node_ids, group.node_ids))
-        # The rows of a group stay together, wherever they are.
-        runs = group.run(part_group_runs, [(p,) for p in parts(shard_rows(rows, group.size))])
-        boundaries = group_boundaries([run for shard in runs for run in shard])
-        return parts(shard_rows(rows, group.size, boundaries))
-
-    def _inspect(self, group: Any, parts: list[list[Part]]) -> list[Report]:
-        """Phase 1: every worker looks at its rows of every set."""
-        find_classes = self.task == "classification"
-        arguments = [
-            ([of[rank] for of in parts], find_classes and self.sets[0].layout.label is not None)
-            for rank in range(group.size)
-        ]
-        by_rank = group.run(inspect_parts, arguments)
-        return [merge_reports(list(reports)) for reports in zip(*by_rank, strict=True)]
-
-    def _judge(self, reports: list[Report]) -> tuple[Layout, np.ndarray | None]:
-        """Raise for rows that cannot be trained on; find dictionaries, widths and classes."""
-        for report, data in zip(reports, self.sets, strict=True):
-            check_report(report, data.layout, data.what)
-        first, layout = reports[0], self.sets[0].layout
-        if self.needs_evaluation and len(self.sets) == 1 and not first.validation_rows:
-            where = (
-                f"the column {layout.validation!r} marks no row for validation"
-                if layout.validation
-                else "there is no evaluation set"
-            )
-            raise SchemaError(
-                f"early_stopping_rounds needs rows to evaluate on, and {where}. Pass eval_set, or "
-                "mark rows with a boolean column: raydp_ml.set_roles(df, validation=...)."
-            )
-        classes = None
-        if self.task == "classification":
-            classes = sorted_classes(first, layout)
-            self._check_eval_classes(classes, reports)
-        return layout.with_features(fitted_features(layout.features, first)), classes
-
     def _repeats_rows(self, report: Report) -> bool:
         # XGBoost multiplies gradients by weights in single precision, so that a weight of 3 and
         # three equal rows differ in the last bits. Where all rows fit into the bins of a
@@ -189,27 +139,7 @@ class _Fit:
         rows = report.repeated_rows
         return self.task != "ranking" and rows is not None and rows <= _REPEATED_ROWS
 
-    def _check_eval_classes(self, classes: np.ndarray, reports: list[Report]) -> None:
-        known = set(classes.tolist())
-        seen = [("validation rows", reports[0].eval_classes)]
-        seen += [
-            (data.what, report.classes)
-            for data, report in zip(self.sets[1:], reports[1:], strict=True)
-        ]
-        for what, found in seen:
-            unknown = sorted(set(found.to_pylist()) - known) if found is not None else []
-            if unknown:
-                raise SchemaError(
-                    f"The {what} hold labels that the training data has not: {unknown[:10]} (it "
-                    f"has {classes[:10].tolist()}). Drop such rows, or train on some of them."
-                )
-
-    def _fitted(self, part: Part, layout: Layout) -> Layout:
-        # An evaluation set may call its label by another name, or be dense where the training
-        # data is sparse.
-        return part.layout.with_features(list(layout.features)) if layout.named else part.layout
-
-    def _train(self, group: Any, parts: list[list[Part]], spec: TrainSpec) -> Outcome:
+    def _train(self, group: Any, parts: Parts, spec: TrainSpec) -> Outcome:
         """Phase 2: all workers boost in step."""
 
         def on_event(rank: int, event: Any) -> None:
