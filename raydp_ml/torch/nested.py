@@ -16,6 +16,18 @@ PREFIXES = ("module", "optimizer", "criterion", "lr_scheduler")
 class NestedParameters(BaseEstimator):
     """Takes, keeps and returns nested parameters as scikit-learn does its own."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Those who inspect the class, as scikit-learn's checks do, see the parameters with names:
+        # there is none called as the collection of the nested ones.
+        own = inspect.signature(cls.__init__)
+        shown = [
+            item
+            for item in own.parameters.values()
+            if item.name != "self" and item.kind is not item.VAR_KEYWORD
+        ]
+        cls.__signature__ = own.replace(parameters=shown)
+
     def _store_nested(self, given: dict[str, Any]) -> None:
         for name, value in given.items():
             if _prefix(name) is None:
