@@ -14,6 +14,7 @@ places b * B to (b + 1) * B - 1, of which every worker takes the rows that it ho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -65,7 +66,7 @@ def row_hashes(
     total = len(arrays[0])
     if rows is None:
         rows = np.arange(total, dtype=np.uint32)
-    words = [array.reshape(total, -1).view(np.uint32) for array in arrays]
+    words = [array.reshape(total, math.prod(array.shape[1:])).view(np.uint32) for array in arrays]
     rng = np.random.default_rng(0x5EED)
     factors = [rng.integers(1, _MASK_64, size=part.shape[1], dtype=np.uint64) | 1 for part in words]
     weight_factor = rng.integers(1, _MASK_64, dtype=np.uint64)
