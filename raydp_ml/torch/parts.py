@@ -14,6 +14,7 @@ from raydp_ml.torch.nested import check_arguments
 
 # Arguments that a module's class or factory is given, where it takes them.
 SIZES = ("n_features", "n_outputs")
+OF_DEFAULT = ["hidden_layer_sizes", "activation", "dropout", "embedding_dim"]
 
 
 def import_torch() -> Any:
@@ -151,14 +152,9 @@ def check_module(given: Any, arguments: dict[str, Any]) -> None:
         return
     if given is None:
         if arguments:
-            from raydp_ml.training.torch_modules import MLP
-
-            check_arguments(MLP, arguments, "module")
-            own = {*SIZES, "hidden_layer_sizes", "activation", "dropout", "categories"}
-            name = sorted(arguments)[0]
             raise InvalidParameterError(
-                f"module__{name} is for a module of your own. The default network is described by "
-                f"the parameters {sorted(own - {*SIZES, 'categories'} | {'embedding_dim'})}."
+                f"module__{sorted(arguments)[0]} is for a module of your own. The default network "
+                f"is described by the parameters {OF_DEFAULT}."
             )
         return
     if not callable(given):

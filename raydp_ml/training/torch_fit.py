@@ -33,7 +33,7 @@ class Found:
     n_targets : int
         Columns of the label; 0 for a label of shape (n,).
     cpus : int or None
-        CPUs of each worker; None for a fit in this process.
+        CPUs of each worker; None for a fit in this process with as many as there are.
     """
 
     layout: Layout
@@ -75,7 +75,7 @@ def fit_module(
     TrainingError
         If a worker raised, or was lost more than ``max_retries`` times.
     """
-    fit = _Fit(sets, make_spec, task, checkpoint, on_epoch, on_checkpoint)
+    fit = _Fit(sets, make_spec, workers.cpus, task, checkpoint, on_epoch, on_checkpoint)
     return run_attempts(workers, sets, fit.run)
 
 
@@ -86,6 +86,7 @@ class _Fit:
         self,
         sets: Sequence[DataSet],
         make_spec: Callable[[Found], TorchSpec],
+        cpus: int | None,
         task: str,
         checkpoint: Checkpoint | None,
         on_epoch: Callable[[Epoch], bool] | None,
@@ -93,6 +94,7 @@ class _Fit:
     ) -> None:
         self.sets = list(sets)
         self.make_spec = make_spec
+        self.cpus = cpus
         self.task = task
         self.checkpoint = checkpoint
         self.on_epoch = on_epoch
@@ -107,7 +109,7 @@ class _Fit:
         reports = inspect_sets(parts, group, self.task == "classification", check_features=True)
         layout, classes = judge(reports, self.sets, self.task, None)
         in_process = all(data.table is not None for data in self.sets)
-        cpus = None if in_process else group.cpus_per_worker
+        cpus = self.cpus if in_process else group.cpus_per_worker
         found = Found(layout, classes, _label_width(reports[0], self.sets[0]), cpus)
         if self.spec is None:
             # Kept over attempts: a restart begins with the same weights.

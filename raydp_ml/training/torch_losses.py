@@ -95,9 +95,11 @@ class Loss:
         except Exception as error:
             first = str(error).strip().splitlines()
             raise TrainingError(f"{about}: {first[0] if first else ''}. {advice}") from error
-        if losses.ndim == 1 and len(losses) != len(target):
+        # Torch's own give one loss for each row here, unless they take all rows for one.
+        alone = losses.ndim == 0 and getattr(self.spec.criterion, "reduction", "mean") == "none"
+        if alone or (losses.ndim == 1 and len(losses) != len(target)):
             raise TrainingError(
-                f"{about}: it returned {len(losses)} losses for {len(target)} rows. {advice}"
+                f"{about}: it returned {losses.numel()} losses for {len(target)} rows. {advice}"
             )
 
 
