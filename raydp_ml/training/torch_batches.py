@@ -110,10 +110,15 @@ def global_numbers(
     ndarray of shape (n,)
         Over all workers, each of 0 to N - 1 occurs once.
     """
-    order: np.ndarray = np.argsort(hashes, kind="stable")
-    ordered = hashes[order]
-    number_type: Any = np.uint32 if max(sum(sizes), len(hashes)) < 1 << 32 else np.uint64
-    numbers: np.ndarray = np.arange(len(hashes), dtype=number_type)
+    # Large arrays go as soon as they can: a worker holds little beside its shard.
+    order: np.ndarray = np.argsort(hashes)
+    if len(hashes) < 1 << 32:
+        order = order.astype(np.uint32)
+    ordered = hashes[order] if share is not None else hashes[:0]
+    size = len(hashes)
+    del hashes
+    number_type: Any = np.uint32 if max(sum(sizes), size) < 1 << 32 else np.uint64
+    numbers: np.ndarray = np.arange(size, dtype=number_type)
     for other in range(len(sizes) if share is not None else 0):
         assert share is not None
         theirs = share(ordered if other == rank else None, other)
@@ -125,6 +130,8 @@ def global_numbers(
             part = slice(start, start + _CHUNK)
             before: np.ndarray = np.searchsorted(theirs, ordered[part], side)
             numbers[part] += before.astype(number_type)
+        del theirs
+    del ordered
     found = np.empty_like(numbers)
     found[order] = numbers
     return found

@@ -72,6 +72,7 @@ def read_rows(table: pa.Table, layout: Layout, spec: TorchSpec) -> Rows:
     target = np.ascontiguousarray(labels, dtype=kind)
     if spec.n_targets:
         target = target.reshape(len(table), spec.n_targets)
+    del labels
     return Rows(arrays_of(table, spec.inputs), target, weight, mask)
 
 
