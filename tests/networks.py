@@ -79,6 +79,17 @@ class TwoTowers(nn.Module):
         return self.last(torch.cat([self.image(image), self.table(shop[:, 0])], dim=1))
 
 
+class Normed(nn.Module):
+    """Normalises over the rows of a batch."""
+
+    def __init__(self, n_features):
+        super().__init__()
+        self.layers = nn.Sequential(nn.BatchNorm1d(n_features), nn.Linear(n_features, 1))
+
+    def forward(self, X):
+        return self.layers(X)
+
+
 class HalfUsed(nn.Module):
     """Has a layer that its forward leaves out."""
 

@@ -8,6 +8,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from raydp_ml.torch import TorchClassifier, TorchRegressor
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # scikit-learn's own tests give its MLP estimators 100 iterations too.
 PARAMS = {"num_workers": 0, "max_epochs": 100}
 ESTIMATORS = [TorchRegressor(**PARAMS), TorchClassifier(**PARAMS)]

@@ -22,6 +22,8 @@ from raydp_ml.training.torch_checkpoint import read_checkpoint
 from tests.networks import Dies
 from tests.test_xgboost_callbacks import Recorder as BoostingRecorder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PARAMS = {"max_epochs": 6, "random_state": 0, "lr": 0.02, "batch_size": 64}
 
 

@@ -18,6 +18,8 @@ from raydp_ml.preprocessing import StandardScaler
 from raydp_ml.torch import TorchClassifier, TorchRegressor
 from tests.networks import Recording, TwoTowers, recorded
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PARAMS = {"max_epochs": 3, "random_state": 0, "lr": 0.02, "batch_size": 64}
 NAMES = ["a", "with.dot", "with space"]
 

@@ -95,13 +95,13 @@ class TorchModel(NestedParameters, TrainedModel):
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, resume_from: Any = None
     ) -> None:
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
-        plan = self._plan(resume_from)
+        spark = kind_of(X) == "spark"
+        plan = self._plan(resume_from, spark)
         require_room(self._workers(self.num_workers))
         regression = self._task_kind == "regression"
         task = Task(
             self._task_kind, self.enable_categorical, type(self).__name__, array_label=regression
         )
-        spark = kind_of(X) == "spark"
 
         def read() -> TrainingData:
             if spark:
@@ -120,11 +120,11 @@ class TorchModel(NestedParameters, TrainedModel):
         self._set_fitted(self._fitted_attributes(module, outcome, found, data))
         progress.end()
 
-    def _plan(self, resume_from: Any) -> _Plan:
+    def _plan(self, resume_from: Any, spark: bool) -> _Plan:
         """Check what can be checked without the data."""
         torch = import_torch()
         check_module(self.module, self._nested("module"))
-        self._check_device(torch)
+        self._check_device(torch, spark)
         given = self._nested("optimizer")
         cls = self.optimizer
         arguments = {"lr": self.lr, **given}
@@ -152,16 +152,17 @@ class TorchModel(NestedParameters, TrainedModel):
             about,
         )
 
-    def _check_device(self, torch: Any) -> None:
+    def _check_device(self, torch: Any, spark: bool) -> None:
         if self.mixed_precision == "float16" and not self.gpus_per_worker:
             raise ValueError(
                 "mixed_precision='float16' needs a GPU (gpus_per_worker=1). On CPUs, take "
                 "'bfloat16'."
             )
-        if self.gpus_per_worker and self.num_workers == 0 and not torch.cuda.is_available():
+        in_process = self.num_workers == 0 or (self.num_workers is None and not spark)
+        if self.gpus_per_worker and in_process and not torch.cuda.is_available():
             raise ResourceError(
-                f"gpus_per_worker={self.gpus_per_worker:g} and num_workers=0 ask for a GPU in this "
-                "process, and torch finds no CUDA device here. Set gpus_per_worker=0."
+                f"gpus_per_worker={self.gpus_per_worker:g} asks for a GPU in this process, where "
+                "the fit would run, and torch finds no CUDA device here. Set gpus_per_worker=0."
             )
 
     def _train(

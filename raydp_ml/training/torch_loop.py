@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, ReduceLROnPlateau
 
 from raydp_ml.exceptions import SchemaError, TrainingError
@@ -327,6 +328,8 @@ class _Training:
         half = self._half()
         total = 0.0
         per_batch = isinstance(self.scheduler, _PER_BATCH)
+        # Batch normalisation fails on a single row, so that it counts twice, by half.
+        in_pairs = any(isinstance(item, _BatchNorm) for item in self.module.modules())
         clip = self.spec.gradient_clip
         parameters = [item for item in self.module.parameters() if item.requires_grad]
         # Gradients are averaged over the workers, and a batch's loss is a sum over them.
@@ -335,8 +338,12 @@ class _Training:
             last = min(first + _LOOK_EVERY, len(divisors))
             losses = torch.zeros(last - first, device=self.device)
             for index in range(first, last):
-                batch = self.source.take(rows[bounds[index] : bounds[index + 1]])
+                chosen = rows[bounds[index] : bounds[index + 1]]
+                alone = in_pairs and len(chosen) == 1
+                batch = self.source.take(chosen.repeat(2) if alone else chosen)
                 loss = self._loss_of(batch, half)
+                if alone:
+                    loss = loss / 2
                 losses[index - first] = loss.detach()
                 self._step(loss * scales[index], parameters, clip)
                 if per_batch:

@@ -94,15 +94,10 @@ class TensorSource:
         self._device = device
         self._size = len(rows)
         self._on_gpu = device.type == "cuda"
-        self._target = self._held(rows.target)
-        self._weight = None if weight is None else self._held(weight)
-        self._inputs = [self._held(array) for array in rows.inputs]
+        self._target = torch.from_numpy(rows.target)
+        self._weight = None if weight is None else torch.from_numpy(weight)
+        self._inputs = [torch.from_numpy(array) for array in rows.inputs]
         self._as_float = spec.one_logit
-
-    def _held(self, array: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(array)
-        # Pinned memory is copied to the GPU while it computes.
-        return tensor.pin_memory() if self._on_gpu and tensor.numel() else tensor
 
     def take(self, index: torch.Tensor) -> Batch:
         """Return the rows at some positions; for none of them, rows of zeros that weigh nothing.
@@ -137,6 +132,7 @@ class TensorSource:
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
         if not self._on_gpu:
             return tensor
+        # Pinned memory is copied while the GPU computes, and torch uses it again only when done.
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
 

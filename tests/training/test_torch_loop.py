@@ -9,7 +9,9 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from raydp_ml.torch import TorchClassifier, TorchRegressor
-from tests.networks import HalfUsed, Recording, recorded
+from tests.networks import HalfUsed, Normed, Recording, recorded
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SGD = {"optimizer": "sgd", "optimizer__momentum": 0.9, "lr": 0.02, "random_state": 0}
 
@@ -121,6 +123,16 @@ def test_a_parameter_that_idles(ray_cluster, data):
     alone = TorchRegressor(HalfUsed, num_workers=0, **params).fit(X, y)
     both = TorchRegressor(HalfUsed, num_workers=2, **params).fit(X, y)
     assert_same_weights(weights(alone), weights(both), atol=1e-5)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batch_normalisation_of_single_rows(ray_cluster, data, workers):
+    X, _ = data
+    model = TorchRegressor(
+        Normed, num_workers=workers, batch_size=50, max_epochs=30, lr=0.02, random_state=0
+    )
+    linear = 2 * X[:, 0] - X[:, 1]
+    assert model.fit(X[:101], linear[:101]).score(X, linear) > 0.95  # the last batch has one row
 
 
 def test_class_weights_equal_row_weights(data):
