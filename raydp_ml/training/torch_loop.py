@@ -328,8 +328,7 @@ class _Training:
         half = self._half()
         total = 0.0
         per_batch = isinstance(self.scheduler, _PER_BATCH)
-        # Batch normalisation fails on a single row, so that it counts twice, by half.
-        in_pairs = any(isinstance(item, _BatchNorm) for item in self.module.modules())
+        norms = [item for item in self.module.modules() if isinstance(item, _BatchNorm)]
         clip = self.spec.gradient_clip
         parameters = [item for item in self.module.parameters() if item.requires_grad]
         # Gradients are averaged over the workers, and a batch's loss is a sum over them.
@@ -339,11 +338,12 @@ class _Training:
             losses = torch.zeros(last - first, device=self.device)
             for index in range(first, last):
                 chosen = rows[bounds[index] : bounds[index + 1]]
-                alone = in_pairs and len(chosen) == 1
-                batch = self.source.take(chosen.repeat(2) if alone else chosen)
+                if norms:
+                    # Batch normalisation fails on a single row: it takes the running statistics.
+                    for item in norms:
+                        item.train(len(chosen) != 1)
+                batch = self.source.take(chosen)
                 loss = self._loss_of(batch, half)
-                if alone:
-                    loss = loss / 2
                 losses[index - first] = loss.detach()
                 self._step(loss * scales[index], parameters, clip)
                 if per_batch:
