@@ -111,6 +111,22 @@ def test_a_loss_that_becomes_nan(df, params):
         TorchRegressor(optimizer="sgd", lr=1e18, batch_size=4, **params).fit(df.drop("kind"), "y")
 
 
+def test_weights_that_the_last_step_spoils():
+    """One batch in one epoch: no loss is looked at after the step."""
+    X, y = np.full((10, 2), 1e30), np.full(10, 1e8)
+    with pytest.raises(TrainingError, match=r"weights '.*' are not finite after epoch 1.*Lower"):
+        TorchRegressor(
+            nn.Linear,
+            module__in_features=2,
+            module__out_features=1,
+            criterion="l1",
+            optimizer="sgd",
+            lr=1e30,
+            max_epochs=1,
+            num_workers=0,
+        ).fit(X, y)
+
+
 def test_a_label_that_does_not_fit_the_criterion(df):
     data = df.drop("kind")
     with pytest.raises(TrainingError, match=r"CrossEntropyLoss does not fit.*TorchClassifier"):
@@ -177,6 +193,8 @@ def test_typos_name_the_nearest(df):
             TorchRegressor(**{**ALONE, **params}).fit(data, "y")
     with pytest.raises(SchemaError, match=r"asks for the column 'faer'.*Did you mean 'fare'"):
         TorchRegressor(nn.Identity, inputs={"input": "faer"}, **ALONE).fit(data, "y")
+    with pytest.raises(SchemaError, match=r"must be of the dtype .* Got 'int8' instead"):
+        TorchRegressor(nn.Identity, inputs={"input": (["fare"], "int8")}, **ALONE).fit(data, "y")
     with pytest.raises(SchemaError, match="default network has none but its features"):
         TorchRegressor(inputs={"X": "fare"}, **ALONE).fit(data, "y")
 

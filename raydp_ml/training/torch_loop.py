@@ -110,6 +110,7 @@ class _Evaluation:
         if regression and self.weight:
             centred = self._target - sums[1:] / self.weight
             self.spread = peers.sum(self._weights @ centred**2)
+        del self._target, self._weights
 
 
 class _Training:
@@ -287,6 +288,7 @@ class _Training:
                 break
         if self.peers.rank != 0:
             return None
+        self._require_finite_weights()
         if self.spec.patience is None or self.best.weights is None:
             return Outcome(self._weights_now(), self.history)
         return Outcome(self.best.weights, self.history, self.best.epoch, self.best.loss)
@@ -384,12 +386,25 @@ class _Training:
         if not len(bad):
             return
         batch = first + int(bad[0])
-        rate = float(self.optimizer.param_groups[0]["lr"])
         raise TrainingError(
             f"The loss became {'NaN' if math.isnan(sums[bad[0]]) else 'infinite'} in epoch "
-            f"{epoch + 1}, batch {batch + 1} of {self.shuffle.batches}. Lower the learning rate "
-            f"(lr={rate:g}), set gradient_clip=1.0, or scale features and label "
-            "(raydp_ml.preprocessing.StandardScaler)."
+            f"{epoch + 1}, batch {batch + 1} of {self.shuffle.batches}. {self._advice()}"
+        )
+
+    def _require_finite_weights(self) -> None:
+        """Raise when the step after the last loss spoilt the weights."""
+        for name, item in self.module.state_dict().items():
+            if item.is_floating_point() and not bool(torch.isfinite(item).all()):
+                raise TrainingError(
+                    f"The weights {name!r} are not finite after epoch {len(self.history)}: the "
+                    f"last step was too large. {self._advice()}"
+                )
+
+    def _advice(self) -> str:
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        return (
+            f"Lower the learning rate (lr={rate:g}), set gradient_clip=1.0, or scale features and "
+            "label (raydp_ml.preprocessing.StandardScaler)."
         )
 
     def _evaluate(self) -> dict[str, float]:

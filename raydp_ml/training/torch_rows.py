@@ -54,7 +54,8 @@ def inputs_of(layout: Layout, groups: Mapping[str, Any] | None) -> tuple[Input, 
     Raises
     ------
     SchemaError
-        For a column that is not a feature, or one that mixes categories and numbers.
+        For a column that is not a feature, an input that mixes categories and numbers, or another
+        dtype.
     """
     if groups is None:
         numbers = tuple(item for item in layout.features if item.kind != "category")
@@ -72,6 +73,11 @@ def inputs_of(layout: Layout, groups: Mapping[str, Any] | None) -> tuple[Input, 
                     f"The input {name!r} of the module asks for the column {column!r}, which is "
                     f"not a feature. {name_hint(column, by_name)}"
                 )
+        if dtype not in (None, "float32", "int64"):
+            raise SchemaError(
+                f"The input {name!r} must be of the dtype 'float32' or 'int64'. Got {dtype!r} "
+                "instead."
+            )
         features = tuple(by_name[column] for column in names)
         kinds = {item.kind == "category" for item in features}
         if len(kinds) > 1:

@@ -238,3 +238,13 @@ def test_the_process_s_random_numbers_and_threads_stay(data):
     assert_allclose(torch.rand(3), want)
     assert torch.get_num_threads() == threads
     assert torch.equal(network.weight, before)  # an instance is copied
+
+
+@pytest.mark.slow
+def test_a_compiled_module(data):
+    """The compiler fuses operations, which changes the last bits."""
+    X, y = data
+    params = {**SGD, "batch_size": 64, "max_epochs": 2, "num_workers": 0}
+    plain = TorchRegressor(**params).fit(X, y)
+    compiled = TorchRegressor(compile=True, **params).fit(X, y)
+    assert_same_weights(weights(plain), weights(compiled), atol=1e-5)
