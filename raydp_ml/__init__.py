@@ -40,6 +40,7 @@ _SUBMODULES = (
     "preprocessing",
     "session",
     "sql",
+    "torch",
     "xgboost",
 )
 

@@ -1,7 +1,8 @@
 """Saving fitted estimators to folders of open formats, and loading them without running code.
 
 A folder holds ``estimator.json`` (class, parameters, fitted attributes) and, for XGBoost,
-``model.ubj``; a Pipeline's folder holds one such folder for each step.
+``model.ubj``, for PyTorch ``module.safetensors``; a Pipeline's folder holds one such folder for
+each step.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import math
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ _DESCRIPTION = "estimator.json"
 
 # Only these classes are ever made from a file.
 _CLASSES = {
+    "TorchClassifier": "raydp_ml.torch",
+    "TorchRegressor": "raydp_ml.torch",
     "XGBClassifier": "raydp_ml.xgboost",
     "XGBRanker": "raydp_ml.xgboost",
     "XGBRegressor": "raydp_ml.xgboost",
@@ -69,15 +73,18 @@ def save(estimator: Any, path: str | os.PathLike[str]) -> None:
         made.rename(target)
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, module: Any = None) -> Any:
     """Read what `save` or an estimator's ``save`` wrote.
 
-    No code from the files is run: they are JSON and XGBoost's own model format, and only
-    raydp_ml's own classes (and Pipelines of them) are made.
+    No code from the files is run: they are JSON, safetensors and XGBoost's own model format, and
+    only raydp_ml's own classes (and Pipelines of them) are made.
 
     Parameters
     ----------
     path : str or path-like
+    module : torch.nn.Module class, function that makes one, or instance, default=None
+        The module of a PyTorch estimator that was trained with one of the user's own: a file
+        cannot name code to run.
 
     Returns
     -------
@@ -89,7 +96,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     FileNotFoundError
         If there is no such folder.
     ValueError
-        If the folder is of another kind, damaged, or written by a newer raydp_ml.
+        If the folder is of another kind, damaged, or written by a newer raydp_ml, or a `module`
+        is needed.
     """
     folder = Path(path)
     if not folder.exists():
@@ -102,7 +110,7 @@ def load(path: str | os.PathLike[str]) -> Any:
             f"{str(folder)!r} is not a folder that raydp_ml saved: it holds no readable "
             f"{_DESCRIPTION} with the format {_FORMAT!r}."
         )
-    return _read(folder)
+    return _read(folder, module)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -133,7 +141,7 @@ def _write(estimator: Any, folder: Path) -> None:
         description["steps"] = _write_steps(estimator, folder)
         params = {key: getattr(estimator, key) for key in ("transform_input", "verbose")}
     else:
-        params = estimator.get_params(deep=False)
+        params = getattr(estimator, "_saved_params", partial(estimator.get_params, False))()
         description["attributes"] = {
             key: encode(value, f"the attribute {key!r} of {name}")
             for key, value in estimator._saved_state(folder).items()
@@ -155,7 +163,7 @@ def _write_steps(pipeline: Any, folder: Path) -> list[list[Any]]:
     return steps
 
 
-def _read(folder: Path) -> Any:
+def _read(folder: Path, module: Any) -> Any:
     try:
         description = json.loads((folder / _DESCRIPTION).read_text())
         version = description["version"]
@@ -172,7 +180,10 @@ def _read(folder: Path) -> Any:
             )
         params = {key: decode(value) for key, value in description["params"].items()}
         if description["class"] == "Pipeline":
-            return cls(_read_steps(description["steps"], folder), **params)
+            return cls(_read_steps(description["steps"], folder, module), **params)
+        own = params.get("module")
+        if isinstance(own, dict) and "own_module" in own:
+            params["module"] = _given_module(own["own_module"], folder, module)
         estimator = cls(**params)
         attributes = {key: decode(value) for key, value in description["attributes"].items()}
         estimator._restore_state(attributes, folder)
@@ -184,11 +195,23 @@ def _read(folder: Path) -> Any:
     return estimator
 
 
-def _read_steps(steps: list[list[Any]], folder: Path) -> list[tuple[str, Any]]:
+def _given_module(name: str, folder: Path, module: Any) -> Any:
+    if module is None:
+        raise ValueError(
+            f"The estimator in {str(folder)!r} was trained with the module {name}, and loading "
+            f"runs no code that a file names. Pass it: raydp_ml.load(path, module="
+            f"{name.rsplit('.', 1)[-1]})."
+        )
+    return module
+
+
+def _read_steps(steps: list[list[Any]], folder: Path, module: Any) -> list[tuple[str, Any]]:
     read: list[tuple[str, Any]] = []
     for index, (name, sub) in enumerate(steps):
         # The name of the sub-folder is ours, so that a file cannot point elsewhere.
-        read.append((name, "passthrough" if sub is None else _read(folder / f"step_{index}")))
+        read.append(
+            (name, "passthrough" if sub is None else _read(folder / f"step_{index}", module))
+        )
     return read
 
 

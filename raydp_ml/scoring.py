@@ -54,13 +54,36 @@ def _check_complete(rows: int, nulls: int, label: str) -> None:
         )
 
 
-def spark_r2(df: Any, predicted: Any, y: Any, sample_weight: Any) -> float:
-    """Return R² of a regressor's predictions on a Spark DataFrame."""
+def spark_r2(df: Any, predicted: Any, y: Any, sample_weight: Any, n_targets: int = 0) -> float:
+    """Return R² of a regressor's predictions on a Spark DataFrame.
+
+    With `n_targets`, label and predictions are arrays of that length, and the mean of the R² of
+    their elements is returned.
+    """
     from pyspark.sql import functions as sql
 
     target, weights, label = _parts(df, y, sample_weight)
+    prediction = sql.col(PREDICTION)
+    if not n_targets:
+        return _spark_r2(df, predicted, target, prediction, weights, label)
+    if not df.schema[label].dataType.typeName().startswith("array"):
+        from pyspark.ml.functions import vector_to_array
+
+        target = vector_to_array(target)
+    scores = [
+        _spark_r2(df, predicted, target.getItem(i), prediction.getItem(i), weights, label)
+        for i in range(n_targets)
+    ]
+    return sum(scores) / n_targets
+
+
+def _spark_r2(
+    df: Any, predicted: Any, target: Any, prediction: Any, weights: Any, label: str
+) -> float:
+    from pyspark.sql import functions as sql
+
     target = target.cast("double")
-    pairs = predicted.select(target.alias("y"), weights.alias("w"), sql.col(PREDICTION).alias("p"))
+    pairs = predicted.select(target.alias("y"), weights.alias("w"), prediction.alias("p"))
     # Sums around a value of the data itself: squares of large labels would cancel.
     first = df.select(target.alias("y")).where("y is not null").head()
     around = 0.0 if first is None else float(first[0])

@@ -79,6 +79,17 @@ def _end_own(session):
     SparkContext._gateway = SparkContext._jvm = None
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Let torch use one thread in this process: several are slower on small networks."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def pytest_generate_tests(metafunc):
     if "spark" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("modes")

@@ -40,7 +40,10 @@ def test_without_a_name_the_cases_are_listed():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["fitt"], "there is no case 'fitt'; there are session, exchange, fit, transformers, all"),
+        (
+            ["fitt"],
+            "there is no case 'fitt'; there are session, exchange, fit, torch, transformers, all",
+        ),
         (["fit", "--rows", "0"], "argument --rows: must be a whole number of at least 1, got '0'"),
         (["fit", "--repeat", "x"], "argument --repeat: must be a whole number of at least 1"),
         (["fit", "--workers", "-1"], "argument --workers: must be a whole number of at least 1"),
@@ -232,6 +235,11 @@ def test_all_quick(tmp_path):
         assert len(sums - {None}) == 1
         complete = [row["name"] for row in table["contenders"] if "checksum" not in row["facts"]]
         assert all(name.startswith("floor") for name in complete)
+    for table in records["torch"]["tables"]:
+        ran = [row for row in table["contenders"] if row["error"] is None]
+        assert len(ran) >= 4
+        assert len({row["facts"]["rows"] for row in ran}) == 1
+        assert all(row["facts"]["held-out R²"] > 0 for row in ran if row["name"] != session.RAYDP)
     small, large = records["fit"]["tables"]
     errors = {row["name"]: row["facts"]["held-out RMSE"] for row in large["contenders"]}
     assert max(errors.values()) < 1.1 * min(errors.values())

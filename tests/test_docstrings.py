@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the transformers do what they show."""
+"""The examples in the docstrings do what they show."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ MODULES = [
     "preprocessing",
     "spark_stage",
     "sql",
+    "torch",
 ]
 
 

@@ -184,6 +184,7 @@ def resolve_columns(
     kinds: Collection[str] | None = None,
     fold_case: bool = False,
     in_spark: bool = True,
+    array_label: bool = False,
 ) -> ColumnRoles:
     """Decide which columns are features and which play another part.
 
@@ -207,6 +208,8 @@ def resolve_columns(
         See `check_unique`.
     in_spark : bool, default=True
         Whether the frame is one whose columns can be given roles.
+    array_label : bool, default=False
+        Whether the label may be an array: several targets.
 
     Returns
     -------
@@ -246,7 +249,7 @@ def resolve_columns(
     allowed |= {"string", "category"} if enable_categorical else set()
     allowed = allowed if kinds is None else set(kinds)
     check_kinds(features, allowed, supports_categories=supports_categories, in_spark=in_spark)
-    _check_part_kinds(columns, holders)
+    _check_part_kinds(columns, holders, array_label)
     return ColumnRoles(features, **holders)
 
 
@@ -296,13 +299,17 @@ def check_kinds(
         )
 
 
-def _check_part_kinds(columns: Sequence[Column], holders: Mapping[str, str | None]) -> None:
+def _check_part_kinds(
+    columns: Sequence[Column], holders: Mapping[str, str | None], array_label: bool
+) -> None:
     allowed = {
         "label": ({"number", "boolean", "decimal", "string", "category"}, "numbers or strings"),
         "sample_weight": ({"number", "decimal"}, "numbers"),
         "group": ({"number", "string", "category", "boolean", "decimal"}, "numbers or strings"),
         "validation": ({"boolean"}, "booleans (true marks the evaluation rows)"),
     }
+    if array_label:
+        allowed["label"][0].update({"array", "vector"})
     by_name = {column.name: column for column in columns}
     for role, (kinds, wanted) in allowed.items():
         name = holders[role]

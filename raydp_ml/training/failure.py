@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from raydp_ml.exceptions import RayDPMLError, TrainingError
 
-_SECONDARY = ("allreduce", "allgather", "broadcast failed", "rabit", "connection reset", "peer")
+_SECONDARY = (
+    "allreduce",
+    "allgather",
+    "broadcast failed",
+    "rabit",
+    "connection reset",
+    "peer",
+    "nccl",
+)
 
 
 class WorkerLostError(TrainingError):

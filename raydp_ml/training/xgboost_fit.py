@@ -9,30 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from raydp_ml.exceptions import SchemaError, TrainingError
-from raydp_ml.exchange.sharding import Shard, shard_by_node, shard_rows
-from raydp_ml.training.failure import WorkerLostError
-from raydp_ml.training.in_process import InProcessGroup
-from raydp_ml.training.xgboost_inspect import (
-    Part,
-    Report,
-    check_report,
-    fitted_features,
-    inspect_parts,
-    merge_reports,
-    sorted_classes,
-)
+from raydp_ml.training.attempts import Workers, run_attempts
+from raydp_ml.training.data_sets import DataSet
+from raydp_ml.training.inspection import Parts, cut_parts, fitted_parts, inspect_sets, judge
+from raydp_ml.training.row_reports import Report
+from raydp_ml.training.table_layout import Layout
 from raydp_ml.training.xgboost_loop import (
     Checkpoint,
     Outcome,
     Round,
     TrainSpec,
-    part_group_runs,
     train_worker,
 )
-from raydp_ml.training.xgboost_matrix import Layout
 
 # A restart loses at most this much training.
 CHECKPOINT_SECONDS = 10.0
@@ -40,52 +29,6 @@ _TRACKER_TIMEOUT = 300
 _TRACKER_BEGINS = 0.005
 # XGBoost's default number of bins.
 _REPEATED_ROWS = 256
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """Rows to train on or to evaluate on.
-
-    Attributes
-    ----------
-    layout : Layout
-    table : pyarrow.Table or None
-    blocks : Blocks or None
-        One of the two.
-    what : str
-        What the errors call it.
-    """
-
-    layout: Layout
-    table: pa.Table | None = None
-    blocks: Any = None
-    what: str = "training data"
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Arrow schema of the rows."""
-        return self.table.schema if self.table is not None else self.blocks.schema
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where to train.
-
-    Attributes
-    ----------
-    count : int or None
-        0: in this process; None: one actor per node that holds the data.
-    cpus, gpus, resources
-        What each worker holds.
-    max_retries : int
-        How often training may start again after a worker was lost.
-    """
-
-    count: int | None
-    cpus: int | None = None
-    gpus: float = 0
-    resources: dict[str, float] | None = None
-    max_retries: int = 3
 
 
 @dataclass(frozen=True)
@@ -142,48 +85,7 @@ def fit_booster(
         If a worker raised, or was lost more than ``max_retries`` times.
     """
     fit = _Fit(sets, make_spec, task, needs_evaluation, on_round)
-    for attempt in range(workers.max_retries + 1):
-        try:
-            with _open_group(workers, sets) as group:
-                return fit.run(group)
-        except WorkerLostError as error:
-            if attempt == workers.max_retries:
-                raise TrainingError(
-                    f"A training worker was lost {attempt + 1} times, and max_retries="
-                    f"{workers.max_retries} allows no further start. It may lack memory (with "
-                    f"more workers each holds fewer rows) or its node may be gone. Last: {error}"
-                ) from error
-    raise AssertionError("unreachable")
-
-
-def require_room(workers: Workers) -> None:
-    """Raise `ResourceError` when the cluster can never hold the workers, before data moves."""
-    if not workers.count:
-        return
-    from raydp_ml.session import ray_runtime
-    from raydp_ml.training.group import live_nodes
-    from raydp_ml.training.placement import place_workers
-
-    ray_runtime.ensure_ray()
-    needs = {"CPU": workers.cpus or 1, "GPU": workers.gpus, **(workers.resources or {})}
-    place_workers(workers.count, live_nodes(), {}, needs)
-
-
-@contextlib.contextmanager
-def _open_group(workers: Workers, sets: Sequence[DataSet]) -> Iterator[Any]:
-    if workers.count == 0:
-        yield InProcessGroup()
-        return
-    from raydp_ml.training.group import worker_group
-
-    with worker_group(
-        workers.count,
-        cpus_per_worker=workers.cpus,
-        gpus_per_worker=workers.gpus,
-        resources_per_worker=workers.resources,
-        blocks=sets[0].blocks,
-    ) as opened:
-        yield opened
+    return run_attempts(workers, sets, fit.run)
 
 
 class _Fit:
@@ -208,10 +110,16 @@ class _Fit:
 
     def run(self, group: Any) -> Fitted:
         """Do one attempt: cut the rows into shards, look at them, train."""
-        parts = [self._parts(index, data, group) for index, data in enumerate(self.sets)]
-        reports = self._inspect(group, parts)
-        layout, classes = self._judge(reports)
-        parts = [[replace(part, layout=self._fitted(part, layout)) for part in of] for of in parts]
+        parts = cut_parts(self.sets, group, self.task)
+        find_classes = self.task == "classification" and self.sets[0].layout.label is not None
+        reports = inspect_sets(parts, group, find_classes)
+        layout, classes = judge(
+            reports,
+            self.sets,
+            self.task,
+            "early_stopping_rounds" if self.needs_evaluation else None,
+        )
+        parts = fitted_parts(parts, layout)
         in_process = all(data.table is not None for data in self.sets)
         spec = self.make_spec(layout, classes, None if in_process else group.cpus_per_worker)
         spec = replace(
@@ -224,53 +132,6 @@ class _Fit:
         outcome = self._train(group, parts, spec)
         return Fitted(self._cut(outcome), layout, classes)
 
-    def _parts(self, index: int, data: DataSet, group: Any) -> list[Part]:
-        """Cut one data set into a part for each worker."""
-        if data.table is not None:
-            return [Part(data.layout, data.schema, table=data.table)]
-        rows, refs = data.blocks.block_rows, tuple(data.blocks.refs)
-
-        def parts(shards: Sequence[Shard]) -> list[Part]:
-            return [Part(data.layout, data.schema, refs=refs, shard=shard) for shard in shards]
-
-        if self.task != "ranking":
-            return parts(shard_by_node(rows, data.blocks.node_ids, group.node_ids))
-        # The rows of a group stay together, wherever they are.
-        runs = group.run(part_group_runs, [(p,) for p in parts(shard_rows(rows, group.size))])
-        boundaries = group_boundaries([run for shard in runs for run in shard])
-        return parts(shard_rows(rows, group.size, boundaries))
-
-    def _inspect(self, group: Any, parts: list[list[Part]]) -> list[Report]:
-        """Phase 1: every worker looks at its rows of every set."""
-        find_classes = self.task == "classification"
-        arguments = [
-            ([of[rank] for of in parts], find_classes and self.sets[0].layout.label is not None)
-            for rank in range(group.size)
-        ]
-        by_rank = group.run(inspect_parts, arguments)
-        return [merge_reports(list(reports)) for reports in zip(*by_rank, strict=True)]
-
-    def _judge(self, reports: list[Report]) -> tuple[Layout, np.ndarray | None]:
-        """Raise for rows that cannot be trained on; find dictionaries, widths and classes."""
-        for report, data in zip(reports, self.sets, strict=True):
-            check_report(report, data.layout, data.what)
-        first, layout = reports[0], self.sets[0].layout
-        if self.needs_evaluation and len(self.sets) == 1 and not first.validation_rows:
-            where = (
-                f"the column {layout.validation!r} marks no row for validation"
-                if layout.validation
-                else "there is no evaluation set"
-            )
-            raise SchemaError(
-                f"early_stopping_rounds needs rows to evaluate on, and {where}. Pass eval_set, or "
-                "mark rows with a boolean column: raydp_ml.set_roles(df, validation=...)."
-            )
-        classes = None
-        if self.task == "classification":
-            classes = sorted_classes(first, layout)
-            self._check_eval_classes(classes, reports)
-        return layout.with_features(fitted_features(layout.features, first)), classes
-
     def _repeats_rows(self, report: Report) -> bool:
         # XGBoost multiplies gradients by weights in single precision, so that a weight of 3 and
         # three equal rows differ in the last bits. Where all rows fit into the bins of a
@@ -278,27 +139,7 @@ class _Fit:
         rows = report.repeated_rows
         return self.task != "ranking" and rows is not None and rows <= _REPEATED_ROWS
 
-    def _check_eval_classes(self, classes: np.ndarray, reports: list[Report]) -> None:
-        known = set(classes.tolist())
-        seen = [("validation rows", reports[0].eval_classes)]
-        seen += [
-            (data.what, report.classes)
-            for data, report in zip(self.sets[1:], reports[1:], strict=True)
-        ]
-        for what, found in seen:
-            unknown = sorted(set(found.to_pylist()) - known) if found is not None else []
-            if unknown:
-                raise SchemaError(
-                    f"The {what} hold labels that the training data has not: {unknown[:10]} (it "
-                    f"has {classes[:10].tolist()}). Drop such rows, or train on some of them."
-                )
-
-    def _fitted(self, part: Part, layout: Layout) -> Layout:
-        # An evaluation set may call its label by another name, or be dense where the training
-        # data is sparse.
-        return part.layout.with_features(list(layout.features)) if layout.named else part.layout
-
-    def _train(self, group: Any, parts: list[list[Part]], spec: TrainSpec) -> Outcome:
+    def _train(self, group: Any, parts: Parts, spec: TrainSpec) -> Outcome:
         """Phase 2: all workers boost in step."""
 
         def on_event(rank: int, event: Any) -> None:
@@ -342,35 +183,6 @@ class _Fit:
             for name, logs in outcome.history.items()
         }
         return Outcome(kept, bytes(booster.save_raw("ubj")), history)
-
-
-def group_boundaries(runs: Sequence[tuple[Any, int]]) -> list[int]:
-    """Return the rows at which a new group begins.
-
-    Parameters
-    ----------
-    runs : sequence of (group, length)
-        Runs of equal groups in the order of the rows; a cut between two shards may have split
-        one into two.
-
-    Raises
-    ------
-    SchemaError
-        If the rows of a group are not next to each other.
-    """
-    boundaries, seen, row, last = [], set(), 0, object()
-    for value, length in runs:
-        if value != last:
-            if value in seen:
-                raise SchemaError(
-                    f"The rows of each group must be next to each other, and those of {value!r} "
-                    "are not. Sort the data by its group column first."
-                )
-            seen.add(value)
-            boundaries.append(row)
-            last = value
-        row += length
-    return boundaries
 
 
 @contextlib.contextmanager

@@ -21,20 +21,15 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.training.xgboost_inspect import (
-    Part,
+from raydp_ml.training.data_sets import Part
+from raydp_ml.training.ranking_groups import group_sizes
+from raydp_ml.training.row_reports import (
     drop_weightless,
     repeat_rows,
     split_validation,
 )
-from raydp_ml.training.xgboost_matrix import (
-    Layout,
-    as_text,
-    booster_names,
-    features_of,
-    is_text,
-    one_array,
-)
+from raydp_ml.training.table_layout import Layout, label_of, one_array
+from raydp_ml.training.xgboost_matrix import booster_names, features_of
 
 
 @dataclass(frozen=True)
@@ -223,52 +218,6 @@ def build_matrix(table: pa.Table, layout: Layout, spec: TrainSpec, ref: Any) -> 
             f"The features {columns} hold infinite values, which XGBoost cannot use. Replace "
             "them, for example with null, which stands for a missing value."
         ) from error
-
-
-def label_of(table: pa.Table, layout: Layout, classes: np.ndarray | None) -> np.ndarray | None:
-    """Return the labels as XGBoost takes them: numbers, or the positions of the classes.
-
-    Returns
-    -------
-    ndarray of shape (n,) or (n, n_targets), or None without a label
-    """
-    if layout.label is None:
-        return None
-    array = one_array(table.column(layout.label))
-    if classes is not None:
-        if pat.is_dictionary(array.type) or is_text(array.type):
-            array = as_text(array)
-        values = pa.array(classes.tolist()).cast(array.type)
-        array = pc.index_in(array, values)
-    elif pat.is_fixed_size_list(array.type):
-        width = array.type.list_size
-        return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), width)
-    return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
-
-
-def group_sizes(table: pa.Table, layout: Layout) -> np.ndarray:
-    """Return the lengths of the runs of equal groups, in the order of the rows."""
-    return np.array([count for _, count in group_runs(table.column(layout.group))], dtype=np.uint32)
-
-
-def group_runs(column: pa.ChunkedArray) -> list[tuple[Any, int]]:
-    """Return the runs of equal values of a column as (value, length)."""
-    array = one_array(column)
-    if len(array) == 0:
-        return []
-    if pat.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    codes = pc.index_in(array, pc.unique(array)).to_numpy(zero_copy_only=False)
-    starts = np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
-    values = array.take(pa.array(starts)).to_pylist()
-    lengths = np.diff(np.append(starts, len(codes))).tolist()
-    return list(zip(values, lengths, strict=True))
-
-
-def part_group_runs(part: Part) -> list[tuple[Any, int]]:
-    """Return the runs of equal groups of one part (runs on the worker)."""
-    assert part.layout.group is not None
-    return group_runs(part.read().column(part.layout.group))
 
 
 def _group_weights(weights: np.ndarray, sizes: np.ndarray, layout: Layout) -> np.ndarray:

@@ -10,7 +10,8 @@ from sklearn.metrics import accuracy_score
 
 from raydp_ml.base import kind_of
 from raydp_ml.scoring import PREDICTION, spark_accuracy
-from raydp_ml.xgboost.model import XGBModel, fit_context
+from raydp_ml.trained_model import fit_context
+from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.output import probabilities
 from raydp_ml.xgboost.parameters import CONSTRAINTS
 from raydp_ml.xgboost.predict import predict_column

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
-from sklearn.callback import CallbackSupportMixin
+import pyarrow as pa
 from sklearn.utils.validation import check_is_fitted
 
-from raydp_ml.base import SparkEstimator, kind_of
-from raydp_ml.exceptions import DataLostError, SchemaError
-from raydp_ml.exchange.columns import check_kinds, from_arrow_schema, pick_columns
-from raydp_ml.exchange.frames import named_table
-from raydp_ml.training.xgboost_fit import Fitted, Workers, fit_booster, require_room
+from raydp_ml.base import kind_of
+from raydp_ml.fit_data.memory_data import memory_training
+from raydp_ml.fit_data.spark_data import spark_training
+from raydp_ml.fit_data.training_data import Task, TrainingData
+from raydp_ml.progress import Progress
+from raydp_ml.trained_model import TrainedModel
+from raydp_ml.training.attempts import require_room
+from raydp_ml.training.table_layout import Layout
+from raydp_ml.training.xgboost_fit import Fitted, fit_booster
 from raydp_ml.training.xgboost_loop import Round, TrainSpec
-from raydp_ml.training.xgboost_matrix import Feature, Layout, features_of
-from raydp_ml.xgboost.data import Task, TrainingData
-from raydp_ml.xgboost.memory_data import checked_matrix, column_values, has_names, memory_training
+from raydp_ml.training.xgboost_matrix import features_of
 from raydp_ml.xgboost.output import booster_output, import_xgboost, load_booster
 from raydp_ml.xgboost.parameters import OWN_PARAMETERS, split_metrics, uses_quantiles
-from raydp_ml.xgboost.spark_data import spark_training
 
 
-class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
+class XGBModel(TrainedModel):
     """Base of the three XGBoost estimators."""
 
-    _task_kind: str
     _xgboost_class: str
     _Booster: Any
-    _layout: Layout
-    _set_aside: tuple[str, ...]
 
     # ----------------------------------------------------------------- fit
 
@@ -60,41 +55,22 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
             return memory_training(self, X, y, sample_weight, eval_set, group, eval_group, task)
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        progress = _Progress(self, genuine, X, y, metadata)
-        try:
-            data, fitted = self._read_and_train(read, genuine, spark, progress)
-        except DataLostError:
-            if not spark:
-                raise
-            # A node that held blocks is gone; Spark can compute them once more.
-            data, fitted = self._read_and_train(read, genuine, spark, progress)
+        progress = Progress(
+            self, genuine.get_num_boosting_rounds(), "boosting-round", X, y, metadata
+        )
+
+        def train(data: TrainingData, count: int | None) -> Fitted:
+            return self._train(genuine, data, count, progress)
+
+        data, fitted = self._read_and_train(read, train, spark)
         self.__dict__.pop("evals_result_", None)
         if fitted.outcome.history:
             self.evals_result_ = fitted.outcome.history
         self._set_fitted(self._fitted_attributes(fitted.outcome.model, fitted, data))
         progress.end()
 
-    def _read_and_train(
-        self,
-        read: Callable[[], TrainingData],
-        genuine: Any,
-        spark: bool,
-        progress: _Progress,
-    ) -> tuple[TrainingData, Fitted]:
-        data = read()
-        try:
-            count = self.num_workers
-            if count == 0 or (count is None and not spark):
-                count = 0
-                data.to_tables()
-            else:
-                data.to_blocks(count or 1)
-            return data, self._train(genuine, data, count, progress)
-        finally:
-            data.free()
-
     def _train(
-        self, genuine: Any, data: TrainingData, count: int | None, progress: _Progress
+        self, genuine: Any, data: TrainingData, count: int | None, progress: Progress
     ) -> Fitted:
         found: dict[str, Any] = {}
 
@@ -106,7 +82,7 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
             attributes = None
             if event.model is not None:
                 attributes = self._fitted_attributes(event.model, found["fitted"], data)
-            return progress.round(attributes)
+            return progress.step(attributes)
 
         return fit_booster(
             data.sets,
@@ -117,17 +93,8 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
             on_round=on_round if progress.listened else None,
         )
 
-    def _workers(self, count: int | None) -> Workers:
-        return Workers(
-            count,
-            self.cpus_per_worker,
-            self.gpus_per_worker,
-            self.resources_per_worker,
-            self.max_retries,
-        )
-
     def _spec(
-        self, genuine: Any, progress: _Progress, classes: np.ndarray | None, cpus: float | None
+        self, genuine: Any, progress: Progress, classes: np.ndarray | None, cpus: float | None
     ) -> TrainSpec:
         params = genuine.get_xgb_params()
         names, metric = split_metrics(self.eval_metric)
@@ -148,7 +115,7 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         return TrainSpec(
             task=self._task_kind,
             params=params,
-            rounds=progress.rounds,
+            rounds=progress.steps,
             matrix={
                 "missing": self.missing,
                 "enable_categorical": self.enable_categorical,
@@ -170,31 +137,10 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         self, model: bytes, fitted: Fitted, data: TrainingData
     ) -> dict[str, Any]:
         """Return all that ``fit`` sets, for a model after any number of rounds."""
-        layout = fitted.layout
-        names = layout.feature_names
-        attributes: dict[str, Any] = {
+        return {
             "_Booster": load_booster(model, self.n_jobs),
-            "_layout": Layout(layout.features, layout.sparse, layout.named),
-            "_set_aside": data.roles,
-            "n_features_in_": layout.num_features,
+            **self._described(fitted.layout, fitted.classes, data),
         }
-        if names is not None:
-            attributes["feature_names_in_"] = np.asarray(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            # A pandas frame whose names are not strings has none; nor does an array.
-            attributes["feature_names_in_"] = None
-        if fitted.classes is not None:
-            # Codes of an array's labels, or the labels themselves.
-            attributes["classes_"] = (
-                fitted.classes if data.labels is None else data.labels[fitted.classes]
-            )
-        return attributes
-
-    def _set_fitted(self, attributes: dict[str, Any]) -> None:
-        for name, value in attributes.items():
-            setattr(self, name, value)
-        if attributes.get("feature_names_in_", self) is None:
-            del self.feature_names_in_
 
     def _genuine(self) -> Any:
         """Return an unfitted object of XGBoost's own class with these parameters."""
@@ -211,61 +157,9 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         return booster_output(self._Booster, data, self.missing, margin)
 
     def _features(self, X: Any) -> Any:
-        """Check an in-memory X with scikit-learn's rules; return it as XGBoost takes it."""
-        check_is_fitted(self)
-        kind = kind_of(X)
-        if not has_names(X, kind) or not self._layout.named:
-            if has_names(X, kind) and kind != "pandas":
-                X = named_table(X, kind).to_pandas()
-            matrix = checked_matrix(self, X, reset=False)
-            if any(feature.kind == "category" for feature in self._layout.features):
-                raise SchemaError(
-                    f"This {type(self).__name__} was fitted on a frame with category columns, "
-                    "which an array cannot hold. Pass a frame with the same columns."
-                )
-            return matrix
-        table = named_table(X, kind)
-        aside = [
-            name
-            for name in self._set_aside
-            if name in table.column_names and name not in self._column_names
-        ]
-        table = table.drop_columns(aside)
-        self._check_frame(table)
-        return features_of(table, self._layout)
-
-    def _score_inputs(self, X: Any, y: Any, other: Any) -> tuple[Any, Any, Any]:
-        """Replace column names of an in-memory frame by what the columns hold."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__}.score needs y: an array, or a column's name where X has "
-                "names."
-            )
-        names = [value for value in (y, other) if isinstance(value, str)]
-        if not names:
-            return X, y, other
-        table = named_table(X, kind_of(X))
-        found = {name: column_values(table, name) for name in names}
-        table = table.drop_columns([name for name in names if name not in self._column_names])
-        y = found[y] if isinstance(y, str) else y
-        return table, y, found[other] if isinstance(other, str) else other
-
-    @property
-    def _column_names(self) -> list[str]:
-        return [feature.name for feature in self._layout.features]
-
-    def _check_frame(self, table: Any) -> None:
-        """Check an in-memory frame against the columns seen in ``fit``."""
-        expanded: list[str] = []
-        by_name = {feature.name: feature for feature in self._layout.features}
-        for name in table.column_names:
-            expanded += by_name[name].names if name in by_name else [name]
-        self._check_names_in(expanded)
-        columns = pick_columns(
-            from_arrow_schema(table.schema), self._column_names, type(self).__name__
-        )
-        for column, feature in zip(columns, self._layout.features, strict=True):
-            check_kinds([column], KINDS[feature.kind], supports_categories=False, in_spark=False)
+        """Check an in-memory X; return it as XGBoost takes it."""
+        data = self._checked_features(X)
+        return features_of(data, self._layout) if isinstance(data, pa.Table) else data
 
     # ----------------------------------------------------------------- the fitted model
 
@@ -346,22 +240,9 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
 
     def _saved_state(self, folder: Path) -> dict[str, Any]:
         self._Booster.save_model(folder / "model.ubj")
-        state = super()._saved_state(folder)
-        state["layout"] = {
-            "features": [
-                [item.name, item.kind, item.width, item.categories]
-                for item in self._layout.features
-            ],
-            "sparse": self._layout.sparse,
-            "named": self._layout.named,
-        }
-        return {**state, "set_aside": self._set_aside}
+        return super()._saved_state(folder)
 
     def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
-        layout = state.pop("layout")
-        features = tuple(Feature(*item) for item in layout["features"])
-        self._layout = Layout(features, layout["sparse"], layout["named"])
-        self._set_aside = state.pop("set_aside")
         self._Booster = load_booster((folder / "model.ubj").read_bytes(), self.n_jobs)
         super()._restore_state(state, folder)
 
@@ -376,47 +257,3 @@ class XGBModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         tags.input_tags.string = bool(self.enable_categorical)
         tags.target_tags.required = True
         return tags
-
-
-KINDS = {
-    "number": {"number", "boolean", "decimal"},
-    "category": {"string", "category", "number", "boolean"},
-    "vector": {"array", "vector"},
-}
-
-
-class _Progress:
-    """Tells scikit-learn's callbacks of each round."""
-
-    def __init__(self, estimator: XGBModel, genuine: Any, X: Any, y: Any, metadata: Any) -> None:
-        callbacks = getattr(estimator, "_skl_callbacks", [])
-        self.rounds: int = genuine.get_num_boosting_rounds()
-        self.listened = bool(callbacks)
-        hooks = [
-            hook for item in callbacks for hook in (item.on_fit_task_begin, item.on_fit_task_end)
-        ]
-        # The model of each round takes time to make, and few callbacks look at it.
-        self.shows_models = any(
-            "fitted_estimator" in inspect.signature(hook).parameters for hook in hooks
-        )
-        self._about = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        self._context = estimator._init_callback_context(max_subtasks=self.rounds)
-        self._context.call_on_fit_task_begin(**self._about)
-        self._done = 0
-
-    def round(self, attributes: dict[str, Any] | None) -> bool:
-        """Tell of one round; True asks to stop."""
-        if self._done == self.rounds:
-            # Data that was lost is trained on from the first round again.
-            return False
-        self._done += 1
-        step = self._context.subcontext(task_name="boosting-round")
-        step.call_on_fit_task_begin(**self._about)
-        return step.call_on_fit_task_end(**self._about, reconstruction_attributes=attributes)
-
-    def end(self) -> None:
-        """Tell that the estimator is fitted."""
-        self._context.call_on_fit_task_end(**self._about, reconstruction_attributes={})
-
-
-fit_context = _fit_context(prefer_skip_nested_validation=True)

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from raydp_ml.base import kind_of
+from raydp_ml.fit_data.memory_data import require_y
+from raydp_ml.fit_data.targets import groups_of_sizes
 from raydp_ml.scoring import PREDICTION, ndcg, spark_ndcg
-from raydp_ml.xgboost.inputs import groups_of_sizes
-from raydp_ml.xgboost.memory_data import require_y
-from raydp_ml.xgboost.model import XGBModel, fit_context
+from raydp_ml.trained_model import fit_context
+from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.parameters import CONSTRAINTS
 from raydp_ml.xgboost.predict import predict_column
 

@@ -9,9 +9,9 @@ from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.training.xgboost_fit import group_boundaries
-from raydp_ml.training.xgboost_inspect import (
-    Part,
+from raydp_ml.training.data_sets import Part
+from raydp_ml.training.ranking_groups import group_boundaries, group_runs, group_sizes
+from raydp_ml.training.row_reports import (
     Report,
     check_report,
     fitted_features,
@@ -20,16 +20,15 @@ from raydp_ml.training.xgboost_inspect import (
     repeat_rows,
     sorted_classes,
 )
-from raydp_ml.training.xgboost_loop import group_runs, group_sizes, label_of
-from raydp_ml.training.xgboost_matrix import (
+from raydp_ml.training.table_layout import (
     Feature,
     Layout,
-    booster_names,
     dense_column,
     feature_of,
-    features_of,
+    label_of,
     sparse_table,
 )
+from raydp_ml.training.xgboost_matrix import booster_names, features_of
 
 
 def layout_of(table, **parts):

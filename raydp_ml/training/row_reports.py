@@ -7,9 +7,9 @@ and predict wrongly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,38 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.training.xgboost_matrix import Feature, Layout, as_text, is_text, one_array
-
-
-@dataclass(frozen=True)
-class Part:
-    """The rows of one data set that one worker reads.
-
-    Attributes
-    ----------
-    layout : Layout
-    schema : pyarrow.Schema
-    table : pyarrow.Table or None
-        The rows themselves, for training in the driver's process.
-    refs, shard : tuple
-        Otherwise the blocks, and the slices of them that are this worker's.
-    """
-
-    layout: Layout
-    schema: pa.Schema
-    table: pa.Table | None = None
-    refs: tuple[Any, ...] = ()
-    shard: tuple[tuple[int, int, int], ...] = ()
-
-    def read(self) -> pa.Table:
-        """Return the rows (views of the object store where they are not in this process)."""
-        if self.table is not None:
-            return self.table
-        if not self.shard:
-            return self.schema.empty_table()
-        from raydp_ml.training.blocks_io import read_shard
-
-        return read_shard(self.refs, self.shard)
+from raydp_ml.training.data_sets import Part
+from raydp_ml.training.table_layout import Feature, Layout, as_text, is_text, one_array
 
 
 @dataclass(frozen=True)
@@ -96,7 +66,9 @@ class Report:
     categories : dict of str to set of str
         Distinct values per category column.
     widths : dict of str to set of int
-        Lengths of the arrays per array column.
+        Lengths of the arrays per array column, the label among them.
+    features : dict of str to Bad
+        Features with missing or infinite values, where those were looked for.
     """
 
     rows: int = 0
@@ -111,9 +83,12 @@ class Report:
     eval_classes: pa.Array | None = None
     categories: dict[str, set[str]] = field(default_factory=dict)
     widths: dict[str, set[int]] = field(default_factory=dict)
+    features: dict[str, Bad] = field(default_factory=dict)
 
 
-def inspect_parts(parts: Sequence[Part], find_classes: bool) -> list[Report]:
+def inspect_parts(
+    parts: Sequence[Part], find_classes: bool, check_features: bool = False
+) -> list[Report]:
     """Look at one worker's rows of each data set (runs on the worker).
 
     Parameters
@@ -121,13 +96,47 @@ def inspect_parts(parts: Sequence[Part], find_classes: bool) -> list[Report]:
     parts : sequence of Part
     find_classes : bool
         Whether the distinct labels are wanted.
+    check_features : bool, default=False
+        Whether features must not be missing or infinite.
 
     Returns
     -------
     list of Report
         One for each part.
     """
-    return [_inspect(part.read(), part.layout, find_classes) for part in parts]
+    found = []
+    for part in parts:
+        table = part.read()
+        report = _inspect(table, part.layout, find_classes)
+        if check_features:
+            report = replace(report, features=_bad_features(table, part.layout))
+        found.append(report)
+    return found
+
+
+def _bad_features(table: pa.Table, layout: Layout) -> dict[str, Bad]:
+    found = {}
+    for feature in layout.features:
+        column = table.column(feature.name)
+        bad = sum((_bad_values(chunk) for chunk in column.chunks), Bad())
+        if str(bad):
+            found[feature.name] = bad
+    return found
+
+
+def _bad_values(array: pa.Array) -> Bad:
+    nulls = array.null_count
+    if _is_list(array.type):
+        array = array.flatten()
+        nulls += array.null_count
+    if not pat.is_floating(array.type):
+        return Bad(nulls=nulls)
+    # A sum is one fast pass; it is finite unless a value is not, or the sum is too large.
+    total = pc.sum(array).as_py()
+    if total is None or math.isfinite(total):
+        return Bad(nulls=nulls)
+    nans = pc.sum(pc.is_nan(array)).as_py() or 0
+    return Bad(nulls, nans, pc.sum(pc.is_inf(array)).as_py() or 0)
 
 
 def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
@@ -171,7 +180,8 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
             item.name: _lengths(table.column(item.name))
             for item in layout.features
             if item.kind == "vector" and item.width < 0
-        },
+        }
+        | _label_widths(table, layout),
     )
 
 
@@ -208,7 +218,7 @@ def repeat_rows(table: pa.Table, column: str) -> pa.Table:
 def _bad(column: pa.ChunkedArray, negative: bool = False) -> Bad:
     array = one_array(column)
     nulls = array.null_count
-    if pat.is_fixed_size_list(array.type):
+    if _is_list(array.type):
         array = array.flatten()
         nulls += array.null_count
     below = 0
@@ -228,6 +238,17 @@ def _distinct(column: pa.ChunkedArray) -> pa.Array:
     elif pat.is_decimal(array.type) or pat.is_null(array.type):
         array = array.cast(pa.float64())
     return pc.unique(array).drop_null()
+
+
+def _label_widths(table: pa.Table, layout: Layout) -> dict[str, set[int]]:
+    if layout.label is None:
+        return {}
+    column = table.column(layout.label)
+    return {layout.label: _lengths(column)} if _is_list(column.type) else {}
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind)
 
 
 def _lengths(column: pa.ChunkedArray) -> set[int]:
@@ -259,6 +280,10 @@ def merge_reports(reports: Sequence[Report]) -> Report:
                 name: values | report.categories[name] for name, values in first.categories.items()
             },
             widths={name: values | report.widths[name] for name, values in first.widths.items()},
+            features={
+                name: first.features.get(name, Bad()) + report.features.get(name, Bad())
+                for name in {**first.features, **report.features}
+            },
         )
     return first
 
@@ -310,6 +335,17 @@ def check_report(report: Report, layout: Layout, what: str = "training data") ->
         raise SchemaError(
             f"The weights {_named(layout.weight)}of the {what} hold {report.weight} of {total} "
             "values. Weights must be finite numbers of at least 0: fix or drop such rows."
+        )
+    if report.features:
+        # Columns made for arrays bear names that no user has seen.
+        shown = [
+            f"{repr(name) if layout.named else 'the array'} ({bad})"
+            for name, bad in list(report.features.items())[:20]
+        ]
+        raise SchemaError(
+            f"These features of the {what} hold values that a network cannot use, of {total} "
+            f"rows: {', '.join(shown)}. Impute them (raydp_ml.impute.SimpleImputer), or drop such "
+            "rows (df.na.drop())."
         )
     if report.weighted_rows == 0:
         raise SchemaError(

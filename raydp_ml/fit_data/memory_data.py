@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
 
 from raydp_ml.base import kind_of
@@ -21,17 +22,17 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.frames import named_table
-from raydp_ml.training.xgboost_fit import DataSet, group_boundaries
-from raydp_ml.training.xgboost_loop import group_runs
-from raydp_ml.training.xgboost_matrix import (
+from raydp_ml.fit_data.targets import check_group, check_labels, check_weights, encode_labels
+from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
+from raydp_ml.training.data_sets import DataSet
+from raydp_ml.training.ranking_groups import group_boundaries, group_runs
+from raydp_ml.training.table_layout import (
     SPARSE,
     Feature,
     Layout,
     dense_column,
     sparse_table,
 )
-from raydp_ml.xgboost.data import Task, TrainingData, layout_of, require_numeric_label
-from raydp_ml.xgboost.inputs import check_group, check_labels, check_weights, encode_labels
 
 # Columns that are made for arrays given beside X; the names show in no error.
 MATRIX, LABEL, WEIGHT, GROUP = "__matrix__", "__label__", "__weight__", "__group__"
@@ -152,8 +153,13 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
     ndarray or CSR matrix of shape (n_samples, n_features)
         Of a type that Arrow and XGBoost both have.
     """
+    tags = get_tags(estimator).input_tags
     matrix = validate_data(
-        estimator, X, reset=reset, accept_sparse="csr", ensure_all_finite="allow-nan"
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr" if tags.sparse else False,
+        ensure_all_finite="allow-nan" if tags.allow_nan else True,
     )
     kind, size = matrix.dtype.kind, matrix.dtype.itemsize
     if kind == "b":
@@ -206,6 +212,7 @@ def frame_set(
         group=names.get(GROUP),
         enable_categorical=task.enable_categorical,
         in_spark=False,
+        array_label=task.array_label,
     )
     if roles.label is not None and task.kind != "classification":
         require_numeric_label(roles, columns, task)

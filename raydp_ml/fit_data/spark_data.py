@@ -15,8 +15,8 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.jvm import require_live
-from raydp_ml.training.xgboost_fit import DataSet
-from raydp_ml.xgboost.data import Task, TrainingData, layout_of, require_numeric_label
+from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
+from raydp_ml.training.data_sets import DataSet
 
 
 def spark_training(
@@ -64,6 +64,7 @@ def _spark_roles(X: Any, y: Any, sample_weight: Any, group: Any, task: Task) -> 
         group=group if task.kind == "ranking" else None,
         enable_categorical=task.enable_categorical,
         fold_case=folds_case(X),
+        array_label=task.array_label,
     )
     _require_parts(roles, task)
     if task.kind != "ranking":

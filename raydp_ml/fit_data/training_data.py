@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,13 +12,13 @@ import pyarrow as pa
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column, ColumnRoles
-from raydp_ml.training.xgboost_fit import DataSet
-from raydp_ml.training.xgboost_matrix import Layout, feature_of
+from raydp_ml.training.data_sets import DataSet
+from raydp_ml.training.table_layout import Layout, feature_of
 
 
 @dataclass
 class TrainingData:
-    """What ``fit`` was given, ready for `fit_booster`.
+    """What ``fit`` was given, ready to be trained on.
 
     Attributes
     ----------
@@ -67,11 +68,19 @@ class Task:
     enable_categorical : bool
     estimator : str
         Its class, for errors.
+    array_label : bool, default=False
+        Whether the label may be an array: several targets.
     """
 
     kind: str
     enable_categorical: bool
     estimator: str
+    array_label: bool = False
+
+    @property
+    def classifier(self) -> str:
+        """The class that predicts classes with the same library."""
+        return re.sub("(Regressor|Ranker)$", "Classifier", self.estimator)
 
 
 def layout_of(roles: ColumnRoles, schema: pa.Schema) -> Layout:
@@ -90,5 +99,5 @@ def require_numeric_label(roles: ColumnRoles, columns: Sequence[Column], task: T
     if column.kind in {"string", "category"}:
         raise SchemaError(
             f"The label {column.name!r} is of type {column.type_name}, and {task.estimator} "
-            "predicts numbers. Cast it to double, or use XGBClassifier for classes."
+            f"predicts numbers. Cast it to double, or use {task.classifier} for classes."
         )

@@ -1,0 +1,418 @@
+"""What the PyTorch estimators share: fit on any kind of data, predict, the fitted module."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from raydp_ml.base import kind_of
+from raydp_ml.exceptions import ResourceError, SchemaError
+from raydp_ml.fit_data.memory_data import MATRIX, memory_training
+from raydp_ml.fit_data.spark_data import spark_training
+from raydp_ml.fit_data.training_data import Task, TrainingData
+from raydp_ml.progress import Progress
+from raydp_ml.torch.nested import NestedParameters
+from raydp_ml.torch.output import module_output
+from raydp_ml.torch.parts import (
+    check_module,
+    find_optimizer,
+    find_scheduler,
+    import_torch,
+    make_criterion,
+    make_module,
+)
+from raydp_ml.trained_model import TrainedModel
+from raydp_ml.training.attempts import require_room
+from raydp_ml.training.table_layout import Layout, dense_column
+from raydp_ml.training.torch_checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
+from raydp_ml.training.torch_fit import Found, fit_module
+from raydp_ml.training.torch_rows import arrays_of, inputs_of, require_finite
+from raydp_ml.training.torch_spec import Checkpoint, Epoch, Outcome, TorchSpec
+
+_SEEDS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The parameters, checked, before any data has moved."""
+
+    criterion: Any
+    optimizer: tuple[Any, dict[str, Any]]
+    scheduler: tuple[Any, dict[str, Any]] | None
+    seed: int
+    checkpoint: Checkpoint | None
+    about: dict[str, Any]
+
+
+class TorchModel(NestedParameters, TrainedModel):
+    """Base of the PyTorch estimators."""
+
+    _default_criterion: str
+    _n_outputs: int
+    _n_targets: int
+    module_: Any
+    history_: list[dict[str, Any]]
+    module: Any
+    hidden_layer_sizes: Any
+    activation: str
+    dropout: float
+    embedding_dim: int | None
+    inputs: Any
+    criterion: Any
+    optimizer: Any
+    lr: float
+    weight_decay: float
+    lr_scheduler: Any
+    batch_size: int
+    max_epochs: int
+    validation_fraction: float
+    early_stopping: bool
+    patience: int
+    tol: float
+    gradient_clip: float | None
+    mixed_precision: Any
+    compile: bool
+    random_state: Any
+    enable_categorical: bool
+    checkpoint_every: int | None
+    checkpoint_path: Any
+
+    @property
+    def _has_one_logit(self) -> bool:
+        """Whether one output stands for the second of two classes."""
+        return False
+
+    # ----------------------------------------------------------------- fit
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, resume_from: Any = None
+    ) -> None:
+        """Train on any kind of X; the public ``fit`` methods say what is taken."""
+        spark = kind_of(X) == "spark"
+        plan = self._plan(resume_from, spark)
+        require_room(self._workers(self.num_workers))
+        regression = self._task_kind == "regression"
+        task = Task(
+            self._task_kind, self.enable_categorical, type(self).__name__, array_label=regression
+        )
+
+        def read() -> TrainingData:
+            if spark:
+                return spark_training(X, y, sample_weight, eval_set, None, task)
+            return memory_training(self, X, y, sample_weight, eval_set, None, None, task)
+
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        progress = Progress(self, self.max_epochs, "epoch", X, y, metadata)
+
+        def train(data: TrainingData, count: int | None) -> tuple[Outcome, Found, Any]:
+            return self._train(plan, data, count, progress)
+
+        data, (outcome, found, module) = self._read_and_train(read, train, spark)
+        for name in ("best_epoch_", "best_score_"):
+            self.__dict__.pop(name, None)
+        self._set_fitted(self._fitted_attributes(module, outcome, found, data))
+        progress.end()
+
+    def _plan(self, resume_from: Any, spark: bool) -> _Plan:
+        """Check what can be checked without the data."""
+        torch = import_torch()
+        check_module(self.module, self._nested("module"))
+        self._check_device(torch, spark)
+        given = self._nested("optimizer")
+        cls = self.optimizer
+        arguments = {"lr": self.lr, **given}
+        if self.weight_decay:
+            arguments = {"weight_decay": self.weight_decay, **arguments}
+        checkpoint = None
+        seed = int(check_random_state(self.random_state).randint(_SEEDS))
+        about: dict[str, Any] = {}
+        if resume_from is not None:
+            checkpoint, about = read_checkpoint(Path(resume_from))
+            seed = checkpoint.seed
+        if self.checkpoint_path is not None:
+            folder = Path(self.checkpoint_path)
+            if folder.exists() and not is_checkpoint(folder):
+                raise FileExistsError(
+                    f"checkpoint_path={str(folder)!r} exists and is no checkpoint of raydp_ml, so "
+                    "it is left as it is. Choose another path, or remove it first."
+                )
+        return _Plan(
+            make_criterion(self.criterion, self._default_criterion, self._nested("criterion")),
+            find_optimizer(cls, arguments),
+            find_scheduler(self.lr_scheduler, self._nested("lr_scheduler")),
+            seed,
+            checkpoint,
+            about,
+        )
+
+    def _check_device(self, torch: Any, spark: bool) -> None:
+        if self.mixed_precision == "float16" and not self.gpus_per_worker:
+            raise ValueError(
+                "mixed_precision='float16' needs a GPU (gpus_per_worker=1). On CPUs, take "
+                "'bfloat16'."
+            )
+        in_process = self.num_workers == 0 or (self.num_workers is None and not spark)
+        if self.gpus_per_worker and in_process and not torch.cuda.is_available():
+            raise ResourceError(
+                f"gpus_per_worker={self.gpus_per_worker:g} asks for a GPU in this process, where "
+                "the fit would run, and torch finds no CUDA device here. Set gpus_per_worker=0."
+            )
+
+    def _train(
+        self, plan: _Plan, data: TrainingData, count: int | None, progress: Progress
+    ) -> tuple[Outcome, Found, Any]:
+        kept: dict[str, Any] = {}
+
+        def make_spec(found: Found) -> TorchSpec:
+            kept["found"] = found
+            kept["spec"] = self._spec(plan, found, progress, data.labels)
+            self._check_resumed(plan, found, kept["spec"].module)
+            return kept["spec"]
+
+        def on_epoch(event: Epoch) -> bool:
+            attributes = None
+            if event.weights is not None:
+                module = copy.deepcopy(kept["spec"].module)
+                outcome = Outcome(event.weights, [event.record])
+                attributes = self._fitted_attributes(module, outcome, kept["found"], data)
+            return progress.step(attributes)
+
+        def on_checkpoint(checkpoint: Checkpoint) -> None:
+            about = _about(kept["found"])
+            write_checkpoint(Path(self.checkpoint_path), checkpoint, about)
+
+        outcome, found = fit_module(
+            data.sets,
+            make_spec,
+            self._workers(count),
+            task=self._task_kind,
+            checkpoint=plan.checkpoint,
+            on_epoch=on_epoch if progress.listened else None,
+            on_checkpoint=None if self.checkpoint_path is None else on_checkpoint,
+        )
+        return outcome, found, copy.deepcopy(kept["spec"].module)
+
+    def _spec(
+        self, plan: _Plan, found: Found, progress: Progress, labels: np.ndarray | None
+    ) -> TorchSpec:
+        inputs = inputs_of(found.layout, self.inputs)
+        precision = self.mixed_precision
+        if isinstance(precision, bool):
+            precision = "bfloat16" if precision else None
+        one_logit = self._one_logit(plan.criterion, found.classes)
+        every = self.checkpoint_every
+        if every is None and self.checkpoint_path is not None:
+            every = 1
+        return TorchSpec(
+            task=self._task_kind,
+            module=self._built_module(found.layout, _outputs(found, one_logit), plan.seed),
+            inputs=inputs,
+            criterion=plan.criterion,
+            optimizer=plan.optimizer,
+            scheduler=plan.scheduler,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            seed=plan.seed,
+            n_targets=found.n_targets,
+            classes=found.classes,
+            one_logit=one_logit,
+            class_weight=self._class_weights(found.classes, labels),
+            validation_fraction=self.validation_fraction if self.early_stopping else 0.0,
+            patience=self.patience if self.early_stopping else None,
+            tol=self.tol,
+            gradient_clip=self.gradient_clip,
+            mixed_precision=precision,
+            compile=self.compile,
+            device="cuda" if self.gpus_per_worker else "cpu",
+            reports_models=progress.shows_models,
+            checkpoint_every=every,
+        )
+
+    def _one_logit(self, criterion: Any, classes: np.ndarray | None) -> bool:
+        return False
+
+    def _class_weights(self, classes: np.ndarray | None, labels: np.ndarray | None) -> Any:
+        return None
+
+    def _built_module(self, layout: Layout, outputs: int, seed: int) -> Any:
+        numbers = sum(item.width for item in layout.features if item.kind != "category")
+        sizes = {"n_features": numbers, "n_outputs": outputs}
+        if self.module is not None:
+            return make_module(self.module, self._nested("module"), sizes, seed)
+        if self.inputs is not None:
+            raise SchemaError(
+                "inputs names arguments of a module's forward, and the default network has none "
+                "but its features. Give a module, or leave inputs out."
+            )
+        from raydp_ml.training.torch_modules import MLP
+
+        hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int)).tolist()
+        own = {
+            "hidden_layer_sizes": hidden,
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "categories": [
+                len(item.categories or ()) for item in layout.features if item.kind == "category"
+            ],
+            "embedding_dim": self.embedding_dim,
+        }
+        return make_module(MLP, own, sizes, seed)
+
+    def _check_resumed(self, plan: _Plan, found: Found, module: Any) -> None:
+        """Raise `SchemaError` for a checkpoint of other data or another module."""
+        if plan.checkpoint is None:
+            return
+        now = _about(found)
+        for name, value in now.items():
+            if plan.about.get(name) != value:
+                raise SchemaError(
+                    f"resume_from is a checkpoint of a fit with the {name} {plan.about.get(name)}, "
+                    f"and this fit has {value}. Give it the same data, or begin anew."
+                )
+        theirs = {name: tuple(item.shape) for name, item in plan.checkpoint.weights.items()}
+        ours = {name: tuple(item.shape) for name, item in module.state_dict().items()}
+        if theirs != ours:
+            names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+            raise SchemaError(
+                "resume_from is a checkpoint of another module: these weights differ in shape or "
+                f"are missing: {names[:10]}. Set the module's parameters as they were, or begin "
+                "anew."
+            )
+
+    def _fitted_attributes(
+        self, module: Any, outcome: Outcome, found: Found, data: TrainingData
+    ) -> dict[str, Any]:
+        """Return all that ``fit`` sets, for the weights after any number of epochs."""
+        module.load_state_dict(outcome.weights)
+        module.eval()
+        attributes = {
+            "module_": module,
+            "history_": list(outcome.history),
+            "_n_outputs": _outputs(found, self._has_one_logit),
+            "_n_targets": found.n_targets,
+            **self._described(found.layout, found.classes, data),
+        }
+        if outcome.best_epoch is not None:
+            attributes |= {"best_epoch_": outcome.best_epoch, "best_score_": outcome.best_loss}
+        return attributes
+
+    # ----------------------------------------------------------------- predict
+
+    def _raw(self, X: Any) -> np.ndarray:
+        """Return the module's output for an in-memory X, shape (n,) or (n, n_outputs)."""
+        data = self._checked_features(X)
+        if not isinstance(data, pa.Table):
+            data = self._matrix_table(data)
+        inputs = inputs_of(self._layout, self.inputs)
+        arrays = arrays_of(data, inputs)
+        require_finite(arrays, inputs, self._layout.named)
+        return module_output(self.module_, inputs, arrays)
+
+    def _matrix_table(self, matrix: np.ndarray) -> pa.Table:
+        features = self._layout.features
+        if not self._layout.named:
+            return pa.table({MATRIX: dense_column(matrix)})
+        columns, start = {}, 0
+        for item in features:
+            part = matrix[:, start : start + item.width]
+            start += item.width
+            columns[item.name] = (
+                dense_column(part)
+                if item.kind == "vector"
+                else pa.array(np.ascontiguousarray(part[:, 0]))
+            )
+        return pa.table(columns)
+
+    # ----------------------------------------------------------------- the fitted model
+
+    def to_torch(self) -> Any:
+        """Return a copy of the fitted ``torch.nn.Module``, in evaluation mode, on the CPU.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        return copy.deepcopy(self.module_)
+
+    def _saved_params(self) -> dict[str, Any]:
+        """Return the parameters as plain values: torch's own classes by name, a module too."""
+        params = self.get_params(deep=False)
+        torch = import_torch()
+        for name in ("criterion", "optimizer", "lr_scheduler"):
+            value = params[name]
+            if isinstance(value, type) and value.__module__.startswith("torch."):
+                params[name] = value.__name__
+        module = params["module"]
+        if module is not None:
+            of = type(module) if isinstance(module, torch.nn.Module) else module
+            name = getattr(of, "__qualname__", type(of).__qualname__)
+            params["module"] = {"own_module": f"{of.__module__}.{name}"}
+        return params
+
+    def _saved_state(self, folder: Path) -> dict[str, Any]:
+        from safetensors.torch import save_file
+
+        weights = {name: item.contiguous() for name, item in self.module_.state_dict().items()}
+        save_file(_unshared(weights), folder / "module.safetensors")
+        state = super()._saved_state(folder)
+        del state["module_"]
+        return {**state, "sizes": [self._n_outputs, self._n_targets]}
+
+    def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        self._n_outputs, self._n_targets = state.pop("sizes")
+        super()._restore_state(state, folder)
+        module = self._built_module(self._layout, self._n_outputs, seed=0)
+        try:
+            module.load_state_dict(load_file(folder / "module.safetensors"))
+        except (RuntimeError, SafetensorError) as error:
+            raise ValueError(
+                f"The weights in {str(folder)!r} do not fit the module: {error}. Give the module "
+                "that was trained, or save the estimator again."
+            ) from error
+        self.module_ = module.eval()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.categorical = bool(self.enable_categorical)
+        tags.input_tags.string = bool(self.enable_categorical)
+        tags.target_tags.required = True
+        return tags
+
+
+def _outputs(found: Found, one_logit: bool) -> int:
+    if found.classes is None:
+        return max(1, found.n_targets)
+    return 1 if one_logit else len(found.classes)
+
+
+def _about(found: Found) -> dict[str, Any]:
+    classes = None if found.classes is None else found.classes.tolist()
+    return {
+        "features": [name for item in found.layout.features for name in item.names],
+        "classes": classes,
+    }
+
+
+def _unshared(weights: dict[str, Any]) -> dict[str, Any]:
+    """Give tied weights memory of their own, which safetensors asks for."""
+    seen: set[int] = set()
+    made = {}
+    for name, item in weights.items():
+        made[name] = item.clone() if item.data_ptr() in seen else item
+        seen.add(item.data_ptr())
+    return made

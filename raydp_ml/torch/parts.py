@@ -1,0 +1,205 @@
+"""What the parameters name: modules, criteria, optimizers and schedulers of torch."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.utils._param_validation import InvalidParameterError
+
+from raydp_ml.torch.nested import check_arguments
+
+# Arguments that a module's class or factory is given, where it takes them.
+SIZES = ("n_features", "n_outputs")
+OF_DEFAULT = ["hidden_layer_sizes", "activation", "dropout", "embedding_dim"]
+
+
+def import_torch() -> Any:
+    """Import torch, or say how to get it."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "raydp_ml.torch needs the packages torch and safetensors. Install them: "
+            "pip install raydp_ml[torch]"
+        ) from error
+    return torch
+
+
+def _found(name: str, classes: dict[str, type], parameter: str) -> type:
+    """Look a class up by its name, whatever the case, with or without Loss and underscores."""
+
+    def key(text: str) -> str:
+        return text.lower().replace("_", "").removesuffix("loss")
+
+    by_key = {key(known): cls for known, cls in classes.items()}
+    if key(name) in by_key:
+        return by_key[key(name)]
+    close = difflib.get_close_matches(key(name), by_key, n=1, cutoff=0.5)
+    hint = f"Did you mean {by_key[close[0]].__name__!r}? " if close else ""
+    raise InvalidParameterError(
+        f"There is no {parameter} {name!r}. {hint}There are: {sorted(classes)}."
+    )
+
+
+def _classes(module: Any, base: type) -> dict[str, type]:
+    return {
+        name: item
+        for name, item in vars(module).items()
+        if inspect.isclass(item) and issubclass(item, base) and item is not base
+    }
+
+
+def make_criterion(given: Any, default: str, arguments: dict[str, Any]) -> Callable[..., Any]:
+    """Return ``criterion(output, target)``, which gives one loss per row where it can.
+
+    Raises
+    ------
+    InvalidParameterError
+        For an unknown name or argument.
+    """
+    torch = import_torch()
+    given = default if given is None else given
+    if "reduction" in arguments:
+        raise InvalidParameterError(
+            "criterion__reduction cannot be set: losses are taken row by row, weighted, and "
+            "averaged over the batch of all workers."
+        )
+    if isinstance(given, str):
+        losses = {
+            name: item
+            for name, item in _classes(torch.nn, torch.nn.Module).items()
+            if name.endswith("Loss")
+        }
+        given = _found(given, losses, "criterion")
+    if inspect.isclass(given):
+        check_arguments(given, arguments, "criterion")
+        if "reduction" in inspect.signature(given).parameters:
+            arguments = {**arguments, "reduction": "none"}
+        made: Any = given(**arguments)
+        return made
+    if arguments:
+        raise InvalidParameterError(
+            f"The criterion is a {type(given).__name__}, which takes no {sorted(arguments)}: "
+            "criterion__ parameters go to a class. Set them on the criterion itself."
+        )
+    if isinstance(given, torch.nn.Module):
+        given = copy.deepcopy(given)
+        if hasattr(given, "reduction"):
+            given.reduction = "none"
+    return given
+
+
+def find_optimizer(given: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return the optimizer's class and its arguments.
+
+    Raises
+    ------
+    InvalidParameterError
+        For an unknown name or argument, or one that needs a closure (LBFGS).
+    """
+    torch = import_torch()
+    cls = given
+    if isinstance(given, str):
+        cls = _found(given, _classes(torch.optim, torch.optim.Optimizer), "optimizer")
+    if issubclass_of(cls, torch.optim.LBFGS):
+        raise InvalidParameterError(
+            "LBFGS evaluates the loss several times in one step, which mini-batches do not allow. "
+            "Choose another optimizer, such as 'adam' or 'sgd'."
+        )
+    check_arguments(cls, arguments, "optimizer")
+    return cls, arguments
+
+
+def find_scheduler(given: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+    """Return the scheduler's class and its arguments, or None."""
+    if given is None:
+        if arguments:
+            raise InvalidParameterError(
+                f"lr_scheduler__{sorted(arguments)[0]} was given without an lr_scheduler. Set it, "
+                "for example to 'StepLR'."
+            )
+        return None
+    torch = import_torch()
+    from torch.optim import lr_scheduler
+
+    cls = given
+    if isinstance(given, str):
+        known = _classes(lr_scheduler, lr_scheduler.LRScheduler)
+        cls = _found(given, known, "lr_scheduler")
+    del torch
+    check_arguments(cls, arguments, "lr_scheduler")
+    return cls, arguments
+
+
+def issubclass_of(value: Any, base: type) -> bool:
+    """Say whether a value is a class derived from `base`."""
+    return inspect.isclass(value) and issubclass(value, base)
+
+
+def check_module(given: Any, arguments: dict[str, Any]) -> None:
+    """Raise for a module that is none, or arguments that it does not take."""
+    torch = import_torch()
+    if isinstance(given, torch.nn.Module):
+        if arguments:
+            raise InvalidParameterError(
+                f"module is an instance, which takes no module__{sorted(arguments)[0]}: give the "
+                "class or a function that makes one."
+            )
+        return
+    if given is None:
+        if arguments:
+            raise InvalidParameterError(
+                f"module__{sorted(arguments)[0]} is for a module of your own. The default network "
+                f"is described by the parameters {OF_DEFAULT}."
+            )
+        return
+    if not callable(given):
+        raise InvalidParameterError(
+            "The 'module' parameter must be a class of torch.nn.Module, a function that makes one, "
+            f"an instance, or None. Got {given!r} instead."
+        )
+    check_arguments(given, arguments, "module")
+
+
+def make_module(given: Any, arguments: dict[str, Any], sizes: dict[str, int], seed: int) -> Any:
+    """Make a module with its first weights, or copy the one that is given.
+
+    Parameters
+    ----------
+    given : class, callable or torch.nn.Module
+    arguments : dict
+    sizes : dict
+        Values for `SIZES`, given where the class or function takes arguments of that name.
+    seed : int
+        Of the first weights.
+
+    Returns
+    -------
+    torch.nn.Module
+        On the CPU.
+    """
+    torch = import_torch()
+    if isinstance(given, torch.nn.Module):
+        return copy.deepcopy(given)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        made = given(**_with_sizes(given, arguments, sizes))
+    if not isinstance(made, torch.nn.Module):
+        raise InvalidParameterError(
+            f"The 'module' function must return a torch.nn.Module. Got {type(made).__name__} "
+            "instead."
+        )
+    return made
+
+
+def _with_sizes(given: Any, arguments: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
+    try:
+        known = inspect.signature(given).parameters
+    except (TypeError, ValueError):
+        return arguments
+    wanted = {name: size for name, size in sizes.items() if name in known}
+    return {**wanted, **arguments}

@@ -1,0 +1,302 @@
+"""`TorchRegressor`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+
+from raydp_ml.base import kind_of
+from raydp_ml.scoring import PREDICTION, spark_r2
+from raydp_ml.torch.model import TorchModel
+from raydp_ml.torch.parameters import CONSTRAINTS
+from raydp_ml.torch.predict import predict_column
+from raydp_ml.trained_model import fit_context
+
+
+class TorchRegressor(RegressorMixin, TorchModel):
+    """Regression with a PyTorch module, on Spark data or in memory.
+
+    Parameters
+    ----------
+    module : torch.nn.Module class, function that makes one, or instance, default=None
+        None for a multilayer perceptron. A class or function gets the ``module__*`` parameters,
+        and ``n_features`` and ``n_outputs`` where it takes arguments of these names. An instance
+        is copied. Its ``forward`` takes one float tensor of all number columns (arrays and vectors
+        side by side) and, where there are category columns, an int64 tensor of their codes, from
+        1 (0 is an unknown category); or what `inputs` says.
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        Of the default network, as the next three.
+    activation : {"relu", "tanh", "logistic", "identity", "gelu", "silu", "elu", "leaky_relu"}, \
+default="relu"
+    dropout : float, default=0.0
+        Share of each hidden layer that is dropped in training.
+    embedding_dim : int, default=None
+        Width of the embedding of each category column; None for 1.6 * n_categories ** 0.56.
+    inputs : dict of str to (str, list of str, or pair (columns, dtype)), default=None
+        Which columns feed which named argument of the module's ``forward``, as in
+        ``{"image": "pixels", "rest": ["age", "fare"], "shop": (["shop_id"], "int64")}``. The dtype
+        is "float32" unless given, or "int64" for category columns.
+    criterion : str, class, instance or function, default=None
+        The loss, by default "mse": a name or class of ``torch.nn`` (``criterion__*`` are its
+        arguments), such as "l1", "huber" or "smooth_l1".
+        A function ``criterion(output, target)`` returns one loss per row, or their mean.
+    optimizer : str or class, default="adam"
+        Of ``torch.optim``; ``optimizer__*`` are its arguments.
+    lr : float, default=0.001
+        Learning rate.
+    weight_decay : float, default=0.0
+    lr_scheduler : str or class, default=None
+        Of ``torch.optim.lr_scheduler``, stepped after each epoch (OneCycleLR and CyclicLR after
+        each batch); ``lr_scheduler__*`` are its arguments.
+    batch_size : int, default=256
+        Rows of a batch, over all workers together.
+    max_epochs : int, default=20
+    validation_fraction : float, default=0.1
+        Share of the rows that early stopping holds out where there is no evaluation set.
+    early_stopping : bool, default=False
+        Whether to stop when the loss of the last evaluation set has not improved by more than
+        `tol` in `patience` epochs, and to keep the weights of the best epoch.
+    patience : int, default=10
+    tol : float, default=0.0001
+    gradient_clip : float, default=None
+        Largest norm of the gradient of all weights.
+    mixed_precision : bool or {"bfloat16", "float16"}, default=False
+        True is "bfloat16"; "float16" needs a GPU.
+    compile : bool, default=False
+        Whether to train with ``torch.compile``.
+    random_state : int, RandomState instance or None, default=None
+        Of the first weights, the order of the rows and dropout.
+    enable_categorical : bool, default=False
+        Whether string and category columns may be features.
+    num_workers : int, default=None
+        Training actors; 0 trains in this process, which None does for data in memory. With Spark
+        data, None is one actor per Ray node that holds rows.
+    cpus_per_worker : int, default=None
+        The CPUs of a node divided among its workers by default.
+    gpus_per_worker : float, default=0
+        With GPUs, workers talk through nccl instead of gloo.
+    resources_per_worker : dict of str to float, default=None
+        Further Ray resources of each worker.
+    checkpoint_every : int, default=None
+        Epochs between two checkpoints. None makes one every 10 seconds, at the end of an epoch,
+        or with a `checkpoint_path` after every epoch.
+    checkpoint_path : str or path-like, default=None
+        A folder for the last checkpoint; without it the driver keeps it in memory.
+    prediction_col : str, default="prediction"
+        Column that ``predict`` adds to a Spark DataFrame.
+    max_retries : int, default=3
+        How often training may go on from the last checkpoint after a worker was lost.
+    **nested
+        ``module__*``, ``optimizer__*``, ``criterion__*`` and ``lr_scheduler__*``.
+
+    Attributes
+    ----------
+    module_ : torch.nn.Module
+        Fitted, on the CPU.
+    history_ : list of dict
+        For each epoch: "epoch" (from 1), "train_loss" (mean over the rows, while the weights
+        changed), "validation_0_loss" and "validation_0_r2" for each evaluation set, "lr",
+        "seconds" and "rows_per_second" of the training.
+    best_epoch_ : int
+        Epoch (from 1) of the weights; defined with early stopping, as the next.
+    best_score_ : float
+        Loss of the last evaluation set in that epoch.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Defined when X has names.
+
+    See Also
+    --------
+    TorchClassifier : The same for classes.
+    raydp_ml.xgboost.XGBRegressor : Trees, which need no scaled features.
+
+    Notes
+    -----
+    Each epoch shuffles the rows of all workers exactly, in an order that depends on the rows and
+    `random_state` alone: not on partitions, nor on the number of workers, nor on the order of the
+    rows in X. The gradient of a batch is that of the weighted mean of its rows' losses, wherever
+    the rows are. Layers that look at several rows at once (batch normalisation) see those of their
+    worker. Rows of weight zero count as absent; other weights are not equivalent to repetition,
+    since a repeated row may fall into several batches.
+
+    A network learns badly from features of very different sizes: scale them, for example with
+    `raydp_ml.preprocessing.StandardScaler`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from raydp_ml.torch import TorchRegressor
+    >>> X = np.random.default_rng(0).normal(size=(200, 2))
+    >>> model = TorchRegressor(max_epochs=200, lr=0.01, random_state=0).fit(X, X[:, 0] - X[:, 1])
+    >>> bool(model.score(X, X[:, 0] - X[:, 1]) > 0.99)
+    True
+    """
+
+    _task_kind = "regression"
+    _default_criterion = "mse"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+
+    def __init__(
+        self,
+        module: Any = None,
+        *,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        embedding_dim: int | None = None,
+        inputs: Any = None,
+        criterion: Any = None,
+        optimizer: Any = "adam",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        lr_scheduler: Any = None,
+        batch_size: int = 256,
+        max_epochs: int = 20,
+        validation_fraction: float = 0.1,
+        early_stopping: bool = False,
+        patience: int = 10,
+        tol: float = 1e-4,
+        gradient_clip: float | None = None,
+        mixed_precision: Any = False,
+        compile: bool = False,
+        random_state: Any = None,
+        enable_categorical: bool = False,
+        num_workers: int | None = None,
+        cpus_per_worker: int | None = None,
+        gpus_per_worker: float = 0,
+        resources_per_worker: dict[str, float] | None = None,
+        checkpoint_every: int | None = None,
+        checkpoint_path: Any = None,
+        prediction_col: str = "prediction",
+        max_retries: int = 3,
+        **nested: Any,
+    ) -> None:
+        self.module = module
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
+        self.embedding_dim = embedding_dim
+        self.inputs = inputs
+        self.criterion = criterion
+        self.optimizer = optimizer
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.lr_scheduler = lr_scheduler
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.tol = tol
+        self.gradient_clip = gradient_clip
+        self.mixed_precision = mixed_precision
+        self.compile = compile
+        self.random_state = random_state
+        self.enable_categorical = enable_categorical
+        self.num_workers = num_workers
+        self.cpus_per_worker = cpus_per_worker
+        self.gpus_per_worker = gpus_per_worker
+        self.resources_per_worker = resources_per_worker
+        self.checkpoint_every = checkpoint_every
+        self.checkpoint_path = checkpoint_path
+        self.prediction_col = prediction_col
+        self.max_retries = max_retries
+        self._store_nested(nested)
+
+    @fit_context
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        eval_set: Any = None,
+        resume_from: Any = None,
+    ) -> TorchRegressor:
+        """Train on the rows of X.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, Blocks, Ray Dataset, Arrow or polars or pandas frame, or array-like \
+of shape (n_samples, n_features)
+        y : str, or array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            The label: a column's name where X has names (always for Spark), of numbers or arrays
+            of numbers. None takes the column with the role "label".
+        sample_weight : str or array-like of shape (n_samples,), default=None
+        eval_set : list of pairs (X, y); for Spark also a DataFrame or a list of DataFrames
+            Evaluation sets. A Spark DataFrame's rows marked by the role "validation" are another,
+            the last one.
+        resume_from : str or path-like, default=None
+            A checkpoint that a fit with `checkpoint_path` wrote, to go on from up to `max_epochs`.
+
+        Returns
+        -------
+        TorchRegressor
+            Itself, fitted.
+
+        Raises
+        ------
+        SchemaError
+            If a column is missing or of the wrong type, there are no rows, or features, labels or
+            weights hold null, NaN or infinity.
+        ResourceError
+            If the cluster cannot hold the workers.
+        TrainingError
+            If a worker failed, the loss became NaN, or the module or the criterion does not fit
+            the data.
+        """
+        self._fit(X, y, sample_weight, eval_set, resume_from)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame, or ndarray of shape (n_samples,) or (n_samples, n_targets)
+            For Spark, lazily: the same DataFrame plus the column `prediction_col`, of doubles or,
+            for several targets, arrays of doubles.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing, or holds null, NaN or infinity (for Spark, when the column is
+            computed), or there is a column `prediction_col` already.
+        """
+        if kind_of(X) == "spark":
+            return predict_column(self, X, self.prediction_col, "prediction_col", "value")
+        values = self._raw(X).astype(np.float64)
+        return values if self._n_targets else values.reshape(-1)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination R² of the predictions.
+
+        Parameters
+        ----------
+        X : as in ``predict``
+        y : str or array-like of shape (n_samples,), default=None
+            A column's name where X has names; None takes the role "label" (Spark).
+        sample_weight : str or array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            For several targets, the mean of their R².
+        """
+        if kind_of(X) == "spark":
+            predicted = predict_column(self, X, PREDICTION, "prediction_col", "value")
+            return spark_r2(X, predicted, y, sample_weight, self._n_targets)
+        X, y, sample_weight = self._score_inputs(X, y, sample_weight)
+        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

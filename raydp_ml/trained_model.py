@@ -1,0 +1,203 @@
+"""What the estimators that train on Ray actors share, whichever library learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils.validation import check_is_fitted
+
+from raydp_ml.base import SparkEstimator, kind_of
+from raydp_ml.exceptions import DataLostError, SchemaError
+from raydp_ml.exchange.columns import check_kinds, from_arrow_schema, pick_columns
+from raydp_ml.exchange.frames import named_table
+from raydp_ml.fit_data.memory_data import checked_matrix, column_values, has_names
+from raydp_ml.fit_data.training_data import TrainingData
+from raydp_ml.training.attempts import Workers
+from raydp_ml.training.table_layout import Feature, Layout
+
+_Result = TypeVar("_Result")
+
+# What a column must be to serve as a feature of each kind.
+KINDS = {
+    "number": {"number", "boolean", "decimal"},
+    "category": {"string", "category", "number", "boolean"},
+    "vector": {"array", "vector"},
+}
+
+
+class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
+    """Base of the estimators that train on Ray actors or in this process."""
+
+    _task_kind: str
+    _layout: Layout
+    _set_aside: tuple[str, ...]
+    num_workers: int | None
+    cpus_per_worker: int | None
+    gpus_per_worker: float
+    resources_per_worker: dict[str, float] | None
+    max_retries: int
+
+    # ----------------------------------------------------------------- fit
+
+    def _workers(self, count: int | None) -> Workers:
+        return Workers(
+            count,
+            self.cpus_per_worker,
+            self.gpus_per_worker,
+            self.resources_per_worker,
+            self.max_retries,
+        )
+
+    def _read_and_train(
+        self,
+        read: Callable[[], TrainingData],
+        train: Callable[[TrainingData, int | None], _Result],
+        spark: bool,
+    ) -> tuple[TrainingData, _Result]:
+        """Read the data, put it where it is trained on, train, and free it."""
+        try:
+            return self._read_and_train_once(read, train, spark)
+        except DataLostError:
+            if not spark:
+                raise
+            # A node that held blocks is gone; Spark can compute them once more.
+            return self._read_and_train_once(read, train, spark)
+
+    def _read_and_train_once(
+        self,
+        read: Callable[[], TrainingData],
+        train: Callable[[TrainingData, int | None], _Result],
+        spark: bool,
+    ) -> tuple[TrainingData, _Result]:
+        data = read()
+        try:
+            count = self.num_workers
+            if count == 0 or (count is None and not spark):
+                count = 0
+                data.to_tables()
+            else:
+                data.to_blocks(count or 1)
+            return data, train(data, count)
+        finally:
+            data.free()
+
+    def _described(
+        self, layout: Layout, classes: np.ndarray | None, data: TrainingData
+    ) -> dict[str, Any]:
+        """Return what ``fit`` sets beside the model itself."""
+        names = layout.feature_names
+        attributes: dict[str, Any] = {
+            "_layout": Layout(layout.features, layout.sparse, layout.named),
+            "_set_aside": data.roles,
+            "n_features_in_": layout.num_features,
+        }
+        if names is not None:
+            attributes["feature_names_in_"] = np.asarray(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            # A pandas frame whose names are not strings has none; nor does an array.
+            attributes["feature_names_in_"] = None
+        if classes is not None:
+            # Codes of an array's labels, or the labels themselves.
+            attributes["classes_"] = classes if data.labels is None else data.labels[classes]
+        return attributes
+
+    def _set_fitted(self, attributes: dict[str, Any]) -> None:
+        for name, value in attributes.items():
+            setattr(self, name, value)
+        if attributes.get("feature_names_in_", self) is None:
+            del self.feature_names_in_
+
+    # ----------------------------------------------------------------- predict
+
+    def _checked_features(self, X: Any) -> pa.Table | Any:
+        """Check an in-memory X with scikit-learn's rules.
+
+        Returns
+        -------
+        pyarrow.Table, or ndarray or CSR matrix of shape (n_samples, n_features)
+            A table where X has names, and the data of ``fit`` had.
+        """
+        check_is_fitted(self)
+        kind = kind_of(X)
+        if not has_names(X, kind) or not self._layout.named:
+            if has_names(X, kind) and kind != "pandas":
+                X = named_table(X, kind).to_pandas()
+            matrix = checked_matrix(self, X, reset=False)
+            if any(feature.kind == "category" for feature in self._layout.features):
+                raise SchemaError(
+                    f"This {type(self).__name__} was fitted on a frame with category columns, "
+                    "which an array cannot hold. Pass a frame with the same columns."
+                )
+            return matrix
+        table = named_table(X, kind)
+        aside = [
+            name
+            for name in self._set_aside
+            if name in table.column_names and name not in self._column_names
+        ]
+        table = table.drop_columns(aside)
+        self._check_frame(table)
+        return table
+
+    def _score_inputs(self, X: Any, y: Any, other: Any) -> tuple[Any, Any, Any]:
+        """Replace column names of an in-memory frame by what the columns hold."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__}.score needs y: an array, or a column's name where X has "
+                "names."
+            )
+        names = [value for value in (y, other) if isinstance(value, str)]
+        if not names:
+            return X, y, other
+        table = named_table(X, kind_of(X))
+        found = {name: column_values(table, name) for name in names}
+        table = table.drop_columns([name for name in names if name not in self._column_names])
+        y = found[y] if isinstance(y, str) else y
+        return table, y, found[other] if isinstance(other, str) else other
+
+    @property
+    def _column_names(self) -> list[str]:
+        return [feature.name for feature in self._layout.features]
+
+    def _check_frame(self, table: Any) -> None:
+        """Check an in-memory frame against the columns seen in ``fit``."""
+        expanded: list[str] = []
+        by_name = {feature.name: feature for feature in self._layout.features}
+        for name in table.column_names:
+            expanded += by_name[name].names if name in by_name else [name]
+        self._check_names_in(expanded)
+        columns = pick_columns(
+            from_arrow_schema(table.schema), self._column_names, type(self).__name__
+        )
+        for column, feature in zip(columns, self._layout.features, strict=True):
+            check_kinds([column], KINDS[feature.kind], supports_categories=False, in_spark=False)
+
+    # ----------------------------------------------------------------- save and load
+
+    def _saved_state(self, folder: Path) -> dict[str, Any]:
+        state = super()._saved_state(folder)
+        state["layout"] = {
+            "features": [
+                [item.name, item.kind, item.width, item.categories]
+                for item in self._layout.features
+            ],
+            "sparse": self._layout.sparse,
+            "named": self._layout.named,
+        }
+        return {**state, "set_aside": self._set_aside}
+
+    def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
+        layout = state.pop("layout")
+        features = tuple(Feature(*item) for item in layout["features"])
+        self._layout = Layout(features, layout["sparse"], layout["named"])
+        self._set_aside = state.pop("set_aside")
+        super()._restore_state(state, folder)
+
+
+fit_context = _fit_context(prefer_skip_nested_validation=True)
