@@ -35,6 +35,8 @@ COLUMNS = [f"x{i}" for i in range(10)]
 OURS, OURS_ROWS, OURS_PYTHON = "from_spark", "from_spark, by rows", "from_spark, without the jar"
 TO_SPARK = "to_spark"
 _VISITS = 2
+# Times the usual warm-up: of several JVMs, each does a part of what would make one of them warm.
+_WARM_UPS = 4
 TO_ARROW, FLOOR_ROWS, FLOOR = "df.toArrow()", "floor: rows", "floor: columns"
 
 
@@ -73,19 +75,23 @@ def _by_mode(options: Options, modes: Sequence[str]) -> list[Table]:
     note = (
         f"Sessions of the modes in turn, {visits} of each, {options.repeat} repetitions in one, on "
         f"the same rows in {4 * options.workers} partitions; {options.workers} executors of 1 "
-        "core, or local[*]."
+        "core, or local[*]. All are warm: see the warm-up times in the JSON file."
     )
     found: dict[str, list[Measured]] = {OURS: [], TO_SPARK: []}
     for mode in turns(modes, visits, "sessions of the modes"):
         with session(options, mode) as spark:
             settle = garbage_collector(spark)
-            df = cached(_random(spark, rows, 4 * options.workers))
+            df = _random(spark, rows, 4 * options.workers)
+            # Executors that are equally awake cache equally many partitions.
+            _read(df)
+            df = cached(df)
             out = _exported(mode, df)
-            found[OURS] += compare(f"{OURS}, {mode}", [out], options, settle).rows
+            rounds = options.warm_up * _WARM_UPS
+            found[OURS] += compare(f"{OURS}, {mode}", [out], options, settle, rounds).rows
             table = df.toArrow().combine_chunks()
             df.unpersist()
             back = _read_back(mode, table, spark)
-            found[TO_SPARK] += compare(f"{TO_SPARK}, {mode}", [back], options, settle).rows
+            found[TO_SPARK] += compare(f"{TO_SPARK}, {mode}", [back], options, settle, rounds).rows
     return [
         Table(f"{name} by mode: {rows:,} rows", joined(name, each), note)
         for name, each in found.items()

@@ -108,7 +108,11 @@ class Target:
 
 
 def compare(
-    title: str, contenders: Sequence[Contender], options: Options, settle: Callable[[], Any]
+    title: str,
+    contenders: Sequence[Contender],
+    options: Options,
+    settle: Callable[[], Any],
+    warm_up: int | None = None,
 ) -> Table:
     """Measure contenders side by side.
 
@@ -120,10 +124,12 @@ def compare(
     settle : callable
         Called before each look at the memory, to collect the JVM's garbage. Not before the timed
         runs: it shrinks the heap, which costs the next run more than the garbage would.
+    warm_up : int or None
+        Untimed rounds, in place of those of the options.
     """
     rows = [Measured(contender.name) for contender in contenders]
     pairs = list(zip(contenders, rows, strict=True))
-    for _ in range(options.warm_up):
+    for _ in range(options.warm_up if warm_up is None else warm_up):
         for contender, row in pairs:
             seconds, facts = _once(contender)
             row.warm_up_s.append(seconds)
