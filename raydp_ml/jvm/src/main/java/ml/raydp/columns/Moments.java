@@ -16,7 +16,10 @@ import org.apache.spark.sql.classic.Dataset;
  * for each column outgrows the JVM's limits.
  */
 public final class Moments {
-  private static final int BLOCK = 512;
+  /** Rows of a block, and values beyond which wide rows make it shorter. */
+  private static final int ROWS = 512;
+
+  private static final int VALUES = 1 << 20;
 
   /** Statistics per column, in the order in which they are packed; null and NaN are left out. */
   private static final int COUNT = 0;
@@ -68,8 +71,9 @@ public final class Moments {
 
   private static double[] aggregate(Iterator<InternalRow> input, int width, boolean weighted) {
     double[] total = empty(width);
-    double[][] block = new double[width][BLOCK];
-    double[] weights = new double[BLOCK];
+    int rows = Math.max(8, Math.min(ROWS, VALUES / Math.max(1, width)));
+    double[][] block = new double[width][rows];
+    double[] weights = new double[rows];
     Arrays.fill(weights, 1);
     int held = 0;
     while (input.hasNext()) {
@@ -85,7 +89,7 @@ public final class Moments {
       for (int i = 0; i < width; i++) {
         block[i][held] = row.isNullAt(i) ? Double.NaN : row.getDouble(i);
       }
-      if (++held == BLOCK) {
+      if (++held == rows) {
         add(total, block, weights, held);
         held = 0;
       }
