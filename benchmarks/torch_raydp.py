@@ -11,8 +11,22 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from benchmarks.processes import Usage
 from benchmarks.torch_network import BATCH, FEATURES, LABEL, LEARNING_RATE, network
+
+
+class Joined(nn.Module):
+    """Takes the columns one by one, as RayDP passes them, or side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = network()
+
+    def forward(self, *columns: torch.Tensor) -> torch.Tensor:
+        return self.network(torch.cat(columns, dim=1))
 
 
 def main() -> int:
@@ -31,7 +45,6 @@ def main() -> int:
 def _measure(rows: int, epochs: int, workers: int, repeat: int, record: dict[str, Any]) -> None:
     import ray
     import raydp
-    import torch
     from pyspark.sql import functions as sql
     from raydp.torch import TorchEstimator
 
@@ -42,7 +55,7 @@ def _measure(rows: int, epochs: int, workers: int, repeat: int, record: dict[str
     df = df.withColumn("y", (sql.expr(LABEL) + 0.1 * sql.randn(99)).cast("float")).cache()
     df.count()
     for _ in range(1 + repeat):
-        module = network()
+        module = Joined()
         estimator = TorchEstimator(
             num_workers=workers,
             model=module,

@@ -15,8 +15,9 @@ PARAMS = {"num_workers": 0, "max_epochs": 100}
 ESTIMATORS = [TorchRegressor(**PARAMS), TorchClassifier(**PARAMS)]
 EXPECTED = {
     "check_sample_weight_equivalence_on_dense_data": (
-        "a row that occurs twice takes the place of another in its mini-batches, and a row of "
-        "weight two does not"
+        "over mini-batches, a row that occurs twice takes the place of another, and a row of "
+        "weight two does not; in one batch, as here, both are equal to single precision, and the "
+        "check asks for 1e-7 (see test_weights_equal_repetition_in_one_batch)"
     )
 }
 EXTRA_CHECKS = [

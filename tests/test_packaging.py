@@ -29,6 +29,12 @@ def test_import_loads_nothing_heavy():
     assert [name for name in HEAVY if name in loaded] == []
 
 
+def test_estimators_load_their_libraries_when_they_train():
+    code = "import sys, raydp_ml.torch, raydp_ml.xgboost; print(*sys.modules)"
+    loaded = run(sys.executable, "-c", code).split()
+    assert [name for name in ("torch", "xgboost", "pyspark") if name in loaded] == []
+
+
 def test_every_public_name_resolves():
     import raydp_ml
 

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from pyspark.sql import functions
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
 
@@ -208,6 +209,20 @@ def test_nested_parameters_are_parameters():
     assert model.get_params()["optimizer__momentum"] == 0.5
     assert "optimizer__momentum=0.5" in repr(model)
     assert copied.get_params()["module__size"] == 3
+
+
+def test_nested_parameters_can_be_searched():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    y = X[:, 0] - X[:, 1]
+    params = {"optimizer": "sgd", "max_epochs": 5, "num_workers": 0, "random_state": 0}
+    grid = {"optimizer__momentum": [0.0, 0.9]}
+    search = GridSearchCV(TorchRegressor(lr=0.01, **params), grid, cv=2).fit(X, y)
+    want = [
+        cross_val_score(TorchRegressor(lr=0.01, optimizer__momentum=m, **params), X, y, cv=2).mean()
+        for m in (0.0, 0.9)
+    ]
+    assert_allclose(search.cv_results_["mean_test_score"], want, atol=1e-6)
+    assert abs(want[0] - want[1]) > 0.01
 
 
 def test_other_frames_and_before_fit(df):

@@ -119,8 +119,8 @@ default="relu"
     `random_state` alone: not on partitions, nor on the number of workers, nor on the order of the
     rows in X. The gradient of a batch is that of the weighted mean of its rows' losses, wherever
     the rows are. Layers that look at several rows at once (batch normalisation) see those of their
-    worker. Rows of weight zero count as absent; other weights are not equivalent to repetition,
-    since a repeated row may fall into several batches.
+    worker. Rows of weight zero count as absent. Other weights mean repetition within one batch;
+    over several they do not, since a repeated row may fall into several batches.
 
     A network learns badly from features of very different sizes: scale them, for example with
     `raydp_ml.preprocessing.StandardScaler`.

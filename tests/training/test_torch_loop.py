@@ -152,6 +152,16 @@ def test_class_weights_equal_row_weights(data):
     assert_same_weights(weights(balanced), weights(by_hand), atol=1e-6)
 
 
+def test_weights_equal_repetition_in_one_batch(data):
+    X, y = data
+    counts = np.random.default_rng(0).integers(0, 4, 100)
+    params = {**SGD, "batch_size": 1000, "max_epochs": 50, "num_workers": 0}
+    weighted = TorchRegressor(**params).fit(X[:100], y[:100], sample_weight=counts)
+    repeated = TorchRegressor(**params)
+    repeated.fit(np.repeat(X[:100], counts, axis=0), np.repeat(y[:100], counts))
+    assert_same_weights(weights(weighted), weights(repeated), atol=1e-5)
+
+
 def test_evaluation_is_exact(data):
     from sklearn.metrics import accuracy_score, mean_squared_error, r2_score
 
