@@ -102,7 +102,8 @@ class SparkEstimator:
             raise SchemaError(
                 f"This {type(self).__name__} was fitted on data without column names, so {what} "
                 "cannot tell which columns of a DataFrame are its features. "
-                "Fit it on a frame (Spark, pandas, Arrow, polars)."
+                "Fit it on a frame (Spark, pandas, Arrow, polars). In a Pipeline that is fitted in "
+                "memory, the steps before it must keep names: set_output(transform='pandas')."
             )
         return list(self.feature_names_in_)
 

@@ -67,7 +67,7 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
         return made
 
     def _transform_spark(self, df: Any) -> Any:
-        chosen = list(self._iter())
+        chosen = [(name, _ours(step), weight) for name, step, weight in self._iter()]
         features = list(self._require_names_in("transform")) if chosen else []
         parts = [(features, step.transform, weight) for _, step, weight in chosen]
         return self._joined(df, features, parts, [name for name, *_ in chosen])

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from raydp_ml.base import folds_case
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
+from raydp_ml.exchange.schema import is_vector
 from raydp_ml.expressions import number
 from raydp_ml.transformer import RESERVED
 
@@ -63,6 +65,8 @@ def side_by_side(
         new = [name for name in result.columns if name not in known]
         kept = [f"{tag}out_{len(outputs) + index}" for index in range(len(new))]
         scale = "" if weight is None else f" * {number(weight)}"
+        if scale:
+            _check_scalable(result, new)
         current = result.selectExpr(
             *map(quoted, held),
             *(f"{quoted(n)}{scale} AS {quoted(k)}" for n, k in zip(new, kept, strict=True)),
@@ -71,7 +75,9 @@ def side_by_side(
         outputs += kept
         made.append(new)
     final = [str(name) for name in name_outputs(made)]
-    taken = sorted(set(final) & set(passing))
+    fold = str.lower if folds_case(df) else str
+    folded = [fold(name) for name in passing]
+    taken = sorted(name for name in set(final) if fold(name) in folded)
     if taken:
         raise SchemaError(
             f"The outputs {taken} would take the names of other columns that pass through. Rename "
@@ -86,6 +92,15 @@ def side_by_side(
             texts += pairs
             pairs = []
     return current.selectExpr(*texts)
+
+
+def _check_scalable(result: Any, names: Sequence[str]) -> None:
+    vectors = [name for name in names if is_vector(result.schema[name].dataType)]
+    if vectors:
+        raise SchemaError(
+            f"transformer_weights cannot scale the vectors {vectors} in Spark. Choose columns as "
+            "the output of that transformer (sparse_output=False, encode='onehot-dense')."
+        )
 
 
 def _free_tag(columns: Sequence[str]) -> str:

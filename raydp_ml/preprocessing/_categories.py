@@ -101,7 +101,7 @@ class CategoryEncoder(SparkTransformer):
             if is_missing(_key(value)):
                 missing = number(made)
         keys = [_key(value) for value, _ in held]
-        if not _is_text(categories) and all(abs(key) <= _EXACT for key in keys):
+        if not _is_text(categories) and not is_wide(categories):
             keys = [float(key) for key in keys]
         found = lookup(x, keys, [made for _, made in held], unknown)
         return f"if({x} is null, {missing}, {found})"
@@ -118,7 +118,10 @@ def category_sql(name: str, categories: np.ndarray) -> str:
     """Read a column as the kind of its categories, null where missing."""
     if _is_text(categories):
         return quoted(name)
-    if any(abs(value) > _EXACT for value in _held(categories)):
+    if not _held(categories):
+        # Whatever the column's type turns out to be, its values are unknown and NaN is missing.
+        return f"nullif(cast({quoted(name)} as string), 'NaN')"
+    if is_wide(categories):
         return f"cast({quoted(name)} as bigint)"
     return f"nanvl(cast({quoted(name)} as double), null)"
 
@@ -168,6 +171,11 @@ def _key(value: Any) -> Any:
 
 def _held(categories: np.ndarray) -> list[Any]:
     return [value for value in map(_key, categories) if value is not None]
+
+
+def is_wide(categories: np.ndarray) -> bool:
+    """Whether doubles would not tell the categories, which are integers, apart."""
+    return any(isinstance(value, int) and abs(value) > _EXACT for value in _held(categories))
 
 
 def _is_text(categories: np.ndarray) -> bool:

@@ -28,7 +28,8 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
     In Spark, the bins come of all rows: ``subsample`` has no effect, as if it were None. With
     ``encode="onehot"``, which is sparse, the output is one vector column ``kbinsdiscretizer``.
     ``fit`` refuses missing values; ``transform`` keeps them missing, or all zero where one-hot.
-    The strategy "kmeans", and weights with the strategy "quantile", are for data in memory only.
+    The strategy "kmeans", and weights with the strategy "quantile", are for data in memory only;
+    the role "sample_weight" does not count with "quantile".
 
     Examples
     --------
@@ -39,6 +40,10 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
            [0.],
            [1.]])
     """
+
+    @property
+    def _follows_weight_role(self) -> bool:  # type: ignore[override]
+        return self.strategy != "quantile"
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         names, weight = roles.feature_names, roles.sample_weight

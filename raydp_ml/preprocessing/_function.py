@@ -33,9 +33,10 @@ _SQL = {
     np.sinh: "sinh({x})",
     np.cosh: "cosh({x})",
     np.sign: "sign({x})",
-    np.reciprocal: "1 / {x}",
-    np.floor: "cast(floor({x}) as double)",
-    np.ceil: "cast(ceil({x}) as double)",
+    np.reciprocal: "if({x} = 0, double('Infinity'), 1 / {x})",
+    # SQL's floor makes integers of 64 bits; doubles from 2^52 on have no fraction.
+    np.floor: "if(isnan({x}) or abs({x}) >= 4503599627370496D, {x}, cast(floor({x}) as double))",
+    np.ceil: "if(isnan({x}) or abs({x}) >= 4503599627370496D, {x}, cast(ceil({x}) as double))",
 }
 
 

@@ -13,7 +13,7 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.expressions import choose, literal, lookup
-from raydp_ml.preprocessing._categories import category_sql, typed
+from raydp_ml.preprocessing._categories import category_sql, is_wide, typed
 from raydp_ml.statistics import category_counts, check_labels, no_rows
 
 
@@ -73,7 +73,7 @@ class LabelEncoder(SparkEstimator, preprocessing.LabelEncoder):
         column = _label_of(y)
         x = category_sql(column.name, self.classes_)
         values = self.classes_.tolist()
-        if not isinstance(values[0], str):
+        if not isinstance(values[0], str) and not is_wide(self.classes_):
             values = [float(value) for value in values]
         unseen = f"concat('y contains previously unseen labels: ', cast({x} as string))"
         fail = f"cast(raise_error({unseen}) as double)"

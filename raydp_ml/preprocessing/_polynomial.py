@@ -68,9 +68,13 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
            [0.  , 1.  ]])
     """
 
+    @property
+    def _follows_weight_role(self) -> bool:  # type: ignore[override]
+        return not (isinstance(self.knots, str) and self.knots == "quantile")
+
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         names, weight = roles.feature_names, roles.sample_weight
-        if self.knots == "quantile" and weight is not None:
+        if not self._follows_weight_role and weight is not None:
             raise ValueError(
                 "SplineTransformer has no weights with knots='quantile' for a Spark DataFrame. "
                 "Use knots='uniform' or give the knots."

@@ -14,10 +14,12 @@ from sklearn.utils.multiclass import type_of_target
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_live
-from raydp_ml.expressions import helper, literal, number
+from raydp_ml.expressions import literal, number
 from raydp_ml.preprocessing._categories import CategoryEncoder, distinct_frame, typed
 from raydp_ml.statistics import category_counts, check_labels, is_missing, no_rows
-from raydp_ml.transformer import named, replace_columns
+from raydp_ml.transformer import RESERVED, named, replace_columns
+
+_FOLD = f"{RESERVED}fold"
 
 
 class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
@@ -28,10 +30,10 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
 
     Notes
     -----
-    In Spark, ``fit_transform`` cross-fits as in memory, with folds of another kind: Spark's rows
-    have no order, so that a row's fold follows from the hash of its features and label (and an
-    integer ``random_state``). Rows that are alike fall into one fold. Of ``cv``, the number of
-    folds counts. Null and NaN are one category. Decimals are taken as doubles.
+    In Spark, ``fit_transform`` cross-fits as in memory, with folds that Spark's ``rand`` draws
+    (from an integer ``random_state``, else 0): the DataFrame is read twice, and must give its rows
+    in the same order in the same partitions, as what is cached or read from files does. Of ``cv``,
+    the number of folds counts. Null and NaN are one category. Decimals are taken as doubles.
 
     Examples
     --------
@@ -52,7 +54,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         """Fit to all rows; return, for each fold, mean and encodings of the rows outside it."""
         classes = self._infer_target(df, roles)
         self.classes_ = None if classes is None else np.asarray(classes)
-        found = self._sums(df, roles, folds, classes)
+        found = self._sums(df.selectExpr("*", self._fold_sql(folds)), roles, folds, classes)
         frame = distinct_frame(roles.features, [[i[:2] for i in items] for items in found])
         self._fit(frame, handle_unknown="ignore", ensure_all_finite="allow-nan")
         tables = [self._table(index, items) for index, items in enumerate(found)]
@@ -108,7 +110,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         else:
             label_sql = [f"if({label} = {_literal(value)}, 1.0D, 0.0D)" for value in classes]
         extras = [f"{sql} AS __y{k}" for k, sql in enumerate(label_sql)]
-        extras.append(f"{self._fold_sql(roles, folds) if folds else 0} AS __fold")
+        extras.append(f"{_FOLD} AS __fold")
         aggregates = {}
         for fold in range(folds or 1):
             inside = f"filter (where __fold = {fold})"
@@ -125,10 +127,11 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         check_labels(str(roles.label), sum(item[-1] for item in found[0]))
         return found
 
-    def _fold_sql(self, roles: ColumnRoles, folds: int) -> str:
+    def _fold_sql(self, folds: int | None) -> str:
+        """Give the SQL of a column with each row's fold, which must know nothing of its label."""
         seed = self.random_state if isinstance(self.random_state, (int, np.integer)) else 0
-        columns = ",".join(quoted(name) for name in [*roles.feature_names, str(roles.label)])
-        return f"cast(pmod(xxhash64({columns}, {int(seed)}), {folds}) as int)"
+        drawn = f"cast(floor(rand({int(seed)}) * {folds}) as int)" if folds else "0"
+        return f"{drawn} AS {_FOLD}"
 
     def _table(self, index: int, items: list[Any]) -> np.ndarray:
         """Arrange what was aggregated by category, fold, label, and moment: see `_merged`."""
@@ -158,6 +161,9 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
             moments = _merged(np.swapaxes(kept, 0, 1)) if kept.shape[1] else kept[:, :0].sum(axis=1)
             counts, means, squares = np.moveaxis(moments, -1, 0)
             n, total, spread = np.moveaxis(_merged(moments), -1, 0)
+            if left_out is not None:
+                # (All rows may be in one fold where there are few.)
+                total = np.where(n > 0, total, self.target_mean_)
             mean = total
             for k in range(counts.shape[1]):
                 made.append(
@@ -205,11 +211,12 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         made = [self._encoded(inputs, *fold) for fold in outside]
         # Each row by what was learnt from the rows of the other folds.
         merged = [
-            [f"case {helper(0)} {_cases(versions)} end" for versions in zip(*groups, strict=True)]
+            [f"case {_FOLD} {_cases(versions)} end" for versions in zip(*groups, strict=True)]
             for groups in zip(*made, strict=True)
         ]
         outputs = named(self._names_out(names), merged)
-        return replace_columns(df, names, outputs, [[self._fold_sql(roles, folds)]])
+        folded = df.selectExpr("*", self._fold_sql(folds))
+        return replace_columns(folded, names, outputs).drop(_FOLD)
 
 
 def _merged(moments: np.ndarray) -> np.ndarray:

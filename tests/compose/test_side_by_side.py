@@ -135,3 +135,24 @@ def test_bad_input(df):
     fitted = compose.ColumnTransformer([("n", StandardScaler(), ["x"])]).fit(df)
     with pytest.raises(SchemaError, match="no column 'x', given as the input of 'n'"):
         fitted.transform(df.drop("x"))
+
+
+def test_vectors_are_not_weighed(df):
+    union = pipeline.FeatureUnion([("o", OneHotEncoder())], transformer_weights={"o": 0.5})
+    with pytest.raises(SchemaError, match="cannot scale the vectors"):
+        union.fit(df.select("s"))
+
+
+def test_names_that_differ_in_case_clash(spark):
+    df = spark.createDataFrame([(1.0, 5), (2.0, 6)], "x double, S__X int")
+    df = set_roles(df, ignore="S__X")
+    with pytest.raises(SchemaError, match="would take the names of other columns"):
+        compose.ColumnTransformer([("s", StandardScaler(), ["x"])]).fit(df)
+
+
+def test_a_union_of_a_frame_takes_spark(df):
+    parts = [("s", StandardScaler()), ("k", "passthrough"), ("g", "drop")]
+    frame = df.select("x", "y").toPandas()
+    union = pipeline.FeatureUnion(parts, transformer_weights={"s": 2.0}).fit(frame)
+    made = union.transform(df.select("x", "y")).toPandas()
+    assert_allclose(made, union.transform(frame), rtol=1e-9)

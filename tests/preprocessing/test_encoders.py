@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pyspark.errors import PySparkException
 from sklearn import preprocessing as plain
+from sklearn.metrics import roc_auc_score
 
 from raydp_ml import preprocessing, set_roles
 from raydp_ml.exceptions import SchemaError
@@ -134,7 +136,7 @@ def test_cross_fitting_never_sees_a_row_of_the_same_fold(df, label):
     data = df.select(*FEATURES, label)
     ours = TargetEncoder(cv=3)
     got = ours.fit_transform(data, label).drop(label).toPandas().to_numpy(dtype=float)
-    folds = data.selectExpr(ours._fold_sql(ours._resolve(data, label, None), 3)).toPandas()
+    folds = data.selectExpr(ours._fold_sql(3)).toPandas()
     folds = folds.iloc[:, 0].to_numpy()
     assert set(folds) == {0, 1, 2}
     frame = collected(data)
@@ -147,6 +149,43 @@ def test_cross_fitting_never_sees_a_row_of_the_same_fold(df, label):
         want[inside] = one.transform(frame[FEATURES][inside])
     assert_allclose(got, want, rtol=1e-9)
     assert_same(ours.encodings_, whole.encodings_, "encodings_")
+
+
+def test_cross_fitting_does_not_leak_the_label(spark):
+    """Of rows that are alike, which share feature and label, each fold has its part."""
+    rng = np.random.default_rng(0)
+    place = rng.integers(0, 3, 2000)
+    y = (rng.random(2000) < np.array([0.2, 0.5, 0.8])[place]).astype(int)
+    frame = pd.DataFrame({"place": np.array(["a", "b", "c"])[place], "y": y})
+    df = spark.createDataFrame(frame).repartition(3).cache()
+    made = TargetEncoder().fit_transform(df, "y").toPandas()
+    theirs = plain.TargetEncoder(random_state=0).fit_transform(frame[["place"]], frame.y)
+    want = roc_auc_score(frame.y, theirs[:, 0])
+    assert roc_auc_score(made.y, made.place) == pytest.approx(want, abs=0.02)
+    same = TargetEncoder().fit_transform(
+        spark.createDataFrame([("a", 1.5)] * 3, "s string, y double"), "y"
+    )
+    assert {row.s for row in same.collect()} == {1.5}
+
+
+def test_numbers_beyond_the_whole_ones_of_doubles(spark):
+    X = np.array([0.5, 1e17, 0.5, 3.25, 1e300])
+    df = spark.createDataFrame(pd.DataFrame({"a": X}))
+    assert_parity(OneHotEncoder(sparse_output=False), plain.OneHotEncoder(sparse_output=False), df)
+    assert_parity(OrdinalEncoder(), plain.OrdinalEncoder(), df)
+    labels = [2**53, 2**53 + 1, 2**53 + 2, 5]
+    df = spark.createDataFrame([(value,) for value in labels], "y bigint")
+    encoder = LabelEncoder().fit(df)
+    made = encoder.transform(df)
+    assert [row.y for row in made.collect()] == [1, 2, 3, 0]
+    assert [row.y for row in encoder.inverse_transform(made).collect()] == labels
+
+
+def test_only_missing_strings_in_fit(spark):
+    seen = spark.createDataFrame([(None,)], "s string")
+    new = spark.createDataFrame([(None,), ("abc",)], "s string")
+    encoder = OneHotEncoder(sparse_output=False, handle_unknown="ignore").fit(seen)
+    assert [row[0] for row in encoder.transform(new).collect()] == [1.0, 0.0]
 
 
 def test_flights(spark):

@@ -218,3 +218,34 @@ def test_values_that_only_the_query_meets(spark):
         power.transform(spark.createDataFrame([(-9.0,)], ["a"])).collect()
     with pytest.raises(ValueError, match="strictly positive data"):
         preprocessing.PowerTransformer(method="box-cox").fit(df.selectExpr("a - 2 AS a"))
+
+
+def test_weights_of_a_role_do_not_count_for_quantiles(spark):
+    from raydp_ml import set_roles
+
+    rows = [(float(x), float(x % 3)) for x in range(30)]
+    df = set_roles(spark.createDataFrame(rows, "x double, w double"), sample_weight="w")
+    made = preprocessing.KBinsDiscretizer(3, encode="ordinal").fit(df)
+    want = plain.KBinsDiscretizer(3, encode="ordinal").fit(np.arange(30.0)[:, None])
+    assert_allclose(made.bin_edges_[0], want.bin_edges_[0])
+    with pytest.raises(ValueError, match="no weights with quantiles"):
+        preprocessing.KBinsDiscretizer(3).fit(df, sample_weight="w")
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_squares_that_overflow(spark):
+    X = np.array([[1e200, 1e160], [1e200, -1e160], [1e200, 0.0]])
+    ours = preprocessing.StandardScaler().fit(spark.createDataFrame(X.tolist(), ["a", "b"]))
+    assert ours.var_[0] == 0
+    assert np.isinf(ours.var_[1])
+
+
+def test_functions_of_edges(spark):
+    X = np.array([np.nan, 2.5, -2.5, 1e300, -(2.0**60)])
+    df = spark.createDataFrame([(x,) for x in X.tolist()], "a double")
+    for function in (np.floor, np.ceil):
+        made = preprocessing.FunctionTransformer(function).transform(df).toPandas()["a"]
+        assert_allclose(made, function(X))
+    whole = spark.createDataFrame([(0.0,), (-4.0,)], "a double")
+    made = preprocessing.FunctionTransformer(np.reciprocal).transform(whole).toPandas()["a"]
+    assert made.tolist() == [np.inf, -0.25]

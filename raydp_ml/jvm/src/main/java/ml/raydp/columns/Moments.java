@@ -163,15 +163,16 @@ public final class Moments {
       return;
     }
     double held = one[at + TOTAL];
+    if (held == 0) {
+      System.arraycopy(other, from + TOTAL, one, at + TOTAL, KINDS - TOTAL);
+      return;
+    }
     double share = added / (held + added);
     double gap = other[from + MEAN] - one[at + MEAN];
     one[at + TOTAL] = held + added;
     one[at + MEAN] += gap * share;
-    one[at + SQUARES] += other[from + SQUARES] + gap * gap * held * share;
-    double low = other[from + LOW];
-    double high = other[from + HIGH];
-    // (A comparison with NaN is false: the first values always count.)
-    one[at + LOW] = one[at + LOW] <= low ? one[at + LOW] : low;
-    one[at + HIGH] = one[at + HIGH] >= high ? one[at + HIGH] : high;
+    one[at + SQUARES] += other[from + SQUARES] + gap * (held * share) * gap;
+    one[at + LOW] = Math.min(one[at + LOW], other[from + LOW]);
+    one[at + HIGH] = Math.max(one[at + HIGH], other[from + HIGH]);
   }
 }
