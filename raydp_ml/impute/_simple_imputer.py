@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn import impute
 
+from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.expressions import literal
 from raydp_ml.impute._missing import column_sql, describe, gap, is_null_like, missing_sql
@@ -51,12 +52,25 @@ class SimpleImputer(InvertibleTransformer, impute.SimpleImputer):
                 "'mean', 'median', 'most_frequent' or 'constant'."
             )
         columns = roles.features
+        self._check_fill_value(columns)
         values, gaps = self._statistics(df, columns)
         made = {
             column.name: _stand_in(column, value, holes, self.missing_values)
             for column, value, holes in zip(columns, values, gaps, strict=True)
         }
         super(SparkTransformer, self).fit(pd.DataFrame(made))
+
+    def _check_fill_value(self, columns: Sequence[Column]) -> None:
+        if self.strategy != "constant" or self.fill_value is None:
+            return
+        is_text = isinstance(self.fill_value, str)
+        others = [c.name for c in columns if (c.kind == "string") != is_text]
+        if others:
+            raise SchemaError(
+                f"fill_value={self.fill_value!r} does not fit the columns {others}, which hold "
+                f"{'numbers' if is_text else 'strings'}. Impute the two kinds apart, with a "
+                "raydp_ml.compose.ColumnTransformer."
+            )
 
     def _statistics(self, df: Any, columns: Sequence[Column]) -> tuple[list[Any], list[bool]]:
         """Return the statistic of each column (None without values), and whether any is missing."""

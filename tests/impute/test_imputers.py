@@ -108,3 +108,11 @@ def test_bad_input(spark, strategy):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SimpleImputer(strategy=strategy).fit(spark.createDataFrame([(1.0,)], ["a"]))
+
+
+@pytest.mark.parametrize(("value", "column"), [("missing", "a"), (0, "s")])
+def test_a_fill_value_that_does_not_fit(spark, value, column):
+    df = spark.createDataFrame([(1.0, "x")], "a double, s string")
+    imputer = SimpleImputer(strategy="constant", fill_value=value)
+    with pytest.raises(SchemaError, match=rf"does not fit the columns \['{column}'\]"):
+        imputer.fit(df)
