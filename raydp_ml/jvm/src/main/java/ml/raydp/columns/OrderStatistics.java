@@ -1,5 +1,6 @@
 package ml.raydp.columns;
 
+import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -13,17 +14,20 @@ import org.apache.spark.sql.classic.Dataset;
  * The k-th smallest values of columns of doubles, exactly; called from Python through py4j.
  *
  * <p>A radix selection: each pass counts the next bits of the values that begin with the bits known
- * of a wanted one, until so few are left that they fit into one array. Three passes are usual, where
- * a sort would move every value through a shuffle.
+ * of a wanted one, until so few are left that they fit into one array. Four passes are usual, where
+ * a sort would move every value through a shuffle. What travels is small.
  */
 public final class OrderStatistics {
   private static final int BITS = 16;
 
-  /** Counters of a task, 16 MB of them, beyond which a pass takes fewer bits. */
-  private static final long COUNTERS = 1 << 21;
+  /** Counters of the first pass, 16 MB of them in a task, beyond which it takes fewer bits. */
+  private static final long FIRST = 1 << 21;
+
+  /** Counters of the others. Few of the first are not zero, but most of these: all travel. */
+  private static final long LATER = 1 << 13;
 
   /** So many values are gathered rather than counted. */
-  private static final long FEW = 1 << 16;
+  private static final long FEW = 1 << 12;
 
   /**
    * Selects from {@code data}, whose columns must all be doubles; null and NaN are left out.
@@ -64,14 +68,15 @@ public final class OrderStatistics {
   private static int narrow(JavaRDD<InternalRow> rows, List<Search> searches, int known) {
     long active = searches.stream().mapToLong(search -> search.buckets.size()).sum();
     int bits = Math.min(BITS, Long.SIZE - known);
-    while (bits > 4 && active << bits > COUNTERS) {
+    while (bits > 4 && active << bits > (known == 0 ? FIRST : LATER)) {
       bits--;
     }
     int next = bits;
     long[][] prefixes = prefixes(searches);
-    long[] counted =
-        rows.mapPartitions(in -> List.of(count(in, prefixes, known, next)).iterator())
-            .treeReduce(OrderStatistics::added, Trees.depth(rows));
+    byte[] packed =
+        rows.mapPartitions(in -> List.of(packed(count(in, prefixes, known, next))).iterator())
+            .treeReduce((a, b) -> packed(added(unpacked(a), unpacked(b))), Trees.depth(rows));
+    long[] counted = unpacked(packed);
     int at = 0;
     for (Search search : searches) {
       at = search.narrow(counted, at, next);
@@ -160,6 +165,35 @@ public final class OrderStatistics {
       made[start] = (at - start - 1) / 2;
     }
     return made;
+  }
+
+  /** Writes numbers, most of them small, in groups of 7 bits, the last of which has the top bit. */
+  private static byte[] packed(long[] numbers) {
+    ByteArrayOutputStream made = new ByteArrayOutputStream();
+    for (long number : numbers) {
+      long rest = number;
+      for (; rest > 0x7f; rest >>>= 7) {
+        made.write((int) (rest & 0x7f));
+      }
+      made.write((int) (rest | 0x80));
+    }
+    return made.toByteArray();
+  }
+
+  private static long[] unpacked(byte[] packed) {
+    Keys made = new Keys();
+    long number = 0;
+    int shift = 0;
+    for (byte group : packed) {
+      number |= (group & 0x7fL) << shift;
+      shift += 7;
+      if (group < 0) {
+        made.add(number);
+        number = 0;
+        shift = 0;
+      }
+    }
+    return made.toArray();
   }
 
   private static long[] added(long[] one, long[] other) {
