@@ -41,16 +41,18 @@ class Usage:
 
     def __init__(self) -> None:
         self.seconds = self.cpu_s = self.other_cpu_s = 0.0
-        self._before = (0.0, 0.0, 0.0)
+        self._before = (0.0, 0.0, 0.0, 0.0)
 
     def __enter__(self) -> Usage:
-        self._before = machine_cpu_seconds(), cpu_seconds(), time.perf_counter()
+        own = time.process_time()
+        self._before = machine_cpu_seconds(), cpu_seconds(), own, time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
-        machine, ours, begin = self._before
+        machine, ours, own, begin = self._before
         self.seconds = time.perf_counter() - begin
-        self.cpu_s = cpu_seconds() - ours
+        # What an orphan has used is lost when it ends: at least this process's own is known.
+        self.cpu_s = max(cpu_seconds() - ours, time.process_time() - own)
         # Above about 0.1 s of it per second, the times are those of a machine with others on it.
         self.other_cpu_s = max(0.0, machine_cpu_seconds() - machine - self.cpu_s)
 
