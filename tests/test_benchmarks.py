@@ -239,7 +239,12 @@ def test_all_quick(tmp_path):
         ran = [row for row in table["contenders"] if row["error"] is None]
         assert len(ran) >= 4
         assert len({row["facts"]["rows"] for row in ran}) == 1
-        assert all(row["facts"]["held-out R²"] > 0 for row in ran if row["name"] != session.RAYDP)
+        # A few batches teach little: all must have learnt as much as the loop by hand.
+        scores = {row["name"]: row["facts"]["held-out R²"] for row in ran}
+        by_hand = next(score for name, score in scores.items() if "by hand" in name)
+        assert by_hand > 0
+        scores.pop(session.RAYDP, None)
+        assert all(abs(score - by_hand) < 0.05 for score in scores.values())
     small, large = records["fit"]["tables"]
     errors = {row["name"]: row["facts"]["held-out RMSE"] for row in large["contenders"]}
     assert max(errors.values()) < 1.1 * min(errors.values())
