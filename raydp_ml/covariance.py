@@ -9,7 +9,15 @@ import numpy as np
 
 from raydp_ml.exchange.jvm import java_object
 from raydp_ml.expressions import double
-from raydp_ml.statistics import check_finite, check_held, first_values, no_rows, summarize
+from raydp_ml.statistics import (
+    check_finite,
+    check_held,
+    double_columns,
+    feature_cells,
+    first_values,
+    no_rows,
+    summarize,
+)
 
 __all__ = ["co_moments"]
 
@@ -36,7 +44,7 @@ def co_moments(df: Any, names: Sequence[str]) -> tuple[int, np.ndarray, np.ndarr
     if java is None:
         rows, mean, triangle = _in_sql(df, names, upper)
     else:
-        doubles = df.selectExpr(*(f"{double(name)} AS c{i}" for i, name in enumerate(names)))
+        doubles = double_columns(df, feature_cells(names))
         packed = np.array(java.run(doubles._jdf))
         rows, mean, triangle = int(packed[0]), packed[1 : 1 + width], packed[1 + 3 * width :]
         missing, infinite = packed[1 + width : 1 + 3 * width].reshape(2, width)

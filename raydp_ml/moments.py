@@ -9,11 +9,12 @@ import numpy as np
 
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import java_object
-from raydp_ml.expressions import double
 from raydp_ml.statistics import (
     check_finite,
     check_held,
     check_weights,
+    double_columns,
+    feature_cells,
     first_values,
     no_rows,
     summarize,
@@ -62,11 +63,10 @@ def moments(
     java = java_object(df.sparkSession, "columns.Moments")
     if java is None:
         return _in_sql(df, names, weight, values, allow_missing)
-    cells = [double(name) for name in names] if values is None else list(values)
+    cells = feature_cells(names, values)
     if weight is not None:
         cells.append(f"cast({quoted(weight)} as double)")
-    doubles = df.selectExpr(*(f"{cell} AS c{i}" for i, cell in enumerate(cells)))
-    packed = np.array(java.run(doubles._jdf, weight is not None))
+    packed = np.array(java.run(double_columns(df, cells)._jdf, weight is not None))
     rows, bad = packed[:2].astype(np.int64).tolist()
     table = dict(zip(_KINDS, packed[2:].reshape(len(names), len(_KINDS)).T, strict=True))
     if not rows:

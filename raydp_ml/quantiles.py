@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from raydp_ml.exchange.jvm import java_object
-from raydp_ml.expressions import double
-from raydp_ml.statistics import long_form
+from raydp_ml.statistics import double_columns, feature_cells, long_form
 
 __all__ = ["quantiles"]
 
@@ -145,8 +144,7 @@ def _selected(
     ranks: Sequence[Sequence[int]],
     values: Sequence[str] | None,
 ) -> list[dict[int, float]]:
-    cells = [double(name) for name in names] if values is None else values
-    doubles = df.selectExpr(*(f"{cell} AS c{i}" for i, cell in enumerate(cells)))
+    doubles = double_columns(df, feature_cells(names, values))
     packed = np.concatenate([[len(wanted), *sorted(wanted)] for wanted in ranks])
     found = iter(java.run(doubles._jdf, packed.astype(">i8").tobytes()))
     return [{rank: next(found) for rank in sorted(wanted)} for wanted in ranks]

@@ -19,6 +19,8 @@ from raydp_ml.expressions import double, number
 __all__ = [
     "category_counts",
     "class_sums",
+    "double_columns",
+    "feature_cells",
     "first_values",
     "grouped_by_index",
     "long_form",
@@ -174,8 +176,7 @@ def is_missing(value: Any) -> bool:
 
 def first_values(df: Any, names: Sequence[str], values: Sequence[str] | None = None) -> list[float]:
     """Return a value of each feature, near which sums of squares lose no digits."""
-    cells = [double(name) for name in names] if values is None else values
-    row = df.selectExpr(*(f"{cell} AS c{i}" for i, cell in enumerate(cells))).head()
+    row = double_columns(df, feature_cells(names, values)).head()
     first = [] if row is None else [0.0 if item is None else float(item) for item in row]
     return [value if np.isfinite(value) else 0.0 for value in first] or [0.0] * len(names)
 
@@ -282,6 +283,16 @@ def _as(column: Any, slot: str) -> str:
     return f"cast({quoted(column.name) if kind == slot else 'null'} as {slot})"
 
 
+def double_columns(df: Any, cells: Sequence[str]) -> Any:
+    """Select the SQL of doubles, as our Java classes read them: by place."""
+    return df.selectExpr(*(f"{cell} AS c{i}" for i, cell in enumerate(cells)))
+
+
+def feature_cells(names: Sequence[str], values: Sequence[str] | None = None) -> list[str]:
+    """Give the SQL of the features as doubles, or `values` in place of it."""
+    return [double(name) for name in names] if values is None else list(values)
+
+
 def long_form(
     df: Any,
     names: Sequence[str],
@@ -290,7 +301,7 @@ def long_form(
     values: Sequence[str] | None = None,
 ) -> Any:
     """Lay the features out as rows (i, x), with x null where the value is missing."""
-    cells = [double(name) for name in names] if values is None else list(values)
+    cells = feature_cells(names, values)
     if shifts is not None:
         cells = [f"{cell} - {number(s)}" for cell, s in zip(cells, shifts, strict=True)]
     aliases = [extra.rsplit(" AS ", 1)[1] for extra in extras]

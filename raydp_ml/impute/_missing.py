@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,26 @@ import pandas as pd
 from raydp_ml.exchange.columns import Column, from_spark_schema, quoted
 from raydp_ml.expressions import double, literal
 from raydp_ml.statistics import is_missing
+from raydp_ml.transformer import SparkTransformer
 
-__all__ = ["column_sql", "describe", "is_null_like", "missing_sql"]
+__all__ = ["MissingTests", "column_sql", "is_null_like", "missing_sql"]
+
+
+class MissingTests(SparkTransformer):
+    """Mixin of transformers whose SQL depends on the kind of each column."""
+
+    _columns: list[Column]
+    """The features as they are in the DataFrame, for the time of a transform."""
+
+    def _transform_spark(self, df: Any) -> Any:
+        names = self._names_in(df)
+        self._check_features(df, names)
+        columns = {column.name: column for column in from_spark_schema(df.schema)}
+        self._columns = [columns[name] for name in names]
+        try:
+            return super()._transform_spark(df)
+        finally:
+            del self._columns
 
 
 def is_null_like(missing_values: Any) -> bool:
@@ -33,12 +50,6 @@ def missing_sql(column: Column, missing_values: Any) -> str:
     if isinstance(missing_values, str) != (column.kind == "string"):
         return "false"
     return f"coalesce({x} = {literal(missing_values)}, false)"
-
-
-def describe(df: Any, names: Sequence[str]) -> list[Column]:
-    """Describe the columns that bear `names`, in that order."""
-    columns = {column.name: column for column in from_spark_schema(df.schema)}
-    return [columns[name] for name in names]
 
 
 def gap(column: Column, missing_values: Any) -> Any:

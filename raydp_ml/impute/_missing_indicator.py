@@ -10,12 +10,12 @@ from sklearn import impute
 
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import text
-from raydp_ml.impute._missing import describe, gap, missing_sql
+from raydp_ml.impute._missing import MissingTests, gap, missing_sql
 from raydp_ml.statistics import no_rows
 from raydp_ml.transformer import NUMERIC, SparkTransformer
 
 
-class MissingIndicator(SparkTransformer, impute.MissingIndicator):
+class MissingIndicator(MissingTests, impute.MissingIndicator):
     """Say where values are missing.
 
     Parameters, attributes and results are scikit-learn's; see `sklearn.impute.MissingIndicator`.
@@ -53,16 +53,6 @@ class MissingIndicator(SparkTransformer, impute.MissingIndicator):
             }
         )
         super(SparkTransformer, self).fit(frame)
-
-    def _transform_spark(self, df: Any) -> Any:
-        # The SQL of a test depends on the column's kind.
-        names = self._names_in(df)
-        self._check_features(df, names)
-        self._columns = describe(df, names)
-        try:
-            return super()._transform_spark(df)
-        finally:
-            del self._columns
 
     def _is_vector(self) -> bool:
         return self.sparse is True

@@ -12,7 +12,7 @@ from sklearn import impute
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.expressions import literal
-from raydp_ml.impute._missing import column_sql, describe, gap, is_null_like, missing_sql
+from raydp_ml.impute._missing import MissingTests, column_sql, gap, is_null_like, missing_sql
 from raydp_ml.moments import moments
 from raydp_ml.preprocessing._categories import typed
 from raydp_ml.quantiles import quantiles
@@ -20,7 +20,7 @@ from raydp_ml.statistics import is_missing, most_frequent
 from raydp_ml.transformer import NUMERIC, InvertibleTransformer, SparkTransformer
 
 
-class SimpleImputer(InvertibleTransformer, impute.SimpleImputer):
+class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
     """Replace missing values by a statistic of each feature.
 
     Parameters, attributes and results are scikit-learn's; see `sklearn.impute.SimpleImputer`.
@@ -89,16 +89,6 @@ class SimpleImputer(InvertibleTransformer, impute.SimpleImputer):
         middle = [np.array([0.5])] * len(names)
         medians = quantiles(df, names, table["count"], middle, values=cells)
         return [None if np.isnan(value[0]) else value[0] for value in medians], gaps
-
-    def _transform_spark(self, df: Any) -> Any:
-        names = self._names_in(df)
-        self._check_features(df, names)
-        # The SQL of a test depends on the column's kind.
-        self._columns = describe(df, names)
-        try:
-            return super()._transform_spark(df)
-        finally:
-            del self._columns
 
     def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
         tests = [missing_sql(column, self.missing_values) for column in self._columns]

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import Chebyshev
 from sklearn import preprocessing
-from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
+from sklearn.preprocessing._data import _is_constant_feature
 
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import array_of, double, helper, number, text
 from raydp_ml.moments import moments
+from raydp_ml.preprocessing._standard_scaler import set_moments
 from raydp_ml.statistics import grouped_by_index, long_form, summarize
 from raydp_ml.transformer import InvertibleTransformer
 
@@ -143,14 +144,8 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
         values = self._powered([double(name) for name in names])
         found = moments(df, names, values=values)
         scaler = preprocessing.StandardScaler(copy=False).set_output(transform="default")
-        counts = found["count"].astype(np.int64)
-        scaler.n_samples_seen_ = counts[0] if (counts == counts[0]).all() else counts
         scaler.n_features_in_ = len(names)
-        scaler.mean_, scaler.var_ = found["mean"], found["var"]
-        constant = _is_constant_feature(scaler.var_, scaler.mean_, scaler.n_samples_seen_)
-        scaler.scale_ = _handle_zeros_in_scale(
-            np.sqrt(scaler.var_), copy=False, constant_mask=constant
-        )
+        set_moments(scaler, found)
         return scaler
 
     def _powered(self, inputs: Sequence[str]) -> list[str]:

@@ -94,16 +94,22 @@ class StandardScaler(InvertibleTransformer, WeightedTransformer, preprocessing.S
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         found = moments(df, roles.feature_names, weight=roles.sample_weight)
-        means, variances = found["mean"], found["var"]
-        counts = found["total"] if roles.sample_weight else found["count"].astype(np.int64)
         self._reset()
-        self.n_samples_seen_ = counts[0] if (counts == counts[0]).all() else counts
-        needed = self.with_mean or self.with_std
-        self.mean_ = means if needed else None
-        self.var_ = variances if self.with_std else None
-        self.scale_ = None
-        if self.with_std:
-            constant = _is_constant_feature(variances, means, self.n_samples_seen_)
-            self.scale_ = _handle_zeros_in_scale(
-                np.sqrt(variances), copy=False, constant_mask=constant
-            )
+        set_moments(self, found, weighted=roles.sample_weight is not None)
+
+
+def set_moments(
+    scaler: preprocessing.StandardScaler, found: dict[str, np.ndarray], *, weighted: bool = False
+) -> None:
+    """Set the fitted attributes of a scaler from what `raydp_ml.moments.moments` found."""
+    means, variances = found["mean"], found["var"]
+    counts = found["total"] if weighted else found["count"].astype(np.int64)
+    scaler.n_samples_seen_ = counts[0] if (counts == counts[0]).all() else counts
+    scaler.mean_ = means if scaler.with_mean or scaler.with_std else None
+    scaler.var_ = variances if scaler.with_std else None
+    scaler.scale_ = None
+    if scaler.with_std:
+        constant = _is_constant_feature(variances, means, scaler.n_samples_seen_)
+        scaler.scale_ = _handle_zeros_in_scale(
+            np.sqrt(variances), copy=False, constant_mask=constant
+        )
