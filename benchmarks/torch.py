@@ -280,7 +280,9 @@ def _raydp(rows: int, epochs: int, options: Options) -> Measured:
         file = Path(folder) / "seen.json"
         given = [rows, epochs, options.workers, options.repeat, file]
         try:
-            python = raydp_peer.python(make=not options.quick, extra=("torch",))
+            # Our own version: a plain "torch" may be gigabytes of CUDA.
+            same_torch = f"torch=={torch.__version__.split('+')[0]}"
+            python = raydp_peer.python(make=not options.quick, extra=(same_torch,))
             ended = subprocess.run(
                 [python, "-m", "benchmarks.torch_raydp", *map(str, given)],
                 cwd=_ROOT,

@@ -10,6 +10,7 @@ import re
 import sys
 import tempfile
 import time
+from glob import glob
 from pathlib import Path
 
 from raydp_ml.exceptions import SessionError
@@ -61,9 +62,10 @@ class SparkDaemon:
         return len(self._executor_logs())
 
     def executor_errors(self) -> str:
-        """Return the last lines that this Worker's latest executor wrote."""
-        logs = self._executor_logs()
-        return _tail(max(logs, key=lambda path: path.stat().st_mtime)) if logs else ""
+        """Return the last lines that this Worker's executors wrote, the latest with any."""
+        logs = sorted(self._executor_logs(), key=lambda path: path.stat().st_mtime, reverse=True)
+        # The latest may have been started, and have written nothing yet.
+        return next(filter(None, map(_tail, logs)), "")
 
     def log_tail(self) -> str:
         """Return the last lines that the process itself wrote."""
@@ -117,7 +119,9 @@ class SparkDaemon:
         )
 
     def _executor_logs(self) -> list[Path]:
-        return list(self._folder.glob("work/*/*/stderr")) if self._folder is not None else []
+        # Not Path.glob, which raises for a folder that a Worker removes under its feet.
+        pattern = f"{self._folder}/work/*/*/stderr"
+        return [] if self._folder is None else [Path(path) for path in glob(pattern)]
 
     def _await_log(self, pattern: str, timeout: float) -> re.Match[str]:
         assert self._folder is not None

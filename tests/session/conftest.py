@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -87,19 +88,22 @@ class Program:
         return sorted(
             str(path.relative_to(self.folder))
             for name in ("tmp", "work")
-            for path in (self.folder / name).rglob("*")
+            for path in below(self.folder / name)
         )
 
     def ray_files(self) -> list[str]:
         """What Spark's JVMs in Ray actors have in Ray's folders, other than logs."""
-        files = list(self.folder.glob("ray/session_*/spark-*"))
-        # Where Ray's own Java driver unpacks its libraries, whatever Ray's folder is.
-        unpacked = [
+        found = [
             path
-            for path in Path("/tmp/ray").glob("[0-9]*")
-            if path.name.isdigit() and path.stat().st_mtime > self._start
+            for path in below(self.folder)
+            if path.match("ray/session_*/spark-*") or path.name.startswith("hs_err")
         ]
-        return [str(path) for path in [*files, *unpacked, *self.folder.rglob("hs_err*")]]
+        # Where Ray's own Java driver unpacks its libraries, whatever Ray's folder is.
+        for path in Path("/tmp/ray").glob("[0-9]*"):
+            with contextlib.suppress(FileNotFoundError):  # it may vanish meanwhile
+                if path.name.isdigit() and path.stat().st_mtime > self._start:
+                    found.append(path)
+        return [str(path) for path in found]
 
     def assert_nothing_left(self, timeout: float = 30) -> None:
         """Fail unless all of its processes and files are gone, or go within `timeout` seconds."""
@@ -124,6 +128,16 @@ def run_program():
         for process in program.processes():
             process.kill()
         shutil.rmtree(program.folder, ignore_errors=True)
+
+
+def below(folder: Path) -> list[Path]:
+    """All files and folders below `folder`, some of which may be vanishing meanwhile."""
+    # Path.rglob raises for a folder that another process removes under its feet.
+    return [
+        Path(parent, name)
+        for parent, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+    ]
 
 
 def eventually(condition, timeout: float) -> bool:
