@@ -61,13 +61,16 @@ def build_jar(target: Path) -> None:
             raise ExecError(f"javac failed:\n{result.stderr}")
         target.parent.mkdir(parents=True, exist_ok=True)
         roots = [Path(classes), *([resources] if resources.is_dir() else [])]
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as jar:
+        # Under another name until it is whole: JVMs that run may have the old one mapped.
+        whole = target.with_suffix(".new")
+        with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as jar:
             for root in roots:
                 for file in sorted(path for path in root.rglob("*") if path.is_file()):
                     # A fixed time stamp makes the same sources give the same jar.
                     entry = zipfile.ZipInfo(file.relative_to(root).as_posix())
                     entry.compress_type = zipfile.ZIP_DEFLATED
                     jar.writestr(entry, file.read_bytes())
+        whole.replace(target)
 
 
 class BuildPyWithJar(build_py):
