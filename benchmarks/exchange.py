@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 COLUMNS = [f"x{i}" for i in range(10)]
 OURS, OURS_ROWS, OURS_PYTHON = "from_spark", "from_spark, by rows", "from_spark, without the jar"
-TO_SPARK = "to_spark"
+TO_SPARK, CREATED = "to_spark", "spark.createDataFrame"
 _VISITS = 2
 # Times the usual warm-up: of several JVMs, each does a part of what would make one of them warm.
 _WARM_UPS = 4
@@ -199,7 +199,7 @@ def _to_spark(table: pa.Table, spark: SparkSession, folder: Path) -> list[Conten
 
     return [
         _read_back(TO_SPARK, table, spark),
-        Contender("spark.createDataFrame", created, _facts_of_rows),
+        Contender(CREATED, created, _facts_of_rows),
         Contender("Parquet and read", through_parquet, _facts_of_rows, lambda _: files.unlink()),
     ]
 
@@ -218,17 +218,17 @@ def _facts_of_rows(df: DataFrame) -> dict[str, Any]:
 
 
 def _targets(out: Table, back: Table) -> list[Target]:
-    ours = out[OURS].median
-    by_rows = out[OURS_ROWS].median / out[FLOOR_ROWS].median
     faster = "times as fast as"
     return [
-        Target(f"from_spark is {faster} toArrow()", out[TO_ARROW].median / ours, 6, at_least=True),
-        Target("from_spark takes, of the floor of rows", ours / out[FLOOR_ROWS].median, 1.7),
-        Target("from_spark takes, of the floor of columns", ours / out[FLOOR].median, 1.7),
-        Target("from_spark by rows takes, of the floor of rows", by_rows, 1.7),
+        Target(f"from_spark is {faster} toArrow()", out.ratio(TO_ARROW, OURS), 6, at_least=True),
+        Target("from_spark takes, of the floor of rows", out.ratio(OURS, FLOOR_ROWS), 1.7),
+        Target("from_spark takes, of the floor of columns", out.ratio(OURS, FLOOR), 1.7),
+        Target(
+            "from_spark by rows takes, of the floor of rows", out.ratio(OURS_ROWS, FLOOR_ROWS), 1.7
+        ),
         Target(
             f"to_spark is {faster} createDataFrame",
-            back["spark.createDataFrame"].median / back[TO_SPARK].median,
+            back.ratio(CREATED, TO_SPARK),
             1,
             at_least=True,
         ),

@@ -86,6 +86,13 @@ class Table:
     def __getitem__(self, name: str) -> Measured:
         return next(row for row in self.rows if row.name == name)
 
+    def ratio(self, over: str, under: str) -> float | None:
+        """Median time of the one over that of the other; None where either could not run."""
+        rows = self[over], self[under]
+        if not all(row.seconds for row in rows):
+            return None
+        return rows[0].median / rows[1].median
+
 
 @dataclass(frozen=True)
 class Target:
@@ -114,7 +121,7 @@ def compare(
     settle: Callable[[], Any],
     warm_up: int | None = None,
 ) -> Table:
-    """Measure contenders side by side.
+    """Measure contenders side by side; one that cannot run is reported with its error.
 
     Parameters
     ----------
@@ -125,15 +132,15 @@ def compare(
         Called before each look at the memory, to collect the JVM's garbage. Not before the timed
         runs: it shrinks the heap, which costs the next run more than the garbage would.
     warm_up : int or None
-        Untimed rounds, in place of those of the options.
+        Untimed rounds, at least 1, in place of those of the options.
     """
     rows = [Measured(contender.name) for contender in contenders]
     pairs = list(zip(contenders, rows, strict=True))
     for _ in range(options.warm_up if warm_up is None else warm_up):
         for contender, row in pairs:
-            seconds, facts = _once(contender)
-            row.warm_up_s.append(seconds)
-            row.facts.update(facts)
+            if row.error is None:
+                _warm_up(contender, row)
+    pairs = [(contender, row) for contender, row in pairs if row.error is None]
     for contender, row in turns(pairs, options.repeat, title):
         gc.collect()
         with Usage() as usage:
@@ -160,12 +167,16 @@ def turns(items: Sequence[_Item], repeat: int, title: str) -> Iterator[_Item]:
         _note(f"{title}: repetition {repetition + 1} of {repeat}")
 
 
-def _once(contender: Contender) -> tuple[float, dict[str, Any]]:
-    with Usage() as usage:
-        result = contender.run()
-    facts = contender.check(result)
+def _warm_up(contender: Contender, row: Measured) -> None:
+    try:
+        with Usage() as usage:
+            result = contender.run()
+    except Exception as error:
+        row.error = f"{type(error).__name__}: {error}"
+        return
+    row.warm_up_s.append(usage.seconds)
+    row.facts.update(contender.check(result))
     contender.release(result)
-    return usage.seconds, facts
 
 
 def _note(text: str) -> None:

@@ -54,10 +54,11 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
             f"{rows:,} rows x {len(FEATURES)} float32, {epochs} epochs, batches of {BATCH}, "
             f"{options.workers} threads"
         )
-        memory = _working(_in_memory(*arrays(df), epochs, options), held_out, rows)
-        tables = [_compared(f"in memory: {about}", memory, options, settle)]
-        spark_ways = _working(_from_spark(df, epochs, options), held_out, rows)
-        table = _compared(f"from Spark: {about}", spark_ways, options, settle)
+        # Runs that take minutes in some contenders are warm after one.
+        memory = _contenders(_in_memory(*arrays(df), epochs, options), held_out, rows)
+        tables = [compare(f"in memory: {about}", memory, options, settle, warm_up=1)]
+        spark_ways = _contenders(_from_spark(df, epochs, options), held_out, rows)
+        table = compare(f"from Spark: {about}", spark_ways, options, settle, warm_up=1)
         df.unpersist()
     table.rows.append(_raydp(rows, epochs, options))
     tables.append(table)
@@ -235,11 +236,9 @@ def ray_train_loop(config: dict[str, Any]) -> None:
         ray.train.report({}, checkpoint=checkpoint)
 
 
-def _working(
+def _contenders(
     ways: list[Way], held_out: tuple[np.ndarray, np.ndarray], rows: int
-) -> list[Contender | Measured]:
-    """Try each way once; one that cannot run is reported with its error."""
-    made: list[Contender | Measured] = []
+) -> list[Contender]:
     X, y = held_out
 
     def check(model: Any) -> dict[str, Any]:
@@ -251,26 +250,7 @@ def _working(
             facts["loop rows/s"] = round(model.history_[-1]["rows_per_second"])
         return facts
 
-    for name, run in ways:
-        try:
-            run()
-        except Exception as error:
-            made.append(Measured(name, error=f"{type(error).__name__}: {error}"))
-        else:
-            made.append(Contender(name, run, check))
-    return made
-
-
-def _compared(
-    title: str,
-    ways: list[Contender | Measured],
-    options: Options,
-    settle: Callable[[], Any],
-) -> Table:
-    contenders = [way for way in ways if isinstance(way, Contender)]
-    table = compare(title, contenders, options, settle)
-    table.rows.extend(way for way in ways if isinstance(way, Measured))
-    return table
+    return [Contender(name, run, check) for name, run in ways]
 
 
 def _raydp(rows: int, epochs: int, options: Options) -> Measured:
@@ -309,15 +289,10 @@ def _raydp(rows: int, epochs: int, options: Options) -> Measured:
 
 def targets(memory: Table, spark: Table) -> list[Target]:
     """Compare ours with each of the others."""
-
-    def times(table: Table, ours: str, other: str) -> float | None:
-        row = table[other]
-        return row.median / table[ours].median if row.seconds else None
-
-    found = [Target("speed in memory, of the loop by hand", times(memory, OURS, HAND), 0.9, True)]
+    found = [Target("speed in memory, of the loop by hand", memory.ratio(HAND, OURS), 0.9, True)]
     for table, ours in ((memory, OURS), (spark, OURS_SPARK)):
         for row in table.rows:
             if row.name != ours and HAND not in row.name:
                 text = f"{table.title.split(':')[0]}: times as fast as {row.name}"
-                found.append(Target(text, times(table, ours, row.name), 3, at_least=True))
+                found.append(Target(text, table.ratio(row.name, ours), 3, at_least=True))
     return found

@@ -184,7 +184,7 @@ def _targets(fit: Table, transform: Table) -> list[Target]:
     return [
         Target(
             f"{what} is times as fast as pyspark.ml",
-            table[SPARK].median / table[OURS].median,
+            table.ratio(SPARK, OURS),
             2,
             at_least=True,
         )

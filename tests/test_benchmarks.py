@@ -82,6 +82,20 @@ def test_contenders_take_turns():
         assert row.memory["peak_pss_mb"] > 10
 
 
+def test_a_contender_that_fails_is_reported_and_the_others_run():
+    def broken():
+        raise OSError("no such device")
+
+    able = Contender("able", run=lambda: 1, check=lambda result: {"rows": result})
+    table = compare("a test", [Contender("broken", broken, dict), able], OPTIONS, lambda: None)
+    assert table["broken"].error == "OSError: no such device"
+    assert table["broken"].seconds == []
+    assert len(table["able"].seconds) == 2
+    assert table["able"].error is None
+    assert table.ratio("able", "broken") is None
+    assert table.ratio("able", "able") == 1
+
+
 def test_targets():
     assert Target("at most", 1.7, 1.7).met
     assert not Target("at most", 1.8, 1.7).met
