@@ -30,6 +30,7 @@ _NAMES = {
 }
 _SUBMODULES = (
     "compose",
+    "datasets",
     "decomposition",
     "exceptions",
     "exchange",

@@ -9,6 +9,7 @@ import pytest
 
 MODULES = [
     "compose",
+    "datasets",
     "decomposition",
     "feature_extraction.text",
     "feature_selection",
