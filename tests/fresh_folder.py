@@ -1,0 +1,78 @@
+"""Programs run as a user runs them, from a fresh folder, and must leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+MARK = "RAYDP_ML_TEST_PROGRAM"
+
+
+def run_example(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``examples/NAME.py`` in `cwd`; see `run_python`."""
+    return run_python(str(EXAMPLES / f"{name}.py"), *arguments, cwd=cwd)
+
+
+def run_python(
+    *arguments: str, cwd: Path, timeout: float = 280
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in `cwd`, and fail if a process, a temporary file or new file in `cwd` is left.
+
+    New files are allowed in a folder ``out`` of `cwd`, which examples are told to write to.
+    """
+    token = uuid.uuid4().hex
+    before = {path.name for path in cwd.iterdir()} | {"out"}
+    # Ray's sockets need a short path.
+    with tempfile.TemporaryDirectory(prefix="x-", dir="/tmp", ignore_cleanup_errors=True) as ray:
+        temporary = Path(ray, "tmp")
+        temporary.mkdir()
+        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        environment |= {MARK: token, "TMPDIR": str(temporary), "RAY_TMPDIR": ray}
+        try:
+            done = subprocess.run(
+                [sys.executable, *arguments],
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+            deadline = time.monotonic() + 30
+            while left := [*marked(token), *temporary.iterdir()]:
+                assert time.monotonic() < deadline, f"left behind: {left}\n{done.stderr}"
+                time.sleep(0.1)
+        finally:
+            for process in marked(token):
+                process.kill()
+    assert {path.name for path in cwd.iterdir()} <= before, "it left files in its folder"
+    return done
+
+
+def marked(token: str) -> list[psutil.Process]:
+    """Living processes that were started with `token` in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == token and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def assert_one_line_and_exit_code_2(done: subprocess.CompletedProcess[str], text: str) -> None:
+    """Assert that the program said what was wrong with its arguments, and did nothing else."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == ""
