@@ -13,10 +13,15 @@ from benchmarks.options import Options
 from benchmarks.processes import MemorySampler, Usage
 
 _Item = TypeVar("_Item")
+_LONG_SECONDS, _FEW = 60, 3
 
 
 def _nothing(_: Any) -> None:
     return None
+
+
+def _no_parts(_: Any) -> dict[str, float]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,23 @@ class Contender:
         Facts about a result (rows, checksum, score), found outside of the timing.
     release : callable
         Frees a result, outside of the timing.
+    parts : callable
+        Seconds of the named parts of the job, by a result.
     """
 
     name: str
     run: Callable[[], Any]
     check: Callable[[Any], dict[str, Any]]
     release: Callable[[Any], None] = _nothing
+    parts: Callable[[Any], dict[str, float]] = _no_parts
 
 
 @dataclass
 class Measured:
     """What was seen of one contender; CPU seconds are those of all processes of the run.
 
-    `error` says why some or all of its runs failed; None means that none did.
+    `parts` holds the seconds of each part of the job in each repetition; `error` says why some or
+    all of its runs failed; None means that none did.
     """
 
     name: str
@@ -54,6 +63,7 @@ class Measured:
     other_cpu_s: list[float] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, list[float]] = field(default_factory=dict)
     error: str | None = None
 
     def add(self, seconds: float, cpu_s: float, other_cpu_s: float) -> None:
@@ -77,11 +87,24 @@ class Measured:
 
 @dataclass(frozen=True)
 class Table:
-    """Contenders that did the same job."""
+    """Contenders that did the same job, or one job in several sizes.
+
+    Attributes
+    ----------
+    title : str
+    rows : list of Measured
+    note : str
+    axis : str
+        The fact that grows from row to row, for a chart of lines over it; "" for one of bars.
+    drawn : tuple of str
+        Facts that the lines show, in place of each contender's seconds.
+    """
 
     title: str
     rows: list[Measured]
     note: str = ""
+    axis: str = ""
+    drawn: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Measured:
         return next(row for row in self.rows if row.name == name)
@@ -141,11 +164,13 @@ def compare(
             if row.error is None:
                 _warm_up(contender, row)
     pairs = [(contender, row) for contender, row in pairs if row.error is None]
-    for contender, row in turns(pairs, options.repeat, title):
+    for contender, row in turns(pairs, repetitions(options, rows), title):
         gc.collect()
         with Usage() as usage:
             result = contender.run()
         row.add(**usage.summary())
+        for part, seconds in contender.parts(result).items():
+            row.parts.setdefault(part, []).append(seconds)
         contender.release(result)
     for contender, row in pairs:
         # A run of its own: reading the memory of large processes slows them down.
@@ -156,6 +181,12 @@ def compare(
         contender.release(result)
         row.memory = memory.summary()
     return Table(title, rows)
+
+
+def repetitions(options: Options, rows: Sequence[Measured]) -> int:
+    """Timed repetitions: those of the options, but few of what took long to warm up."""
+    longest = max((max(row.warm_up_s) for row in rows if row.warm_up_s), default=0.0)
+    return min(options.repeat, _FEW) if longest > _LONG_SECONDS else options.repeat
 
 
 def turns(items: Sequence[_Item], repeat: int, title: str) -> Iterator[_Item]:

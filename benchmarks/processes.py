@@ -12,7 +12,8 @@ import psutil
 _SAMPLE_SECONDS = 0.05
 
 
-def _ours() -> list[psutil.Process]:
+def processes_of_run() -> list[psutil.Process]:
+    """Return our own process and all below it."""
     # Ray and the JVMs that a run starts are all descendants of this process.
     me = psutil.Process()
     return [me, *me.children(recursive=True)]
@@ -21,7 +22,7 @@ def _ours() -> list[psutil.Process]:
 def cpu_seconds() -> float:
     """CPU seconds used so far by this process and all below it, ended ones included."""
     total = 0.0
-    for process in _ours():
+    for process in processes_of_run():
         try:
             times = process.cpu_times()
         except psutil.Error:  # it has ended meanwhile
@@ -61,7 +62,8 @@ class Usage:
         return {"seconds": self.seconds, "cpu_s": self.cpu_s, "other_cpu_s": self.other_cpu_s}
 
 
-def _role(process: psutil.Process) -> str:
+def role(process: psutil.Process) -> str:
+    """What a process of the run is there for."""
     if process.pid == psutil.Process().pid:
         return "driver"
     command = process.cmdline()
@@ -133,12 +135,12 @@ class MemorySampler:
 def _memory() -> tuple[dict[str, int], int]:
     pss: dict[str, int] = defaultdict(int)
     rss = 0
-    for process in _ours():
+    for process in processes_of_run():
         try:
-            role, memory = _role(process), process.memory_full_info()
+            name, memory = role(process), process.memory_full_info()
         except psutil.Error:  # it has ended meanwhile
             continue
-        pss[role] += memory.pss
+        pss[name] += memory.pss
         rss += memory.rss
     return pss, rss
 

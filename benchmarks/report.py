@@ -1,4 +1,4 @@
-"""What a run leaves: a JSON file with everything, and a Markdown table to read."""
+"""What a run leaves: a JSON file with everything, and Markdown tables to read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shlex
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,7 @@ from benchmarks.harness import Measured, Table, Target
 from benchmarks.options import CASES, Options
 from raydp_ml.session.java import find_java
 
+QUICK = "A quick run: these figures mean nothing."
 _PACKAGES = ("raydp_ml", "pyspark", "ray", "pyarrow", "pandas", "numpy", "scikit-learn")
 _MEMORY = (("peak MB", "peak_pss_mb"), ("rise MB", "rise_pss_mb"))
 _MEMORY_NOTE = (
@@ -56,6 +57,8 @@ def finish(
             {
                 "title": table.title,
                 "note": table.note,
+                "axis": table.axis,
+                "drawn": list(table.drawn),
                 "contenders": [_contender(row) for row in table.rows],
             }
             for table in tables
@@ -86,6 +89,7 @@ def _contender(row: Measured) -> dict[str, Any]:
         "other_cpu_s": statistics.median(row.other_cpu_s),
         **row.memory,
         "facts": row.facts,
+        "parts": row.parts,
         "seconds": row.seconds,
         "warm_up_s": row.warm_up_s,
     }
@@ -93,52 +97,92 @@ def _contender(row: Measured) -> dict[str, Any]:
 
 def markdown(record: dict[str, Any]) -> str:
     """Render a record as Markdown."""
-    machine, options = record["machine"], record["options"]
     lines = [f"# {record['benchmark']}: {record['question']}", ""]
-    if options["quick"]:
-        lines += ["**A quick run: these figures mean nothing.**", ""]
+    if record["options"]["quick"]:
+        lines += [f"**{QUICK}**", ""]
     for table in record["tables"]:
-        lines += _table(table)
-    lines += ["| target | measured | limit | met |", "|---|---|---|---|"]
-    for target in record["targets"]:
-        sign = "≥" if target["at_least"] else "≤"
-        value = "not measured" if target["value"] is None else f"{target['value']:.2f}"
-        met = "yes" if target["met"] else "no"
-        lines.append(f"| {target['text']} | {value} | {sign} {target['limit']:g} | {met} |")
-    has_memory = any(
-        _MEMORY[0][1] in row for table in record["tables"] for row in table["contenders"]
-    )
-    changes = " with uncommitted changes" if record["uncommitted_changes"] else ""
-    lines += [
-        "",
-        f"Median (least..most) of {options['repeat']} interleaved repetitions after "
-        "warm-up; CPU seconds of all processes of the run, and of others on the machine meanwhile"
-        f"{_MEMORY_NOTE if has_memory else ''}.",
-        "",
-        f"`{record['command']}`, {record['date']}, commit {str(record['commit'])[:12]}{changes}; "
-        f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gb']:.0f} GB; load "
-        f"{record['load_before']:.1f} before, {record['load_after']:.1f} after; "
-        + ", ".join(f"{name} {number}" for name, number in record["versions"].items()),
-        "",
-    ]
+        lines += [f"## {table['title']}", "", *markdown_table(table)]
+    lines += [*markdown_targets(record["targets"]), about(record), ""]
     return "\n".join(lines)
 
 
-def _table(table: dict[str, Any]) -> list[str]:
+def markdown_table(table: dict[str, Any]) -> list[str]:
+    """Render a table as lines of Markdown, with its note and the errors in it."""
+    head, rows = cells(table)
+    lines = [table["note"], ""] if table.get("note") else []
+    lines += [*_grid(head, rows), ""]
+    found = [f"- {text}" for text in errors(table)]
+    return [*lines, *found, *([""] if found else [])]
+
+
+def markdown_targets(targets: Sequence[dict[str, Any]]) -> list[str]:
+    """Render targets as lines of Markdown."""
+    if not targets:
+        return []
+    return [*_grid(["target", "measured", "limit", "met"], map(target_cells, targets)), ""]
+
+
+def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
+
+
+def cells(table: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of a table, as text; ``**`` marks what is bold."""
     rows = table["contenders"]
     facts = list(dict.fromkeys(name for row in rows for name in row["facts"]))
+    parts = list(dict.fromkeys(name for row in rows for name in row.get("parts", {})))
     memory = [(head, key) for head, key in _MEMORY if any(key in row for row in rows)]
-    head = ["contender", "seconds", "CPU s", "others' CPU s", *dict(memory), *facts]
-    lines = [f"## {table['title']}", ""]
-    if table["note"]:
-        lines += [table["note"], ""]
-    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    head = ["contender", "seconds", *(f"{part} s" for part in parts), "CPU s", "others' CPU s"]
+    body = []
     for row in rows:
-        cells = [*_times(row), *(f"{row[key]:.0f}" if key in row else "" for _, key in memory)]
-        cells += [_fact(row["facts"].get(name)) for name in facts]
-        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
-    errors = [f"- {row['name']} failed: {_one_line(row['error'])}" for row in rows if row["error"]]
-    return [*lines, "", *errors, *([""] if errors else [])]
+        seen = row.get("parts", {})
+        seconds, *usage = _times(row)
+        body.append(
+            [
+                row["name"],
+                seconds,
+                *(f"{statistics.median(seen[part]):.2f}" if part in seen else "" for part in parts),
+                *usage,
+                *(f"{row[key]:.0f}" if key in row else "" for _, key in memory),
+                *(_fact(row["facts"].get(name)) for name in facts),
+            ]
+        )
+    return [*head, *dict(memory), *facts], body
+
+
+def errors(table: dict[str, Any]) -> list[str]:
+    """Say who could not run, and why."""
+    return [
+        f"{row['name']} failed: {_one_line(row['error'])}"
+        for row in table["contenders"]
+        if row.get("error")
+    ]
+
+
+def target_cells(target: dict[str, Any]) -> list[str]:
+    """Return a target as text, measured value and limit."""
+    sign = "≥" if target["at_least"] else "≤"
+    value = "not measured" if target["value"] is None else f"{target['value']:.3g}"
+    limit = f"{sign} {target['limit']:g}"
+    return [target["text"], value, limit, "yes" if target["met"] else "**no**"]
+
+
+def about(record: dict[str, Any]) -> str:
+    """Say how and where the figures of a record came about, as Markdown."""
+    machine, rows = record["machine"], [row for t in record["tables"] for row in t["contenders"]]
+    counts = sorted({len(row["seconds"]) for row in rows if "seconds" in row}, reverse=True)
+    memory = _MEMORY_NOTE if any(_MEMORY[0][1] in row for row in rows) else ""
+    changes = " with uncommitted changes" if record["uncommitted_changes"] else ""
+    return (
+        f"Median (least..most) of {' or '.join(map(str, counts))} interleaved repetitions after "
+        "warm-up; CPU seconds of all processes of the run, and of others on the machine meanwhile"
+        f"{memory}.\n\n"
+        f"`{record['command']}`, {record['date']}, commit {str(record['commit'])[:12]}{changes}; "
+        f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gb']:.0f} GB; load "
+        f"{record['load_before']:.1f} before, {record['load_after']:.1f} after; "
+        + ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    )
 
 
 def _times(row: dict[str, Any]) -> list[str]:

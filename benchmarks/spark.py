@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+
+import ray
 
 import raydp_ml
 from benchmarks.options import Options
@@ -13,9 +16,83 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
+class _Keeper:
+    """Keeps the session of one case for the next that wants the same one."""
+
+    def __init__(self) -> None:
+        self._wanted: tuple[Any, ...] = ()
+        self._open = ExitStack()
+        self._spark: Any = None
+
+    def get(
+        self, wanted: tuple[Any, ...], start: Callable[[], AbstractContextManager[SparkSession]]
+    ) -> SparkSession:
+        """Return the session that is open, or start another in its place."""
+        if wanted != self._wanted:
+            self.close()
+            self._spark = self._open.enter_context(start())
+            self._wanted = wanted
+        return self._spark
+
+    def close(self) -> None:
+        """Stop the session, if one is open."""
+        self._wanted = ()
+        self._open.close()
+
+
+_keeper: _Keeper | None = None
+
+
 @contextmanager
-def session(options: Options, mode: str) -> Iterator[SparkSession]:
-    """Start Spark in a mode, as the options say, for the time of a ``with`` block."""
+def kept_sessions() -> Iterator[None]:
+    """Within the block, cases share sessions: for a test, whose time the starts would take."""
+    global _keeper
+    _keeper = _Keeper()
+    try:
+        yield
+    finally:
+        _keeper.close()
+        _keeper = None
+
+
+@contextmanager
+def session(
+    options: Options, mode: str, *, cpus: int = 0, fresh: bool = False
+) -> Iterator[SparkSession]:
+    """Give Spark in a mode, as the options say, for the time of a ``with`` block.
+
+    Parameters
+    ----------
+    options : Options
+    mode : str
+    cpus : int
+        How many CPUs Ray is told of, if more than the machine has.
+    fresh : bool
+        Whether it must be a new one.
+    """
+    cpus = max(cpus, os.cpu_count() or 1)
+    if _keeper is None:
+        with _started(options, mode, cpus) as spark:
+            yield spark
+        return
+    if fresh:
+        _keeper.close()
+    spark = _keeper.get((mode, options.workers, cpus), lambda: _started(options, mode, cpus))
+    yield spark
+    spark.catalog.clearCache()
+
+
+@contextmanager
+def _started(options: Options, mode: str, cpus: int) -> Iterator[SparkSession]:
+    with ExitStack() as stack:
+        if cpus > (os.cpu_count() or 1):
+            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+            stack.callback(ray.shutdown)
+        yield stack.enter_context(_spark(options, mode))
+
+
+@contextmanager
+def _spark(options: Options, mode: str) -> Iterator[SparkSession]:
     configs = {
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.driver.maxResultSize": "0",

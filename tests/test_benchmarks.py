@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import raydp_peer, report, session
 from benchmarks.exchange import joined, mode_targets
-from benchmarks.harness import Contender, Measured, Table, Target, compare, turns
-from benchmarks.options import CASES, MODES, Options
+from benchmarks.harness import (
+    Contender,
+    Measured,
+    Table,
+    Target,
+    compare,
+    repetitions,
+    turns,
+)
+from benchmarks.options import CASES, Options
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = Options(rows=None, workers=1, modes=(), quick=True, repeat=2)
@@ -33,8 +42,8 @@ def test_without_a_name_the_cases_are_listed():
     result = benchmarks()
     assert result.returncode == 0
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(CASES)
-    assert all(line.endswith("?") for line in lines)
+    assert [line.split()[0] for line in lines] == [*CASES, "report"]
+    assert all(line.endswith("?") for line in lines[:-1])
 
 
 @pytest.mark.parametrize(
@@ -42,7 +51,8 @@ def test_without_a_name_the_cases_are_listed():
     [
         (
             ["fitt"],
-            "there is no case 'fitt'; there are session, exchange, fit, torch, transformers, all",
+            "there is no case 'fitt'; there are session, exchange, fit, predict, torch, "
+            "transformers, airline, memory, scaling, all, report",
         ),
         (["fit", "--rows", "0"], "argument --rows: must be a whole number of at least 1, got '0'"),
         (["fit", "--repeat", "x"], "argument --repeat: must be a whole number of at least 1"),
@@ -51,6 +61,11 @@ def test_without_a_name_the_cases_are_listed():
         (["exchange", "--mode", "local,"], "argument --mode: there is no ''; there are local, "),
         (["fit", "--mode", "local,native"], "only exchange takes more than one --mode"),
         (["fit", "--rouws", "3"], "unrecognized arguments: --rouws 3"),
+        (["airline", "--data", "/no/such"], "there is no file or folder /no/such"),
+        (["airline", "--data", "pyproject.toml"], "cannot read pyproject.toml as Parquet: "),
+        (["airline", "--data", "x", "--rows", "9"], "--rows is of generated data: leave it out"),
+        (["fit", "--data", "x"], "only airline takes --data"),
+        (["report", "--results", "/no/such"], "there are no results in /no/such: run a case first"),
     ],
 )
 def test_a_wrong_command_line_gets_one_line_and_code_2(arguments, text):
@@ -181,7 +196,7 @@ def test_a_peer_that_cannot_run_is_reported_with_its_error(cold_works):
     text = report.markdown(record)
     assert text.count(f"| {session.RAYDP} | could not run |") == (1 if cold_works else 2)
     assert f"- {session.RAYDP} failed: ActorAlreadyExistsError: the name is taken\n" in text
-    assert "| warm: native is times as fast as RayDP | not measured | ≥ 1.5 | no |" in text
+    assert "| warm: native is times as fast as RayDP | not measured | ≥ 1.5 | **no** |" in text
     assert "peak" not in text  # nobody's memory was measured
 
 
@@ -211,56 +226,19 @@ def test_one_start_of_plain_spark(tmp_path):
     assert "Ray s" not in record["cold"]["facts"]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_all_quick(tmp_path):
-    result = benchmarks("all", "--quick", "--results", str(tmp_path), timeout=1700)
-    assert result.returncode == 0, result.stderr
-    records = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in CASES}
-    for name, record in records.items():
-        assert record["commit"]
-        assert {"pyspark", "ray", "java"} <= set(record["versions"])
-        assert f"# {name}: {CASES[name]}" in (tmp_path / f"{name}.md").read_text()
-        for table in record["tables"]:
-            for contender in table["contenders"]:
-                if contender["name"] != session.RAYDP:  # it may be there, or not
-                    assert contender["error"] is None
-                    assert 0 < contender["min_s"] <= contender["median_s"] <= contender["max_s"]
-                    assert contender["cpu_s"] > 0
-    for table in records["exchange"]["tables"] + records["fit"]["tables"]:
-        assert len({contender["facts"]["rows"] for contender in table["contenders"]}) == 1
-        for contender in table["contenders"]:
-            assert {"driver", "jvm"} <= set(contender["peak_pss_mb_by_role"])
-    cold, warm = records["session"]["tables"]
-    names = [contender["name"] for contender in warm["contenders"]]
-    assert set(names) ^ {row["name"] for row in cold["contenders"]} == {
-        session.JVM,
-        session.PLAIN_ENDING,
-    }
-    assert len(names) == 7
-    assert all(row["facts"].get("left", 0) == 0 for row in warm["contenders"])
-    out, back = records["exchange"]["tables"][2:]
-    for table in (out, back):
-        assert [row["facts"]["mode"] for row in table["contenders"]] == list(MODES)
-        assert len({row["facts"]["checksum"] for row in table["contenders"]}) == 1
-    assert [t["limit"] for t in records["exchange"]["targets"][-2:]] == [1.2, 1.2]
-    for table in records["exchange"]["tables"][:2]:
-        sums = {contender["facts"].get("checksum") for contender in table["contenders"]}
-        assert len(sums - {None}) == 1
-        complete = [row["name"] for row in table["contenders"] if "checksum" not in row["facts"]]
-        assert all(name.startswith("floor") for name in complete)
-    for table in records["torch"]["tables"]:
-        ran = [row for row in table["contenders"] if row["error"] is None]
-        assert len(ran) >= 4
-        assert len({row["facts"]["rows"] for row in ran}) == 1
-        # A few batches teach little: all must have learnt as much as the loop by hand.
-        scores = {row["name"]: row["facts"]["held-out R²"] for row in ran}
-        by_hand = next(score for name, score in scores.items() if "by hand" in name)
-        assert by_hand > 0
-        scores.pop(session.RAYDP, None)
-        assert all(abs(score - by_hand) < 0.05 for score in scores.values())
-    small, large = records["fit"]["tables"]
-    errors = {row["name"]: row["facts"]["held-out RMSE"] for row in large["contenders"]}
-    assert max(errors.values()) < 1.1 * min(errors.values())
-    assert min(errors.values()) < 1.0  # the label spreads by about 5
-    assert {row["name"] for row in small["contenders"]} == set(errors)
+def test_long_runs_are_repeated_less_often():
+    rows = [measured("a"), measured("b")]
+    options = replace(OPTIONS, repeat=5)
+    assert repetitions(options, rows) == 5
+    rows[0].warm_up_s, rows[1].warm_up_s = [59.0, 2.0], [3.0]
+    assert repetitions(options, rows) == 5
+    rows[1].warm_up_s = [61.0]
+    assert repetitions(options, rows) == 3
+    assert repetitions(OPTIONS, rows) == 2
+
+
+def test_parts_of_a_job_are_kept_by_repetition():
+    runs = iter([9.0, 1.0, 3.0, 9.0])  # warm-up, two repetitions, memory
+    contender = Contender("a", lambda: next(runs), lambda _: {}, parts=lambda s: {"read": s})
+    (row,) = compare("a test", [contender], OPTIONS, lambda: None).rows
+    assert row.parts == {"read": [1.0, 3.0]}

@@ -1,0 +1,170 @@
+"""What do ``from_spark`` and ``fit`` take of each process's memory as the data grow eightfold?
+
+The rows come from a generator inside Spark's tasks, so that what grows is what the call itself
+needs, not a cache. A figure is the peak while the call runs, above nothing: of the driver, the JVM,
+Spark's Python workers and Ray's workers their private memory, and of the object store the bytes of
+its objects, in which the processes share. A JVM keeps what it took once and collects its garbage
+late: its peak follows its heap's limit more than the data.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+import raydp_ml
+from benchmarks.fit import fit_ours
+from benchmarks.growth import exponent
+from benchmarks.harness import Contender, Measured, Table, Target, turns
+from benchmarks.options import Options
+from benchmarks.processes import Usage, processes_of_run, role
+from benchmarks.regression_data import FEATURES, LABEL, regression_frame
+from benchmarks.spark import garbage_collector, partitions, session
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+TIMES = (1, 2, 4, 8)
+EXCHANGE, FIT = "from_spark", "fit"
+STORE, ALL = "object store", "all"
+ROLES = ("driver", "jvm", "spark python", "ray workers", STORE, ALL)
+_SAMPLE_SECONDS = 0.05
+
+
+def measure(options: Options) -> tuple[list[Table], list[Target]]:
+    """Watch both calls at each size."""
+    base = options.rows_or(500_000, 5_000)
+    (mode,) = options.modes or ("local",)
+    tables = []
+    with session(options, mode) as spark:
+        held_out = regression_frame(spark, 20_000, 1000, partitions(spark)).cache()
+        settle = garbage_collector(spark)
+        for name in (EXCHANGE, FIT):
+            rows = []
+            for times in TIMES[:2] if options.quick else TIMES:
+                df = regression_frame(spark, times * base, 0, partitions(spark))
+                contender = _contender(name, df, held_out, options)
+                row = watched(contender, options, settle)
+                mb = times * base * (len(FEATURES) + 1) * 8 / 1e6
+                row.facts = {"rows": times * base, "data MB": mb} | row.facts
+                rows.append(row)
+            title = f"{name}: {base:,} rows x {len(FEATURES) + 1} doubles, and multiples"
+            drawn = tuple(f"{each} MB" for each in ROLES)
+            tables.append(Table(title, rows, growth_of(rows), axis="rows", drawn=drawn))
+    return tables, targets(*tables)
+
+
+def _contender(name: str, df: DataFrame, held_out: DataFrame, options: Options) -> Contender:
+    if name == EXCHANGE:
+        return Contender(
+            name,
+            lambda: raydp_ml.from_spark(df),
+            check=lambda blocks: {"blocks MB": blocks.nbytes / 1e6},
+            release=lambda blocks: blocks.free(),
+        )
+    return Contender(
+        name,
+        lambda: fit_ours(df, options.workers),
+        check=lambda model: {"held-out R²": model.score(held_out, LABEL)},
+    )
+
+
+def watched(contender: Contender, options: Options, settle: Callable[[], Any]) -> Measured:
+    """Run a contender several times under the eyes of a sampler; peaks become facts."""
+    row, peaks = Measured(contender.name), []
+    for turn in turns(range(options.repeat), 1, f"peak memory of {contender.name}"):
+        settle()
+        gc.collect()
+        with Sampler() as sampler, Usage() as usage:
+            result = contender.run()
+        row.add(**usage.summary())
+        peaks.append(sampler.peaks)
+        if turn == 0:
+            row.facts.update(contender.check(result))
+        contender.release(result)
+    for each in ROLES:
+        seen = [peak[each] / 1e6 for peak in peaks]
+        row.facts[f"{each} MB"] = round(statistics.median(seen), 1)
+    totals = [peak[ALL] / 1e6 for peak in peaks]
+    row.facts["all, least..most MB"] = f"{min(totals):.0f}..{max(totals):.0f}"
+    return row
+
+
+class Sampler:
+    """Peaks of the private memory by role, and of the object store, during a ``with`` block."""
+
+    def __init__(self) -> None:
+        self.peaks = dict.fromkeys(ROLES, 0)
+        self._store = _store_reader()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Sampler:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._look()
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            begin = time.monotonic()
+            self._look()
+            self._stop.wait(max(_SAMPLE_SECONDS, time.monotonic() - begin))
+
+    def _look(self) -> None:
+        now = dict.fromkeys(ROLES, 0)
+        now[STORE] = self._store()
+        for process in processes_of_run():
+            try:
+                name, memory = role(process), process.memory_info()
+            except psutil.Error:  # it has ended meanwhile
+                continue
+            if name in now:
+                # Without the object store, which is mapped by many.
+                now[name] += memory.rss - getattr(memory, "shared", 0)
+        now[ALL] = sum(now.values())
+        for name, size in now.items():
+            self.peaks[name] = max(self.peaks[name], size)
+
+
+def _store_reader() -> Callable[[], int]:
+    """Return what asks Ray for the bytes of the objects in its store."""
+    import ray
+    from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+
+    state = get_state_from_address(ray.get_runtime_context().gcs_address)
+    return lambda: get_memory_info_reply(state).store_stats.object_store_bytes_used
+
+
+def growth_of(rows: list[Measured]) -> str:
+    """State how each role's peak grows with the rows."""
+    sizes = [row.facts["rows"] for row in rows]
+    said = []
+    for each in ROLES:
+        peaks = [row.facts[f"{each} MB"] for row in rows]
+        if min(peaks) > 0 and len(set(sizes)) > 1:
+            said.append(f"{each} rows^{exponent(sizes, peaks):.2f}")
+    return "Peaks grow as " + ", ".join(said) + "."
+
+
+def targets(*tables: Table) -> list[Target]:
+    """The driver never holds the data, and the object store holds them once."""
+    found = []
+    for table in tables:
+        first, last = table.rows[0].facts, table.rows[-1].facts
+        more = last["data MB"] - first["data MB"]
+        name = table.rows[0].name
+        for who, limit in (("driver", 0.1), (STORE, 1.1)):
+            grown = (last[f"{who} MB"] - first[f"{who} MB"]) / more
+            found.append(Target(f"{name}: the {who} grows, of the data's growth, by", grown, limit))
+    return found
