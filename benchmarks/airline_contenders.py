@@ -137,6 +137,8 @@ class Job:
 
     def with_spark(self, run: Run) -> None:
         """xgboost.spark, on the codes of a StringIndexer."""
+        from pyspark.ml.functions import vector_to_array
+
         train, test = self._read(run)
         with run.part("exchange"):
             coded = _indexed(train)
@@ -147,12 +149,15 @@ class Job:
                 feature_types=["c"] * len(CATEGORIES) + ["q"] * len(NUMBERS),
                 num_workers=self.workers,
                 callbacks=callbacks,
+                verbose=False,
                 **self.params,
             ).fit(coded(train))
         with run.part("predict"):
             predicted = model.transform(coded(test))
             _consume(predicted)
-        run.scores = lambda: _collected(predicted)
+        run.scores = lambda: _collected(
+            predicted.withColumn("probability", vector_to_array("probability"))
+        )
 
     def _read(self, run: Run) -> tuple[DataFrame, DataFrame]:
         """Read training and test rows into Spark's cache."""

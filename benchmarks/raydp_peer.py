@@ -35,7 +35,8 @@ def python(*, make: bool, extra: tuple[str, ...] = ()) -> str:
     PeerError
         If it cannot be made, or is not there and `make` is False.
     """
-    folder = _cache() / "-".join(["raydp", VERSION, *extra])
+    # No "=" in the name: Spark 3.5 takes what stands before one in a path for a key.
+    folder = _cache() / "-".join(["raydp", VERSION, *extra]).replace("==", "-")
     interpreter, complete = folder / "bin" / "python", folder / "complete"
     if not complete.exists():
         if not make:
