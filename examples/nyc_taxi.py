@@ -97,12 +97,12 @@ def draw(predicted):
     """Draw predicted against true fares, of at most 20,000 trips."""
     rows = predicted.limit(20_000).toPandas()
     top = rows.fare.quantile(0.999) + 5
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4.6), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(10.5, 5), sharey=True, layout="constrained")
     for axes, model in zip(panels, ("xgboost", "torch"), strict=True):
         cells = {"extent": (0, top, 0, top), "gridsize": 60, "bins": "log", "mincnt": 1}
         shown = axes.hexbin(rows.fare, rows[model], cmap="viridis", **cells)
         axes.axline((0, 0), slope=1, color="#d9822b", linewidth=1)
-        axes.set(title=model, xlabel="true fare, $", aspect="equal")
+        axes.set(title=model, xlabel="true fare, $", xlim=(0, top), ylim=(0, top))
     panels[0].set_ylabel("predicted fare, $")
     figure.colorbar(shown, ax=panels, label="held-out trips")
     return figure

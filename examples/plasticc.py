@@ -1,0 +1,193 @@
+"""Which kind of object is it? Light curves in the two tables of the PLAsTiCC challenge.
+
+Spark aggregates and windows turn the observations of an object into features, and its six bands
+into sequences of fortnights. XGBoost learns from the features, a convolutional PyTorch network
+from the sequences; the challenge's weighted log-loss compares them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from matplotlib import pyplot as plt
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as sql
+from sklearn.metrics import ConfusionMatrixDisplay
+from torch import cat, nn
+
+import raydp_ml
+from raydp_ml.datasets import make_light_curves
+from raydp_ml.exceptions import RayDPMLError
+from raydp_ml.torch import TorchClassifier
+from raydp_ml.xgboost import XGBClassifier
+
+ABOUT = ["object_id", "target", "ddf", "hostgal_photoz", "hostgal_photoz_err", "distmod", "mwebv"]
+OBSERVED = ["object_id", "mjd", "passband", "flux", "flux_err", "detected"]
+FILES = {"training_set.csv": OBSERVED, "training_set_metadata.csv": ABOUT}
+WINDOWS = """
+    select *, max(abs(flux)) over (partition by object_id) as top,
+        max_by(mjd, flux) over (partition by object_id) as peak,
+        flux - lag(flux) over (partition by object_id, passband order by mjd) as step
+    from {observations}"""
+OF_A_BAND = [
+    "min(flux) as min",
+    "max(flux) as max",
+    "avg(flux) as mean",
+    "skewness(flux) as skew",
+    "max(flux) - min(flux) as amplitude",
+    "sum(flux / pow(flux_err, 2)) / sum(1 / pow(flux_err, 2)) as error_weighted",
+    "sum(flux * pow(flux / flux_err, 2)) / sum(pow(flux / flux_err, 2)) as signal_weighted",
+    "max(if(detected = 1, mjd, null)) - min(if(detected = 1, mjd, null)) as days_detected",
+    "coalesce(avg(pow(step, 2)) / nullif(var_pop(flux), 0), 2) as roughness",
+]
+OF_AN_OBJECT = [
+    "avg(detected) as detections",
+    "avg(int(flux < -3 * flux_err)) as faded",
+    "sqrt(sum(pow(flux * (mjd - peak), 2)) / sum(pow(flux, 2))) as width",
+]
+CURVES = """
+    select object_id, transform(sequence(0, 6 * 79 - 1), at -> coalesce(means[at], 0D)) as curve
+    from (select object_id, map_from_entries(collect_list(struct(at, mean))) as means
+          from (select object_id, int(passband * 79 + floor((mjd - 59580) / 14)) as at,
+                    avg(flux / top) as mean from {observed} group by all) group by object_id)"""
+COLOURS = [f"ln(greatest(1, {b}_max) / greatest(1, {b + 1}_max))" for b in range(5)]
+# A class counts as in the challenge. The sequences are relative to an object's highest flux; what
+# they do not tell the network, it gets beside them.
+ROLES = f"""
+    select *, row_number() over (partition by target order by xxhash64(object_id)) % 4 = 0 as test,
+        if(target in (15, 64), 2D, 1D) / count(*) over (partition by target) as weight,
+        array(ddf, hostgal_photoz, detections, faded, roughness, width / 1000,
+            coalesce(days_detected, 0) / 1000, ln(1 + amplitude) / 10, {", ".join(COLOURS)}
+        ) as scales
+    from {{objects}}"""
+TREES = {"n_estimators": 200, "max_depth": 4, "learning_rate": 0.08, "min_child_weight": 2}
+TREES |= {"subsample": 0.7, "colsample_bytree": 0.4, "random_state": 0}
+NETWORK = {"max_epochs": 40, "batch_size": 128, "lr": 0.003, "weight_decay": 0.01}
+NETWORK |= {"lr_scheduler": "CosineAnnealingLR", "lr_scheduler__T_max": 40, "random_state": 0}
+
+
+class LightCurveNet(nn.Module):
+    """Convolutions over the fortnights, the highest of each over time, and a hidden layer."""
+
+    def __init__(self, n_outputs):
+        super().__init__()
+        layers = [nn.Conv1d(6, 32, 5, padding=2), nn.ReLU(), nn.Conv1d(32, 64, 5, padding=2)]
+        self.curve = nn.Sequential(*layers, nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten())
+        self.all = nn.Sequential(nn.Linear(64 + 13, 64), nn.ReLU(), nn.Linear(64, n_outputs))
+
+    def forward(self, curve, scales):
+        return self.all(cat([self.curve(curve.view(-1, 6, 79)), scales], dim=1))
+
+
+def fail(text):
+    """End the program as a user's mistake does."""
+    print(f"plasticc: {str(text).splitlines()[0]}", file=sys.stderr)
+    sys.exit(2)
+
+
+def check_columns(folder):
+    """End the program unless `folder` has the challenge's files, with the columns needed."""
+    for name, needed in FILES.items():
+        try:
+            names = pyarrow.csv.open_csv(folder / name).schema.names
+        except (OSError, pa.ArrowInvalid) as error:
+            fail(f"cannot read {folder / name}: {error}")
+        if missing := [column for column in needed if column not in names]:
+            fail(f"{folder / name} lacks the columns {missing}; it has {names}")
+
+
+def make_features(spark, observations, metadata):
+    """One row for each object: features of each band and of all, and the sequences."""
+    observed = spark.sql(WINDOWS, observations=observations).cache()
+    groups = observed.groupBy("object_id")
+    bands = groups.pivot("passband", list(range(6))).agg(*map(sql.expr, OF_A_BAND))
+    whole = groups.agg(*map(sql.expr, OF_A_BAND + OF_AN_OBJECT))
+    objects = metadata.select(*ABOUT).join(bands, "object_id").join(whole, "object_id")
+    objects = objects.join(spark.sql(CURVES, observed=observed), "object_id")
+    return spark.sql(ROLES, objects=objects).cache()
+
+
+def learn(objects, workers):
+    """Fit on three quarters of each class; return the classes, and probabilities for the rest."""
+    # Weights are 1 on average, since XGBoost's penalties are absolute.
+    mean = objects.agg(sql.avg("weight")).first()[0]
+    objects = objects.withColumn("weight", sql.col("weight") / mean)
+    objects = raydp_ml.set_roles(objects, label="target", sample_weight="weight")
+    train, test = objects.where("not test"), objects.where("test")
+    trees = XGBClassifier(num_workers=workers, probability_col="xgboost", **TREES)
+    trees.fit(train.drop("object_id", "test", "curve", "scales"))
+    inputs = {"curve": "curve", "scales": "scales"}
+    network = TorchClassifier(LightCurveNet, inputs=inputs, num_workers=workers, **NETWORK)
+    network.set_params(probability_col="torch")
+    network.fit(train.select("target", "weight", "curve", "scales"))
+    predicted = network.predict_proba(trees.predict_proba(test))
+    held_out = predicted.select("target", "xgboost", "torch").toPandas()
+    counts = train.groupBy("target").count().sort("target").toPandas()["count"]
+    return trees.classes_, held_out.assign(class_shares=len(held_out) * [counts / counts.sum()])
+
+
+def weighted_log_loss(target, probability, classes):
+    """The challenge's: each class counts the same, but 15 and 64 twice."""
+    logs = np.log(np.clip(np.stack(probability), 1e-15, 1 - 1e-15))
+    losses = {c: -logs[target == c, at].mean() for at, c in enumerate(classes) if c in set(target)}
+    return np.average([*losses.values()], weights=[2 if c in (15, 64) else 1 for c in losses])
+
+
+def draw(target, predicted):
+    """Draw the confusion matrix: of each class, the shares that are taken for each class."""
+    figure, axes = plt.subplots(figsize=(8, 7.5), layout="constrained")
+    shown = {"normalize": "true", "values_format": ".2f", "text_kw": {"fontsize": 8}}
+    ConfusionMatrixDisplay.from_predictions(
+        target, predicted, ax=axes, cmap="Blues", colorbar=False, **shown
+    )
+    axes.set_title("Held-out objects, XGBoost: shares of each true class")
+    return figure
+
+
+def run(spark, options):
+    """Do the whole job, from the observations to the picture."""
+    tables = make_light_curves(spark, options.objects, random_state=0)
+    if options.data:
+        csv = spark.read.options(header=True, inferSchema=True).csv
+        tables = [csv(str(options.data / name)) for name in FILES]
+    objects = make_features(spark, *tables)
+    classes, held_out = learn(objects, options.workers)
+    print(f"{objects.count():,} objects, {len(held_out):,} of them held out")
+    print("Weighted log-loss on the held-out objects")
+    for model in ("class_shares", "xgboost", "torch"):
+        print(f"{model:16}{weighted_log_loss(held_out.target, held_out[model], classes):8.4f}")
+    predicted = classes[np.stack(held_out.xgboost).argmax(axis=1)]
+    picture = options.output / "confusion.png"
+    draw(held_out.target, predicted).savefig(picture, dpi=150)
+    print(f"Drew {picture}")
+
+
+def main():
+    """Read the command line, and run the job in a Spark session of its own."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, help=f"folder with {' and '.join(FILES)}")
+    parser.add_argument("--objects", type=int, default=4000, help="to generate (default 4,000)")
+    parser.add_argument("--workers", type=int, default=2, help="training workers (default 2)")
+    here = Path(__file__).parent / "output"
+    parser.add_argument("--output", type=Path, default=here, help="folder (default %(default)s)")
+    options = parser.parse_args()
+    if min(options.objects, options.workers) < 1:
+        fail("--objects and --workers must be at least 1")
+    if options.data:
+        check_columns(options.data)
+    matplotlib.use("Agg")
+    configs = {"spark.ui.showConsoleProgress": False, "spark.sql.shuffle.partitions": 8}
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        with raydp_ml.spark_session("plasticc", configs=configs) as spark:
+            run(spark, options)
+    except (OSError, RayDPMLError, PySparkException) as error:
+        fail(error)
+
+
+if __name__ == "__main__":
+    main()
