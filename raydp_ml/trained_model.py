@@ -143,6 +143,12 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         ]
         table = table.drop_columns(aside)
         self._check_frame(table)
+        if not table.num_rows:
+            # In the words in which scikit-learn refuses such an array.
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={(0, self.n_features_in_)}) while a minimum "
+                f"of 1 is required by {type(self).__name__}."
+            )
         return table
 
     def _score_inputs(self, X: Any, y: Any, other: Any) -> tuple[Any, Any, Any]:
@@ -198,6 +204,16 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         self._layout = Layout(features, layout["sparse"], layout["named"])
         self._set_aside = state.pop("set_aside")
         super()._restore_state(state, folder)
+
+    # ----------------------------------------------------------------- what the libraries add
+
+    def _raw(self, X: Any) -> np.ndarray:
+        """Return the model's output for an in-memory X."""
+        raise NotImplementedError
+
+    def _with_prediction(self, df: Any, column: str, parameter: str, output: str) -> Any:
+        """Add a column of predictions to a Spark DataFrame, lazily."""
+        raise NotImplementedError
 
 
 fit_context = _fit_context(prefer_skip_nested_validation=True)

@@ -13,6 +13,7 @@ from raydp_ml.training.attempts import Workers, run_attempts
 from raydp_ml.training.data_sets import DataSet, Part
 from raydp_ml.training.inspection import Parts, cut_parts, fitted_parts, inspect_sets, judge
 from raydp_ml.training.row_reports import Report
+from raydp_ml.training.steps import Steps
 from raydp_ml.training.table_layout import Layout
 from raydp_ml.training.torch_process_group import Meeting, open_meeting
 from raydp_ml.training.torch_spec import Checkpoint, Epoch, Outcome, TorchSpec
@@ -97,11 +98,9 @@ class _Fit:
         self.cpus = cpus
         self.task = task
         self.checkpoint = checkpoint
-        self.on_epoch = on_epoch
+        self.epochs = Steps(on_epoch)
         self.on_checkpoint = on_checkpoint
         self.spec: TorchSpec | None = None
-        self.epochs_seen = 0
-        self.stopped: Epoch | None = None
 
     def run(self, group: Any) -> tuple[Outcome, Found]:
         """Do one attempt: cut the rows into shards, look at them, train."""
@@ -122,7 +121,7 @@ class _Fit:
             validation_fraction=0.0
             if marked or len(self.sets) > 1
             else self.spec.validation_fraction,
-            reports_epochs=self.on_epoch is not None,
+            reports_epochs=self.epochs.wanted,
             checkpoint_seconds=None if in_process else CHECKPOINT_SECONDS,
         )
         outcome = self._train(group, fitted_parts(parts, layout), spec)
@@ -135,7 +134,7 @@ class _Fit:
                 if self.on_checkpoint is not None:
                     self.on_checkpoint(event)
             elif isinstance(event, Epoch):
-                self._on_epoch(event, group)
+                self.epochs.add(event, group)
 
         meeting = None
         if group.size > 1:
@@ -150,18 +149,9 @@ class _Fit:
         )
         return next(outcome for outcome in outcomes if outcome is not None)
 
-    def _on_epoch(self, event: Epoch, group: Any) -> None:
-        # Epochs come again after a restart, and workers run on while a stop is on its way.
-        if event.index < self.epochs_seen or self.stopped is not None or self.on_epoch is None:
-            return
-        self.epochs_seen = event.index + 1
-        if self.on_epoch(event):
-            self.stopped = event
-            group.request_stop()
-
     def _cut(self, outcome: Outcome) -> Outcome:
         """Drop the epochs that workers did after a callback had asked to stop, where it can be."""
-        stopped = self.stopped
+        stopped = self.epochs.last
         if stopped is None or stopped.weights is None or len(outcome.history) <= stopped.index + 1:
             return outcome
         return Outcome(stopped.weights, outcome.history[: stopped.index + 1])

@@ -14,6 +14,7 @@ from raydp_ml.training.attempts import Workers, run_attempts
 from raydp_ml.training.data_sets import DataSet
 from raydp_ml.training.inspection import Parts, cut_parts, fitted_parts, inspect_sets, judge
 from raydp_ml.training.row_reports import Report
+from raydp_ml.training.steps import Steps
 from raydp_ml.training.table_layout import Layout
 from raydp_ml.training.xgboost_loop import (
     Checkpoint,
@@ -103,10 +104,8 @@ class _Fit:
         self.make_spec = make_spec
         self.task = task
         self.needs_evaluation = needs_evaluation
-        self.on_round = on_round
+        self.rounds = Steps(on_round)
         self.checkpoint: Checkpoint | None = None
-        self.rounds_seen = 0
-        self.stop_after: int | None = None
 
     def run(self, group: Any) -> Fitted:
         """Do one attempt: cut the rows into shards, look at them, train."""
@@ -126,7 +125,7 @@ class _Fit:
             spec,
             repeats_rows=self._repeats_rows(reports[0]),
             evaluates_validation=reports[0].validation_rows > 0,
-            reports_rounds=self.on_round is not None,
+            reports_rounds=self.rounds.wanted,
             checkpoint_seconds=None if in_process else CHECKPOINT_SECONDS,
         )
         outcome = self._train(group, parts, spec)
@@ -146,7 +145,7 @@ class _Fit:
             if isinstance(event, Checkpoint):
                 self.checkpoint = event
             elif isinstance(event, Round):
-                self._on_round(event, group)
+                self.rounds.add(event, group)
 
         with communicator(group.size, group.host) as arguments:
             outcomes = group.run(
@@ -159,23 +158,15 @@ class _Fit:
             )
         return next(outcome for outcome in outcomes if outcome is not None)
 
-    def _on_round(self, event: Round, group: Any) -> None:
-        # Rounds come again after a restart, and workers run on while a stop is on its way.
-        if event.index < self.rounds_seen or self.stop_after is not None or self.on_round is None:
-            return
-        self.rounds_seen = event.index + 1
-        if self.on_round(event):
-            self.stop_after = event.index + 1
-            group.request_stop()
-
     def _cut(self, outcome: Outcome) -> Outcome:
         """Drop the rounds that workers did after a callback had asked to stop."""
-        if self.stop_after is None or outcome.rounds <= self.stop_after:
+        last = self.rounds.last
+        if last is None or outcome.rounds <= last.index + 1:
             return outcome
         import xgboost
 
         booster = xgboost.Booster(model_file=bytearray(outcome.model))
-        kept = self.stop_after
+        kept = last.index + 1
         with contextlib.suppress(xgboost.core.XGBoostError):  # gblinear cannot be cut
             booster = booster[:kept]
         history = {

@@ -5,19 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 
-from raydp_ml.base import kind_of
-from raydp_ml.scoring import PREDICTION, spark_accuracy
+from raydp_ml.predicting import PredictsClasses
 from raydp_ml.trained_model import fit_context
 from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.output import probabilities
 from raydp_ml.xgboost.parameters import CONSTRAINTS
-from raydp_ml.xgboost.predict import predict_column
 
 
-class XGBClassifier(ClassifierMixin, XGBModel):
+class XGBClassifier(PredictsClasses, XGBModel):
     """Gradient boosting of classification trees with XGBoost, on Spark data or in memory.
 
     Parameters
@@ -189,49 +185,7 @@ class XGBClassifier(ClassifierMixin, XGBModel):
         self._fit(X, y, sample_weight, eval_set)
         return self
 
-    def predict(self, X: Any) -> Any:
-        """Predict the class.
-
-        Parameters
-        ----------
-        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
-
-        Returns
-        -------
-        pyspark.sql.DataFrame or ndarray of shape (n_samples,)
-            For Spark, lazily: the same DataFrame plus the column `prediction_col`, of the
-            label's type.
-
-        Raises
-        ------
-        SchemaError
-            If a feature is missing, or there is a column `prediction_col` already.
-        """
-        if kind_of(X) == "spark":
-            return predict_column(self, X, self.prediction_col, "prediction_col", "class")
-        shares = self.predict_proba(X)
-        return self.classes_[shares.argmax(axis=1)]
-
-    def predict_proba(self, X: Any) -> Any:
-        """Predict the probability of each class.
-
-        Parameters
-        ----------
-        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
-
-        Returns
-        -------
-        pyspark.sql.DataFrame or ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`. For Spark, lazily: the same DataFrame plus the column
-            `probability_col`, an array of doubles.
-
-        Raises
-        ------
-        SchemaError
-            If a feature is missing, or there is a column `probability_col` already.
-        """
-        if kind_of(X) == "spark":
-            return predict_column(self, X, self.probability_col, "probability_col", "probability")
+    def _shares(self, X: Any) -> np.ndarray:
         margin = self._predicts_margin
         return probabilities(self._raw(X, margin), margin).astype(np.float64)
 
@@ -239,21 +193,3 @@ class XGBClassifier(ClassifierMixin, XGBModel):
     def _predicts_margin(self) -> bool:
         # Its output is a class, and probabilities need the scores before that.
         return self.objective == "multi:softmax"
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the share of right predictions.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `XGBRegressor.score`.
-
-        Returns
-        -------
-        float
-        """
-        if kind_of(X) == "spark":
-            predicted = predict_column(self, X, PREDICTION, "prediction_col", "class")
-            return spark_accuracy(X, predicted, y, sample_weight)
-        X, y, sample_weight = self._score_inputs(X, y, sample_weight)
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))

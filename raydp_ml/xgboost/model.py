@@ -156,6 +156,11 @@ class XGBModel(TrainedModel):
         data = self._features(X)
         return booster_output(self._Booster, data, self.missing, margin)
 
+    def _with_prediction(self, df: Any, column: str, parameter: str, output: str) -> Any:
+        from raydp_ml.xgboost.predict import predict_column
+
+        return predict_column(self, df, column, parameter, output)
+
     def _features(self, X: Any) -> Any:
         """Check an in-memory X; return it as XGBoost takes it."""
         data = self._checked_features(X)

@@ -13,7 +13,6 @@ from raydp_ml.scoring import PREDICTION, ndcg, spark_ndcg
 from raydp_ml.trained_model import fit_context
 from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.parameters import CONSTRAINTS
-from raydp_ml.xgboost.predict import predict_column
 
 
 class XGBRanker(XGBModel):
@@ -228,7 +227,7 @@ class XGBRanker(XGBModel):
             If a feature is missing, or there is a column `prediction_col` already.
         """
         if kind_of(X) == "spark":
-            return predict_column(self, X, self.prediction_col, "prediction_col", "value")
+            return self._with_prediction(X, self.prediction_col, "prediction_col", "value")
         return self._raw(X).astype(np.float64)
 
     def score(self, X: Any, y: Any = None, *, group: Any = None, qid: Any = None) -> float:
@@ -247,7 +246,7 @@ class XGBRanker(XGBModel):
         """
         groups = _one_group(group, qid)
         if kind_of(X) == "spark":
-            predicted = predict_column(self, X, PREDICTION, "prediction_col", "value")
+            predicted = self._with_prediction(X, PREDICTION, "prediction_col", "value")
             return spark_ndcg(X, predicted, y, groups)
         X, y, groups = self._score_inputs(X, y, groups)
         return ndcg(y, self.predict(X), groups)

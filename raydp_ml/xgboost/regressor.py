@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 
-from raydp_ml.base import kind_of
-from raydp_ml.scoring import PREDICTION, spark_r2
+from raydp_ml.predicting import PredictsNumbers
 from raydp_ml.trained_model import fit_context
 from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.parameters import CONSTRAINTS
-from raydp_ml.xgboost.predict import predict_column
 
 
-class XGBRegressor(RegressorMixin, XGBModel):
+class XGBRegressor(PredictsNumbers, XGBModel):
     """Gradient boosting of regression trees with XGBoost, on Spark data or in memory.
 
     A Spark DataFrame is trained on by Ray actors, each of which reads its share of the rows from
@@ -282,49 +278,3 @@ sparse matrix of shape (n_samples, n_features)
         """
         self._fit(X, y, sample_weight, eval_set)
         return self
-
-    def predict(self, X: Any) -> Any:
-        """Predict the target.
-
-        Parameters
-        ----------
-        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
-
-        Returns
-        -------
-        pyspark.sql.DataFrame, or ndarray of shape (n_samples,) or (n_samples, n_targets)
-            For Spark, lazily: the same DataFrame plus the column `prediction_col`.
-
-        Raises
-        ------
-        SchemaError
-            If a feature is missing, or there is a column `prediction_col` already.
-        """
-        if kind_of(X) == "spark":
-            return predict_column(self, X, self.prediction_col, "prediction_col", "value")
-        return self._raw(X).astype(np.float64)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination R² of the predictions.
-
-        Parameters
-        ----------
-        X : as in ``predict``
-        y : str or array-like of shape (n_samples,), default=None
-            A column's name where X has names; None takes the role "label" (Spark).
-        sample_weight : str or array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-        """
-        if kind_of(X) == "spark":
-            predicted = predict_column(self, X, PREDICTION, "prediction_col", "value")
-            return spark_r2(X, predicted, y, sample_weight)
-        X, y, sample_weight = self._score_inputs(X, y, sample_weight)
-        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

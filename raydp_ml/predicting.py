@@ -1,0 +1,146 @@
+"""``predict`` and ``score`` of numbers and of classes, whichever library has learnt them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+
+from raydp_ml.base import kind_of
+from raydp_ml.scoring import PREDICTION, spark_accuracy, spark_r2
+from raydp_ml.trained_model import TrainedModel
+
+
+class PredictsNumbers(RegressorMixin, TrainedModel):
+    """Base of the regressors."""
+
+    _n_targets = 0
+    prediction_col: str
+
+    def predict(self, X: Any) -> Any:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame, or ndarray of shape (n_samples,) or (n_samples, n_targets)
+            For Spark, lazily: the same DataFrame plus the column `prediction_col`, of doubles or,
+            for several targets, arrays of doubles.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing, or there is a column `prediction_col` already. From a network
+            also if a feature holds null, NaN or infinity (for Spark, when the column is computed).
+        """
+        if kind_of(X) == "spark":
+            return self._with_prediction(X, self.prediction_col, "prediction_col", "value")
+        return self._raw(X).astype(np.float64)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination R² of the predictions.
+
+        Parameters
+        ----------
+        X : as in ``predict``
+        y : str or array-like of shape (n_samples,), default=None
+            A column's name where X has names; None takes the role "label" (Spark).
+        sample_weight : str or array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            For several targets, the mean of their R².
+        """
+        if kind_of(X) == "spark":
+            predicted = self._with_prediction(X, PREDICTION, "prediction_col", "value")
+            return spark_r2(X, predicted, y, sample_weight, self._n_targets)
+        X, y, sample_weight = self._score_inputs(X, y, sample_weight)
+        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+class PredictsClasses(ClassifierMixin, TrainedModel):
+    """Base of the classifiers."""
+
+    classes_: np.ndarray
+    prediction_col: str
+    probability_col: str
+
+    def predict(self, X: Any) -> Any:
+        """Predict the class.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray of shape (n_samples,)
+            For Spark, lazily: the same DataFrame plus the column `prediction_col`, of the
+            label's type.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing, or there is a column `prediction_col` already. From a network
+            also if a feature holds null, NaN or infinity (for Spark, when the column is computed).
+        """
+        if kind_of(X) == "spark":
+            return self._with_prediction(X, self.prediction_col, "prediction_col", "class")
+        return self.classes_[self._shares(X).argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> Any:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`. For Spark, lazily: the same DataFrame plus the column
+            `probability_col`, an array of doubles.
+
+        Raises
+        ------
+        SchemaError
+            As `predict`, of `probability_col`.
+        """
+        if kind_of(X) == "spark":
+            return self._with_prediction(X, self.probability_col, "probability_col", "probability")
+        return self._shares(X)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the share of right predictions.
+
+        Parameters
+        ----------
+        X : as in ``predict``
+        y : str or array-like of shape (n_samples,), default=None
+            A column's name where X has names; None takes the role "label" (Spark).
+        sample_weight : str or array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        if kind_of(X) == "spark":
+            predicted = self._with_prediction(X, PREDICTION, "prediction_col", "class")
+            return spark_accuracy(X, predicted, y, sample_weight)
+        X, y, sample_weight = self._score_inputs(X, y, sample_weight)
+        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def _shares(self, X: Any) -> np.ndarray:
+        """Return the probabilities for an in-memory X, shape (n, n_classes), float64."""
+        raise NotImplementedError
