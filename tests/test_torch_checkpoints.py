@@ -110,6 +110,53 @@ def test_training_goes_on_from_a_checkpoint(data, tmp_path, optimizer):
     assert_allclose(weights(again), weights(resumed))
 
 
+def test_lazy_layers_go_on_and_come_back(data, tmp_path):
+    X, y = data
+    path = tmp_path / "checkpoint"
+    params = {**PARAMS, "num_workers": 0, "module__out_features": 1}
+    whole = TorchRegressor(nn.LazyLinear, **params).fit(X, y)
+    short = TorchRegressor(nn.LazyLinear, **{**params, "max_epochs": 2}, checkpoint_path=path)
+    short.fit(X, y)
+    resumed = TorchRegressor(nn.LazyLinear, **params).fit(X, y, resume_from=path)
+    assert_allclose(weights(resumed), weights(whole), atol=1e-6)
+    with pytest.raises(SchemaError, match="checkpoint of another module"):
+        TorchRegressor(nn.LazyLinear, **{**params, "module__out_features": 2}).fit(
+            X, np.c_[y, y], resume_from=path
+        )
+    whole.save(tmp_path / "model")
+    again = raydp_ml.load(tmp_path / "model", module=nn.LazyLinear)
+    assert_array_equal(again.predict(X), whole.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("MultiStepLR", {"milestones": [1, 3]}),
+        ("ExponentialLR", {"gamma": 0.7}),
+        ("CosineAnnealingLR", {"T_max": 6}),
+        ("CosineAnnealingWarmRestarts", {"T_0": 2}),
+        ("LinearLR", {"total_iters": 4}),
+        ("PolynomialLR", {"total_iters": 5}),
+        ("LambdaLR", {"lr_lambda": lambda epoch: 0.6**epoch}),
+        ("ReduceLROnPlateau", {"patience": 0, "threshold": 0.5}),
+        ("OneCycleLR", {"max_lr": 0.05, "epochs": 6, "steps_per_epoch": 7}),
+        ("CyclicLR", {"base_lr": 0.001, "max_lr": 0.05, "step_size_up": 5}),
+    ],
+)
+def test_schedulers_go_on_from_a_checkpoint(data, tmp_path, name, given):
+    X, y = data
+    path = tmp_path / "checkpoint"
+    nested = {f"lr_scheduler__{key}": value for key, value in given.items()}
+    params = {**PARAMS, "num_workers": 0, "lr_scheduler": name, **nested}
+    whole = TorchRegressor(**params).fit(X, y)
+    TorchRegressor(**{**params, "max_epochs": 3}, checkpoint_path=path).fit(X, y)
+    resumed = TorchRegressor(**params).fit(X, y, resume_from=path)
+    rates = [record["lr"] for record in whole.history_]
+    assert len(set(rates)) > 1
+    assert_allclose([record["lr"] for record in resumed.history_], rates)
+    assert_allclose(weights(resumed), weights(whole), atol=1e-6)
+
+
 def test_checkpoint_every(data, tmp_path):
     X, y = data
     path = tmp_path / "checkpoint"
@@ -207,7 +254,7 @@ def test_modules_of_one_s_own_are_given_when_loading(data, tmp_path):
     again = raydp_ml.load(path, module=nn.Linear)
     assert_array_equal(again.predict(frame), pipe.predict(frame))
     with pytest.raises(ValueError, match="do not fit the module"):
-        raydp_ml.load(path, module=nn.Bilinear(3, 1, 1))
+        raydp_ml.load(path, module=nn.Linear(3, 2))
     description = json.loads((path / "step_1" / "estimator.json").read_text())
     # A module that the file names is not even imported.
     description["params"]["module"] = {"$dict": [["own_module", "os.system"]]}

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
-from raydp_ml.base import kind_of
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.scoring import PREDICTION, spark_accuracy
+from raydp_ml.predicting import PredictsClasses
 from raydp_ml.torch.model import TorchModel
 from raydp_ml.torch.output import class_shares
 from raydp_ml.torch.parameters import CONSTRAINTS
 from raydp_ml.torch.parts import import_torch, make_criterion
-from raydp_ml.torch.predict import predict_column
 from raydp_ml.trained_model import fit_context
 
 
-class TorchClassifier(ClassifierMixin, TorchModel):
+class TorchClassifier(PredictsClasses, TorchModel):
     """Classification with a PyTorch module, on Spark data or in memory.
 
     Parameters
@@ -59,7 +56,8 @@ default="relu"
         Rows of a batch, over all workers together.
     max_epochs : int, default=20
     validation_fraction : float, default=0.1
-        Share of the rows that early stopping holds out where there is no evaluation set.
+        Share of the rows, in proportion to the classes, that early stopping holds out where there
+        is no evaluation set. A class keeps at least one row to train on.
     early_stopping : bool, default=False
         Whether to stop when the loss of the last evaluation set has not improved by more than
         `tol` in `patience` epochs, and to keep the weights of the best epoch.
@@ -74,8 +72,8 @@ default="relu"
     random_state : int, RandomState instance or None, default=None
         Of the first weights, the order of the rows and dropout.
     class_weight : dict or "balanced", default=None
-        Weights of the classes, times those of the rows; "balanced" for n_rows / (n_classes * rows
-        of the class), as in scikit-learn.
+        Weights of the classes in the loss, times those of the rows; "balanced" for n_rows /
+        (n_classes * rows of the class), as in scikit-learn.
     enable_categorical : bool, default=False
         Whether string and category columns may be features.
     num_workers : int, default=None
@@ -139,8 +137,6 @@ default="relu"
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "probability_col": [str],
     }
-
-    classes_: np.ndarray
 
     def __init__(
         self,
@@ -242,71 +238,12 @@ default="relu"
         SchemaError, ResourceError, TrainingError
             As `TorchRegressor.fit`; `SchemaError` also for labels of one class only.
         """
+        self._check_class_weight()
         self._fit(X, y, sample_weight, eval_set, resume_from)
         return self
 
-    def predict(self, X: Any) -> Any:
-        """Predict the class.
-
-        Parameters
-        ----------
-        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
-
-        Returns
-        -------
-        pyspark.sql.DataFrame or ndarray of shape (n_samples,)
-            For Spark, lazily: the same DataFrame plus the column `prediction_col`, of the
-            label's type.
-
-        Raises
-        ------
-        SchemaError
-            As `TorchRegressor.predict`.
-        """
-        if kind_of(X) == "spark":
-            return predict_column(self, X, self.prediction_col, "prediction_col", "class")
-        shares = self.predict_proba(X)
-        return self.classes_[shares.argmax(axis=1)]
-
-    def predict_proba(self, X: Any) -> Any:
-        """Predict the probability of each class.
-
-        Parameters
-        ----------
-        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
-
-        Returns
-        -------
-        pyspark.sql.DataFrame or ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`. For Spark, lazily: the same DataFrame plus the column
-            `probability_col`, an array of doubles.
-
-        Raises
-        ------
-        SchemaError
-            As `TorchRegressor.predict`.
-        """
-        if kind_of(X) == "spark":
-            return predict_column(self, X, self.probability_col, "probability_col", "probability")
+    def _shares(self, X: Any) -> np.ndarray:
         return class_shares(self._raw(X), self._has_one_logit)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the share of right predictions.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `TorchRegressor.score`.
-
-        Returns
-        -------
-        float
-        """
-        if kind_of(X) == "spark":
-            predicted = predict_column(self, X, PREDICTION, "prediction_col", "class")
-            return spark_accuracy(X, predicted, y, sample_weight)
-        X, y, sample_weight = self._score_inputs(X, y, sample_weight)
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
 
     def _one_logit(self, criterion: Any, classes: np.ndarray | None) -> bool:
         if not isinstance(criterion, import_torch().nn.BCEWithLogitsLoss):
@@ -325,6 +262,19 @@ default="relu"
         )
         return self._one_logit(criterion, None)
 
+    def _check_class_weight(self) -> None:
+        given = self.class_weight if isinstance(self.class_weight, dict) else {}
+        bad = {
+            label: weight
+            for label, weight in given.items()
+            if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf
+        }
+        if bad:
+            raise InvalidParameterError(
+                "The 'class_weight' parameter must hold finite numbers of at least 0. Got "
+                f"{bad} instead."
+            )
+
     def _class_weights(self, classes: np.ndarray | None, labels: np.ndarray | None) -> Any:
         given = self.class_weight
         if given is None or isinstance(given, str) or classes is None:
@@ -336,4 +286,9 @@ default="relu"
                 f"class_weight names the classes {unknown}, which the label has not. Its classes "
                 f"are {known[:10].tolist()}."
             )
-        return np.array([given.get(label, 1.0) for label in known.tolist()], dtype=np.float64)
+        weights = np.array([given.get(label, 1.0) for label in known.tolist()], dtype=np.float64)
+        if not weights.any():
+            raise InvalidParameterError(
+                f"class_weight={given} leaves no class to learn from. Give one a positive weight."
+            )
+        return weights

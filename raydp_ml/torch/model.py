@@ -21,13 +21,17 @@ from raydp_ml.progress import Progress
 from raydp_ml.torch.nested import NestedParameters
 from raydp_ml.torch.output import module_output
 from raydp_ml.torch.parts import (
+    check_forward,
     check_module,
     find_optimizer,
     find_scheduler,
+    hidden_sizes,
     import_torch,
     make_criterion,
     make_module,
+    settle_lazy_layers,
 )
+from raydp_ml.torch.predict import predict_column
 from raydp_ml.trained_model import TrainedModel
 from raydp_ml.training.attempts import require_room
 from raydp_ml.training.table_layout import Layout, dense_column
@@ -125,9 +129,8 @@ class TorchModel(NestedParameters, TrainedModel):
         torch = import_torch()
         check_module(self.module, self._nested("module"))
         self._check_device(torch, spark)
-        given = self._nested("optimizer")
-        cls = self.optimizer
-        arguments = {"lr": self.lr, **given}
+        hidden_sizes(self.hidden_layer_sizes)
+        arguments = {"lr": self.lr, **self._nested("optimizer")}
         if self.weight_decay:
             arguments = {"weight_decay": self.weight_decay, **arguments}
         checkpoint = None
@@ -143,10 +146,11 @@ class TorchModel(NestedParameters, TrainedModel):
                     f"checkpoint_path={str(folder)!r} exists and is no checkpoint of raydp_ml, so "
                     "it is left as it is. Choose another path, or remove it first."
                 )
+        optimizer = find_optimizer(self.optimizer, arguments)
         return _Plan(
             make_criterion(self.criterion, self._default_criterion, self._nested("criterion")),
-            find_optimizer(cls, arguments),
-            find_scheduler(self.lr_scheduler, self._nested("lr_scheduler")),
+            optimizer,
+            find_scheduler(self.lr_scheduler, self._nested("lr_scheduler"), optimizer),
             seed,
             checkpoint,
             about,
@@ -245,7 +249,11 @@ class TorchModel(NestedParameters, TrainedModel):
         numbers = sum(item.width for item in layout.features if item.kind != "category")
         sizes = {"n_features": numbers, "n_outputs": outputs}
         if self.module is not None:
-            return make_module(self.module, self._nested("module"), sizes, seed)
+            inputs = inputs_of(layout, self.inputs)
+            made = make_module(self.module, self._nested("module"), sizes, seed)
+            check_forward(made, inputs)
+            settle_lazy_layers(made, inputs, seed)
+            return made
         if self.inputs is not None:
             raise SchemaError(
                 "inputs names arguments of a module's forward, and the default network has none "
@@ -253,9 +261,8 @@ class TorchModel(NestedParameters, TrainedModel):
             )
         from raydp_ml.training.torch_modules import MLP
 
-        hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int)).tolist()
         own = {
-            "hidden_layer_sizes": hidden,
+            "hidden_layer_sizes": hidden_sizes(self.hidden_layer_sizes),
             "activation": self.activation,
             "dropout": self.dropout,
             "categories": [
@@ -314,6 +321,9 @@ class TorchModel(NestedParameters, TrainedModel):
         arrays = arrays_of(data, inputs)
         require_finite(arrays, inputs, self._layout.named)
         return module_output(self.module_, inputs, arrays)
+
+    def _with_prediction(self, df: Any, column: str, parameter: str, output: str) -> Any:
+        return predict_column(self, df, column, parameter, output)
 
     def _matrix_table(self, matrix: np.ndarray) -> pa.Table:
         features = self._layout.features

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 from sklearn.utils._param_validation import InvalidParameterError
 
+from raydp_ml.exceptions import SchemaError
 from raydp_ml.torch.nested import check_arguments
+from raydp_ml.training.torch_rows import Input
 
 # Arguments that a module's class or factory is given, where it takes them.
 SIZES = ("n_features", "n_outputs")
@@ -94,28 +97,66 @@ def make_criterion(given: Any, default: str, arguments: dict[str, Any]) -> Calla
 
 
 def find_optimizer(given: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return the optimizer's class and its arguments.
+    """Return the optimizer's class and its arguments, which have made one already.
 
     Raises
     ------
     InvalidParameterError
-        For an unknown name or argument, or one that needs a closure (LBFGS).
+        For an unknown name or argument, a value that the class refuses, or an optimizer that needs
+        a closure (LBFGS).
     """
     torch = import_torch()
     cls = given
+    base = torch.optim.Optimizer
     if isinstance(given, str):
-        cls = _found(given, _classes(torch.optim, torch.optim.Optimizer), "optimizer")
+        cls = _found(given, _classes(torch.optim, base), "optimizer")
     if issubclass_of(cls, torch.optim.LBFGS):
         raise InvalidParameterError(
             "LBFGS evaluates the loss several times in one step, which mini-batches do not allow. "
             "Choose another optimizer, such as 'adam' or 'sgd'."
         )
-    check_arguments(cls, arguments, "optimizer")
+    if not inspect.isclass(cls) or issubclass(cls, base):
+        check_arguments(cls, arguments, "optimizer")
+    _tried_optimizer(cls, arguments)
     return cls, arguments
 
 
-def find_scheduler(given: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
-    """Return the scheduler's class and its arguments, or None."""
+def _tried_optimizer(cls: Any, arguments: dict[str, Any]) -> Any:
+    torch = import_torch()
+    stand_in = [torch.nn.Parameter(torch.zeros(2, 2))]
+    return _tried(cls, stand_in, arguments, "optimizer", torch.optim.Optimizer)
+
+
+def _tried(cls: Any, first: Any, arguments: dict[str, Any], parameter: str, base: Any) -> Any:
+    """Make one, so that values that the class refuses are found before any data has moved."""
+    name = getattr(cls, "__name__", type(cls).__name__)
+    made: Any = None
+    if not inspect.isclass(cls) or issubclass(cls, base):
+        try:
+            made = cls(first, **arguments)
+        except Exception as error:
+            raise InvalidParameterError(
+                f"The {parameter} {name} cannot be made with the arguments {arguments}: {error}. "
+                f"Set them as {parameter}__*."
+            ) from error
+    if not isinstance(made, base):
+        raise InvalidParameterError(
+            f"The {parameter!r} parameter must be the name of a {base.__module__}.{base.__name__}, "
+            f"such a class, or a function that makes one. Got {name} instead."
+        )
+    return made
+
+
+def find_scheduler(
+    given: Any, arguments: dict[str, Any], optimizer: tuple[Any, dict[str, Any]]
+) -> tuple[Any, dict[str, Any]] | None:
+    """Return the scheduler's class and its arguments, which have made one already; or None.
+
+    Raises
+    ------
+    InvalidParameterError
+        As `find_optimizer`.
+    """
     if given is None:
         if arguments:
             raise InvalidParameterError(
@@ -123,15 +164,20 @@ def find_scheduler(given: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str
                 "for example to 'StepLR'."
             )
         return None
-    torch = import_torch()
+    import_torch()
     from torch.optim import lr_scheduler
 
     cls = given
     if isinstance(given, str):
         known = _classes(lr_scheduler, lr_scheduler.LRScheduler)
         cls = _found(given, known, "lr_scheduler")
-    del torch
-    check_arguments(cls, arguments, "lr_scheduler")
+    if not inspect.isclass(cls) or issubclass(cls, lr_scheduler.LRScheduler):
+        check_arguments(cls, arguments, "lr_scheduler")
+    tried = arguments
+    if cls is lr_scheduler.OneCycleLR and not {"total_steps", "epochs"} & set(arguments):
+        # The number of steps is that of all batches, which nobody knows yet.
+        tried = {**arguments, "total_steps": 100}
+    _tried(cls, _tried_optimizer(*optimizer), tried, "lr_scheduler", lr_scheduler.LRScheduler)
     return cls, arguments
 
 
@@ -163,6 +209,71 @@ def check_module(given: Any, arguments: dict[str, Any]) -> None:
             f"an instance, or None. Got {given!r} instead."
         )
     check_arguments(given, arguments, "module")
+    try:
+        signature = inspect.signature(given)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**_with_sizes(given, arguments, dict.fromkeys(SIZES, 0)))
+    except TypeError as error:
+        name = getattr(given, "__name__", type(given).__name__)
+        raise InvalidParameterError(
+            f"The module {name}{signature} cannot be made of {sorted(arguments) or 'nothing'}: "
+            f"{error}. Set its arguments as module__*."
+        ) from error
+
+
+def hidden_sizes(given: Any) -> list[int]:
+    """Return the sizes of the hidden layers as a list.
+
+    Raises
+    ------
+    InvalidParameterError
+        If they are not whole numbers of at least 1.
+    """
+    sizes = [given] if isinstance(given, Integral) else list(given)
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
+        raise InvalidParameterError(
+            "The 'hidden_layer_sizes' parameter must be a whole number of at least 1, or a "
+            f"sequence of such. Got {given!r} instead."
+        )
+    return [int(size) for size in sizes]
+
+
+def check_forward(module: Any, inputs: Sequence[Input]) -> None:
+    """Raise `SchemaError` for a module whose ``forward`` does not take the inputs."""
+    try:
+        signature = inspect.signature(module.forward)
+    except (TypeError, ValueError):
+        return
+    named = {item.name: None for item in inputs if item.name is not None}
+    try:
+        signature.bind(*(() if named else (None,) * len(inputs)), **named)
+    except TypeError as error:
+        what = f"named {sorted(named)}" if named else "the numbers"
+        also = ", and the codes of the category columns" if len(inputs) > 1 and not named else ""
+        raise SchemaError(
+            f"The forward{signature} of the module {type(module).__name__} does not take its "
+            f"inputs, which are {what}{also}: {error}. Say which columns feed which argument: "
+            "inputs={'argument': ['column', ...], ...}."
+        ) from error
+
+
+def settle_lazy_layers(module: Any, inputs: Sequence[Input], seed: int) -> None:
+    """Give lazy layers their shapes and first weights, by a look at rows of zeros."""
+    torch = import_torch()
+    from torch.nn.parameter import is_lazy
+
+    from raydp_ml.training.torch_tensors import Forward
+
+    if not any(map(is_lazy, [*module.parameters(), *module.buffers()])):
+        return
+    rows = [torch.zeros(2, item.width, dtype=getattr(torch, item.dtype)) for item in inputs]
+    training = module.training
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.manual_seed(seed)
+        Forward(module.eval(), inputs)(rows)
+    module.train(training)
 
 
 def make_module(given: Any, arguments: dict[str, Any], sizes: dict[str, int], seed: int) -> Any:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 
-from raydp_ml.base import kind_of
-from raydp_ml.scoring import PREDICTION, spark_r2
+from raydp_ml.predicting import PredictsNumbers
 from raydp_ml.torch.model import TorchModel
 from raydp_ml.torch.parameters import CONSTRAINTS
-from raydp_ml.torch.predict import predict_column
 from raydp_ml.trained_model import fit_context
 
 
-class TorchRegressor(RegressorMixin, TorchModel):
+class TorchRegressor(PredictsNumbers, TorchModel):
     """Regression with a PyTorch module, on Spark data or in memory.
 
     Parameters
@@ -251,52 +247,6 @@ of shape (n_samples, n_features)
         self._fit(X, y, sample_weight, eval_set, resume_from)
         return self
 
-    def predict(self, X: Any) -> Any:
-        """Predict the target.
-
-        Parameters
-        ----------
-        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
-
-        Returns
-        -------
-        pyspark.sql.DataFrame, or ndarray of shape (n_samples,) or (n_samples, n_targets)
-            For Spark, lazily: the same DataFrame plus the column `prediction_col`, of doubles or,
-            for several targets, arrays of doubles.
-
-        Raises
-        ------
-        SchemaError
-            If a feature is missing, or holds null, NaN or infinity (for Spark, when the column is
-            computed), or there is a column `prediction_col` already.
-        """
-        if kind_of(X) == "spark":
-            return predict_column(self, X, self.prediction_col, "prediction_col", "value")
-        values = self._raw(X).astype(np.float64)
-        return values if self._n_targets else values.reshape(-1)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination R² of the predictions.
-
-        Parameters
-        ----------
-        X : as in ``predict``
-        y : str or array-like of shape (n_samples,), default=None
-            A column's name where X has names; None takes the role "label" (Spark).
-        sample_weight : str or array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-            For several targets, the mean of their R².
-        """
-        if kind_of(X) == "spark":
-            predicted = predict_column(self, X, PREDICTION, "prediction_col", "value")
-            return spark_r2(X, predicted, y, sample_weight, self._n_targets)
-        X, y, sample_weight = self._score_inputs(X, y, sample_weight)
-        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
+    def _raw(self, X: Any) -> np.ndarray:
+        output = super()._raw(X)
+        return output if self._n_targets else output.reshape(-1)

@@ -231,12 +231,17 @@ class Shuffle:
             Batch b is ``rows[bounds[b]:bounds[b + 1]]``; it may be empty on this worker.
         """
         places = shuffled_places(self.numbers, self.total, derived_seed(self.seed, index))
+        starts = np.arange(self.batches + 1, dtype=np.uint64) * np.uint64(self.batch_size)
+        if len(self.rows) == self.total:
+            # One worker holds every place, which is a row's index.
+            order = np.empty(self.total, np.int64)
+            order[places.view(np.int64)] = self.rows
+            return order, np.minimum(starts, np.uint64(self.total)).astype(np.int64)
         shift = np.uint64(max(1, int(self.rows[-1]).bit_length() if len(self.rows) else 1))
         # One sort in place of pairs (place, row) packed into 64 bits.
         places <<= shift
         places |= self.rows
         places.sort()
-        starts = np.arange(self.batches + 1, dtype=np.uint64) * np.uint64(self.batch_size)
         bounds = np.searchsorted(places, starts << shift)
         places &= (np.uint64(1) << shift) - np.uint64(1)
         return places.view(np.int64), bounds
@@ -248,8 +253,35 @@ class Shuffle:
         return sizes
 
 
+def shares_of(counts: np.ndarray, wanted: int) -> np.ndarray:
+    """Divide a number of rows among classes, in proportion, by largest remainders.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_classes,), dtype int64
+        Rows of each class.
+    wanted : int
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), dtype int64
+        Each class that has rows keeps at least one, so that the sum may be less than `wanted`.
+    """
+    exact = counts * (wanted / counts.sum())
+    shares = np.floor(exact).astype(np.int64)
+    most_left = np.argsort(shares - exact, kind="stable")
+    shares[most_left[: wanted - int(shares.sum())]] += 1
+    return np.minimum(shares, np.maximum(counts - 1, 0))
+
+
 def split_rows(
-    rows: np.ndarray, numbers: np.ndarray, total: int, held_out: int, seed: int
+    rows: np.ndarray,
+    numbers: np.ndarray,
+    counts: np.ndarray,
+    held_out: np.ndarray,
+    seed: int,
+    classes: np.ndarray | None = None,
+    number: Callable[[np.ndarray], np.ndarray] = global_numbers,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hold out rows for validation, chosen over all workers by the seed.
 
@@ -257,19 +289,33 @@ def split_rows(
     ----------
     rows, numbers : ndarray of shape (n,)
         As in `Shuffle`.
-    total : int
-    held_out : int
-        How many rows of all workers to hold out.
+    counts : ndarray of shape (n_classes,), dtype int64
+        Rows of each class, over all workers; one class for a label of numbers.
+    held_out : ndarray of shape (n_classes,), dtype int64
+        How many of them to hold out.
     seed : int
+    classes : ndarray of shape (n,), dtype int64, or None
+        The class of each row, if there are several.
+    number : callable
+        `global_numbers` over all workers.
 
     Returns
     -------
     train_rows, train_numbers : ndarray
-        The numbers are 0 to ``total - held_out - 1`` over all workers.
+        The numbers are 0 to ``(counts - held_out).sum() - 1`` over all workers.
     held_rows : ndarray
     """
+    total = int(counts.sum())
     # Epochs are counted from 0, so that no epoch has this permutation.
     places = shuffled_places(numbers, total, derived_seed(seed, -1))
-    held = places < held_out
+    of = np.zeros(len(rows), np.int64) if classes is None else classes
+    if classes is not None:
+        # One class after the other, each in the order of its places.
+        keys = (of.astype(np.uint64) << np.uint64(total.bit_length())) | places
+        places = number(keys)
+    places = places.astype(np.int64)
+    first = np.cumsum(counts) - counts
+    held = places - first[of] < held_out[of]
     kept = ~held
-    return rows[kept], (places[kept] - np.uint64(held_out)).astype(numbers.dtype), rows[held]
+    left = places[kept] - np.cumsum(held_out)[of[kept]]
+    return rows[kept], left.astype(numbers.dtype), rows[held]

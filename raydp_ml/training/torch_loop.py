@@ -18,24 +18,18 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, ReduceLROnPlateau
 
-from raydp_ml.exceptions import SchemaError, TrainingError
+from raydp_ml.exceptions import TrainingError
 from raydp_ml.training.channel import report, stop_requested
 from raydp_ml.training.data_sets import Part
-from raydp_ml.training.torch_batches import (
-    Shuffle,
-    derived_seed,
-    global_numbers,
-    row_hashes,
-    split_rows,
-)
-from raydp_ml.training.torch_losses import Loss, residuals, right_weight
+from raydp_ml.training.torch_batches import derived_seed
+from raydp_ml.training.torch_losses import Loss
 from raydp_ml.training.torch_process_group import Meeting, Peers, joined
 from raydp_ml.training.torch_spec import Best, Checkpoint, Epoch, Outcome, TorchSpec
-from raydp_ml.training.torch_tensors import Batch, Forward, Rows, TensorSource, read_rows
+from raydp_ml.training.torch_tensors import Batch, Forward
+from raydp_ml.training.torch_worker_rows import WorkerRows
 
 # Losses are looked at, and agreed on with the other workers, once in so many batches.
 _LOOK_EVERY = 256
-_LEAST_EVALUATION_ROWS = 1024
 _PER_BATCH = (OneCycleLR, CyclicLR)
 
 
@@ -88,31 +82,6 @@ def _own_settings(spec: TorchSpec, device: torch.device) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _Evaluation:
-    """Rows to evaluate on, as far as this worker holds them."""
-
-    def __init__(
-        self, source: TensorSource, rows: Rows, index: np.ndarray, weight: np.ndarray | None
-    ) -> None:
-        self.source = source
-        self.index = torch.from_numpy(index.astype(np.int64))
-        self.weight = float(len(index) if weight is None else weight[index].sum(dtype=np.float64))
-        self.spread = np.zeros(0)
-        target = rows.target[index].astype(np.float64)
-        self._target = target if target.ndim == 2 else target[:, None]
-        self._weights = np.ones(len(index)) if weight is None else weight[index].astype(np.float64)
-
-    def agree(self, peers: Peers, regression: bool) -> None:
-        """Find the weight of all workers' rows, and for R² the spread of their targets."""
-        sums = np.concatenate([[self.weight], self._weights @ self._target])
-        sums = peers.sum(sums)
-        self.weight = float(sums[0])
-        if regression and self.weight:
-            centred = self._target - sums[1:] / self.weight
-            self.spread = peers.sum(self._weights @ centred**2)
-        del self._target, self._weights
-
-
 class _Training:
     """The state of one training on one worker."""
 
@@ -122,11 +91,11 @@ class _Training:
         self.spec = spec
         self.peers = peers
         self.device = device
-        self.loss = Loss(spec)
+        self.loss = Loss(spec, device)
         self.history: list[dict[str, Any]] = []
         self.best = Best()
         self.first_epoch = 0
-        self._read(parts)
+        self.rows = WorkerRows(parts, spec, self.loss, peers, device)
         torch.manual_seed(derived_seed(spec.seed, 0, peers.rank))
         self.module = copy.deepcopy(spec.module) if peers.size == 1 else spec.module
         self.module.to(device)
@@ -138,75 +107,6 @@ class _Training:
         self.last_checkpoint = time.monotonic()
 
     # ------------------------------------------------------------- before the first epoch
-
-    def _read(self, parts: Sequence[Part]) -> None:
-        spec, peers = self.spec, self.peers
-        rows = read_rows(parts[0].read(), parts[0].layout, spec)
-        chosen = np.ones(len(rows), bool) if rows.validation is None else ~rows.validation
-        marked = np.flatnonzero(~chosen).astype(np.uint32)
-        if rows.weight is not None:
-            # A row that weighs nothing is as if it were not there.
-            chosen &= rows.weight > 0
-        index = np.flatnonzero(chosen).astype(np.uint32)
-        sizes = [0] * peers.size
-        sizes[peers.rank] = len(index)
-        sizes = [int(size) for size in peers.sum(np.array(sizes))]
-        numbers = global_numbers(
-            row_hashes([*rows.inputs, rows.target], rows.weight, index),
-            peers.rank,
-            sizes,
-            peers.share if peers.size > 1 else None,
-        )
-        total = sum(sizes)
-        held_out = round(spec.validation_fraction * total)
-        held = np.zeros(0, np.uint32)
-        if spec.validation_fraction:
-            self._require_split(total, held_out)
-            index, numbers, held = split_rows(index, numbers, total, held_out, spec.seed)
-            total -= held_out
-        weight = self._weights(rows, index)
-        self.source = TensorSource(rows, weight, spec, self.device)
-        self.shuffle = Shuffle(index, numbers, total, min(spec.batch_size, total), spec.seed)
-        self.weight = weight
-        self.evaluations = []
-        for part in parts[1:]:
-            more = read_rows(part.read(), part.layout, spec)
-            its_weight = self._weights(more, None)
-            source = TensorSource(more, its_weight, spec, self.device)
-            self.evaluations.append(_Evaluation(source, more, np.arange(len(more)), its_weight))
-        for extra, wanted in ((marked, spec.evaluates_validation), (held, len(held) or held_out)):
-            if wanted:
-                self.evaluations.append(_Evaluation(self.source, rows, extra, weight))
-        for evaluation in self.evaluations:
-            evaluation.agree(peers, spec.task == "regression")
-
-    def _require_split(self, total: int, held_out: int) -> None:
-        if not 0 < held_out < total:
-            raise SchemaError(
-                f"early_stopping holds out validation_fraction={self.spec.validation_fraction:g} "
-                f"of the {total} training rows, which makes {held_out}. Give more rows, or pass "
-                "eval_set."
-            )
-
-    def _weights(self, rows: Rows, index: np.ndarray | None) -> np.ndarray | None:
-        """Return the weights of rows times those of their classes.
-
-        The classes are counted among the training rows, given by `index`; for other rows the
-        weights found then are used.
-        """
-        if self.spec.class_weight is None:
-            return rows.weight
-        if index is not None:
-            by_class = self.spec.class_weight
-            if isinstance(by_class, str):
-                classes = len(self.spec.classes)  # type: ignore[arg-type]
-                weights = None if rows.weight is None else rows.weight[index]
-                counts = np.bincount(rows.target[index], weights, minlength=classes)
-                counts = self.peers.sum(counts.astype(np.float64))
-                by_class = counts.sum() / (classes * np.maximum(counts, 1e-300))
-            self._by_class = np.asarray(by_class, dtype=np.float64)
-        found = self._by_class[rows.target]
-        return (found if rows.weight is None else found * rows.weight).astype(np.float32)
 
     def _distributed(self) -> Any:
         """Try the module on a few rows, then wrap it for the gang."""
@@ -228,7 +128,7 @@ class _Training:
 
     def _try_module(self) -> bool:
         """Check output and criterion before any worker waits; return whether a parameter idles."""
-        batch = self.source.take(torch.zeros(0, dtype=torch.int64))
+        batch = self.rows.source.take(torch.zeros(0, dtype=torch.int64))
         training = self.module.training
         # Running statistics of normalisations stay as they are, and one row is enough for them.
         self.module.eval()
@@ -264,7 +164,8 @@ class _Training:
             return None
         cls, arguments = self.spec.scheduler
         if cls is OneCycleLR and not {"total_steps", "epochs"} & set(arguments):
-            arguments = {**arguments, "total_steps": self.spec.max_epochs * self.shuffle.batches}
+            steps = self.spec.max_epochs * self.rows.shuffle.batches
+            arguments = {**arguments, "total_steps": steps}
         return cls(self.optimizer, **arguments)
 
     def _half(self) -> torch.dtype | None:
@@ -298,8 +199,8 @@ class _Training:
         rate = float(self.optimizer.param_groups[0]["lr"])
         # Dropout too goes on after a restart as it would have.
         torch.manual_seed(derived_seed(self.spec.seed, epoch + 1, self.peers.rank))
-        rows, bounds = self.shuffle.epoch(epoch)
-        divisors = self._divisors(rows, bounds)
+        rows, bounds = self.rows.shuffle.epoch(epoch)
+        divisors = self.rows.batch_weights(rows, bounds)
         loss = self._train(epoch, torch.from_numpy(rows), bounds.tolist(), divisors)
         seconds = time.perf_counter() - start
         record = {"epoch": epoch + 1, "train_loss": loss, **self._evaluate()}
@@ -312,15 +213,8 @@ class _Training:
             **record,
             "lr": rate,
             "seconds": seconds,
-            "rows_per_second": self.shuffle.total / seconds,
+            "rows_per_second": self.rows.shuffle.total / seconds,
         }
-
-    def _divisors(self, rows: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-        """Return the weight of each global batch, over all workers."""
-        if self.weight is None:
-            return self.shuffle.sizes().astype(np.float64)
-        sums = np.concatenate([[0.0], np.cumsum(self.weight[rows], dtype=np.float64)])
-        return self.peers.sum(np.diff(sums[bounds]))
 
     def _train(
         self, epoch: int, rows: torch.Tensor, bounds: list[int], divisors: np.ndarray
@@ -333,8 +227,10 @@ class _Training:
         norms = [item for item in self.module.modules() if isinstance(item, _BatchNorm)]
         clip = self.spec.gradient_clip
         parameters = [item for item in self.module.parameters() if item.requires_grad]
-        # Gradients are averaged over the workers, and a batch's loss is a sum over them.
-        scales = (self.peers.size / divisors).tolist()
+        # Gradients are averaged over the workers, and a batch's loss is a sum over them. A batch
+        # whose classes weigh nothing teaches nothing.
+        size = float(self.peers.size)
+        scales = [size / divisor if divisor else 0.0 for divisor in divisors.tolist()]
         for first in range(0, len(divisors), _LOOK_EVERY):
             last = min(first + _LOOK_EVERY, len(divisors))
             losses = torch.zeros(last - first, device=self.device)
@@ -344,7 +240,7 @@ class _Training:
                     # Batch normalisation fails on a single row: it takes the running statistics.
                     for item in norms:
                         item.train(len(chosen) != 1)
-                batch = self.source.take(chosen)
+                batch = self.rows.source.take(chosen)
                 loss = self._loss_of(batch, half)
                 losses[index - first] = loss.detach()
                 self._step(loss * scales[index], parameters, clip)
@@ -388,7 +284,7 @@ class _Training:
         batch = first + int(bad[0])
         raise TrainingError(
             f"The loss became {'NaN' if math.isnan(sums[bad[0]]) else 'infinite'} in epoch "
-            f"{epoch + 1}, batch {batch + 1} of {self.shuffle.batches}. {self._advice()}"
+            f"{epoch + 1}, batch {batch + 1} of {self.rows.shuffle.batches}. {self._advice()}"
         )
 
     def _require_finite_weights(self) -> None:
@@ -409,42 +305,19 @@ class _Training:
 
     def _evaluate(self) -> dict[str, float]:
         """Return loss and metric of each evaluation set, over all workers."""
-        found: dict[str, float] = {}
         self.module.eval()
-        for number, evaluation in enumerate(self.evaluations):
-            sums = self.peers.sum(self._sums(evaluation))
-            name = f"validation_{number}"
-            found[f"{name}_loss"] = float(sums[0] / evaluation.weight)
-            if self.spec.task == "classification":
-                found[f"{name}_accuracy"] = float(sums[1] / evaluation.weight)
-            else:
-                spread = evaluation.spread
-                scores = 1.0 - sums[1:] / np.where(spread > 0, spread, np.nan)
-                found[f"{name}_r2"] = float(np.mean(scores))
-        return found
-
-    @torch.no_grad()
-    def _sums(self, evaluation: _Evaluation) -> np.ndarray:
-        size = max(self.spec.batch_size, _LEAST_EVALUATION_ROWS)
-        regression = self.spec.task == "regression"
-        totals = np.zeros(1 + (max(1, self.spec.n_targets) if regression else 1))
-        for index in evaluation.index.split(size) if len(evaluation.index) else ():
-            batch = evaluation.source.take(index)
-            output = self.loss.shaped(self.forward(batch.inputs), len(index))
-            totals[0] += float(self.loss.total(output, batch.target, batch.weight))
-            if regression:
-                totals[1:] += residuals(output, batch.target, batch.weight).cpu().numpy()
-            else:
-                totals[1] += float(right_weight(self.spec, output, batch.target, batch.weight))
-        return totals
+        return {
+            f"validation_{number}_{name}": value
+            for number, evaluation in enumerate(self.rows.evaluations)
+            for name, value in evaluation.scores(self.forward).items()
+        }
 
     # ------------------------------------------------------------- between epochs
 
     def _watched(self, record: dict[str, Any]) -> float:
         """Return the loss that decides: of the last evaluation set, else of the training."""
-        if not self.evaluations:
-            return record["train_loss"]
-        return record[f"validation_{len(self.evaluations) - 1}_loss"]
+        count = len(self.rows.evaluations)
+        return record[f"validation_{count - 1}_loss" if count else "train_loss"]
 
     def _note_best(self, epochs: int, record: dict[str, Any]) -> None:
         if self.spec.patience is None:

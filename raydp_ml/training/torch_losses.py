@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import numpy as np
 import torch
 
 from raydp_ml.exceptions import TrainingError
@@ -11,10 +13,37 @@ from raydp_ml.training.torch_spec import TorchSpec
 
 
 class Loss:
-    """The weighted sum of the losses of rows."""
+    """The sum of the losses of rows, weighted by their own weights and those of their classes.
 
-    def __init__(self, spec: TorchSpec) -> None:
+    Attributes
+    ----------
+    spec : TorchSpec
+    criterion : callable
+        That of `spec`, on the device.
+    """
+
+    def __init__(self, spec: TorchSpec, device: torch.device) -> None:
         self.spec = spec
+        self.criterion = spec.criterion
+        if isinstance(spec.criterion, torch.nn.Module):
+            # It may hold tensors, such as weights of classes.
+            self.criterion = copy.deepcopy(spec.criterion).to(device)
+        self._device = device
+        self._by_class: np.ndarray | None = None
+        self._on_device: torch.Tensor | None = None
+
+    def weigh_classes(self, by_class: np.ndarray | None) -> None:
+        """Set the weights of the classes, shape (n_classes,)."""
+        if by_class is not None:
+            self._by_class = by_class.astype(np.float32)
+            self._on_device = torch.from_numpy(self._by_class).to(self._device)
+
+    def weights(self, target: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        """Return what the losses of n rows are weighted by, shape (n,), or None for ones."""
+        if self._by_class is None:
+            return weight
+        of_class = self._by_class[target]
+        return of_class if weight is None else of_class * weight
 
     def shaped(self, output: Any, rows: int) -> torch.Tensor:
         """Check the module's output, and give it the shape of the target.
@@ -53,7 +82,7 @@ class Loss:
 
     def rows(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of each row, shape (n,), or their mean, shape ()."""
-        losses = self.spec.criterion(output, target)
+        losses = self.criterion(output, target)
         if not isinstance(losses, torch.Tensor):
             raise TrainingError(
                 f"The criterion must return a tensor. Got {type(losses).__name__} instead."
@@ -65,6 +94,9 @@ class Loss:
     ) -> torch.Tensor:
         """Return the weighted sum of the losses of n rows, shape ()."""
         losses = self.rows(output, target)
+        if self._on_device is not None:
+            of_class = self._on_device[target.long()]
+            weight = of_class if weight is None else of_class * weight
         if losses.ndim == 0:
             if weight is not None and not bool((weight == weight[0]).all()):
                 raise TrainingError(

@@ -62,11 +62,21 @@ def inputs_of(layout: Layout, groups: Mapping[str, Any] | None) -> tuple[Input, 
         codes = tuple(item for item in layout.features if item.kind == "category")
         found = [Input(None, numbers)] if numbers or not codes else [Input(None, ())]
         return (*found, Input(None, codes, "int64")) if codes else tuple(found)
+    if not layout.named or not groups:
+        raise SchemaError(
+            "inputs says which columns feed which argument of the module's forward, and "
+            + ("names none." if layout.named else "X has no column names. Pass a frame as X.")
+        )
     by_name = {item.name: item for item in layout.features}
     made = []
     for name, given in groups.items():
-        columns, dtype = given if isinstance(given, tuple) else (given, None)
-        names = [columns] if isinstance(columns, str) else list(columns)
+        columns, dtype = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+        names = [columns] if isinstance(columns, str) else columns
+        if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
+            raise SchemaError(
+                f"The input {name!r} must be a column's name, a list of names, or a pair (columns, "
+                f"dtype). Got {given!r} instead."
+            )
         for column in names:
             if column not in by_name:
                 raise SchemaError(
@@ -100,14 +110,50 @@ def arrays_of(table: pa.Table, inputs: Sequence[Input]) -> list[np.ndarray]:
     Returns
     -------
     list of ndarray of shape (n, width)
-        A null number is NaN; an unknown or missing category has the code 0.
+        A null number is NaN, one too large for float32 infinite; an unknown or missing category
+        has the code 0.
 
     Raises
     ------
     SchemaError
-        If an array is longer or shorter than those of the training data.
+        If an array is longer or shorter than those of the training data, or numbers that are to be
+        int64 are null or not whole.
     """
-    return [_array_of(table, item) for item in inputs]
+    with np.errstate(over="ignore"):
+        return [_array_of(table, item) for item in inputs]
+
+
+def trained_arrays_of(table: pa.Table, inputs: Sequence[Input], named: bool) -> list[np.ndarray]:
+    """Return the features of a table without missing or infinite values, as `arrays_of` does.
+
+    They may be the table's own memory: not to be written to, nor given to a module.
+
+    Raises
+    ------
+    SchemaError
+        As `arrays_of`, and for numbers too large for float32.
+    """
+    try:
+        with np.errstate(over="raise"):
+            views = [_view(table, item) for item in inputs]
+            return [
+                _array_of(table, item) if view is None else view
+                for item, view in zip(inputs, views, strict=True)
+            ]
+    except FloatingPointError:
+        require_finite(arrays_of(table, inputs), inputs, named)
+        raise
+
+
+def _view(table: pa.Table, item: Input) -> np.ndarray | None:
+    """Return the memory of an input that lies there as it is wanted, as a float32 array in X."""
+    if len(item.features) != 1 or item.features[0].kind != "vector" or item.dtype != "float32":
+        return None
+    column = table.column(item.features[0].name)
+    if column.num_chunks != 1 or column.type.value_type != pa.float32():
+        return None
+    matrix = vector_matrix(column.chunk(0), item.features[0])
+    return matrix if matrix.dtype == np.float32 and matrix.flags.c_contiguous else None
 
 
 def _array_of(table: pa.Table, item: Input) -> np.ndarray:
@@ -119,10 +165,23 @@ def _array_of(table: pa.Table, item: Input) -> np.ndarray:
         part = made[start : start + batch.num_rows]
         at = 0
         for feature, column in zip(item.features, batch.columns, strict=True):
-            part[:, at : at + feature.width] = _values(column, feature)
+            values = _values(column, feature)
+            if item.dtype == "int64" and values.dtype.kind == "f":
+                _require_whole(values, item)
+            part[:, at : at + feature.width] = values
             at += feature.width
         start += batch.num_rows
     return made
+
+
+def _require_whole(values: np.ndarray, item: Input) -> None:
+    bad = np.count_nonzero(~(np.isfinite(values) & (values == np.floor(values))))
+    if bad:
+        raise SchemaError(
+            f"The input {item.name!r} of the module has the dtype int64, and some values of its "
+            f"columns are null, infinite or not whole ({bad} of {values.size} that were looked "
+            "at). Impute or round them, or give the input the dtype 'float32'."
+        )
 
 
 def _values(column: pa.Array, feature: Feature) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from raydp_ml.exceptions import SchemaError
 from raydp_ml.training.table_layout import Layout, label_of, one_array
-from raydp_ml.training.torch_rows import arrays_of
+from raydp_ml.training.torch_rows import trained_arrays_of
 from raydp_ml.training.torch_spec import TorchSpec
 
 # A network needs rows also where a worker has none of a batch: zeros, which weigh nothing.
@@ -69,11 +71,25 @@ def read_rows(table: pa.Table, layout: Layout, spec: TorchSpec) -> Rows:
     labels = label_of(table, layout, spec.classes)
     assert labels is not None
     kind = np.int64 if spec.task == "classification" else np.float32
-    target = np.ascontiguousarray(labels, dtype=kind)
+    try:
+        with np.errstate(over="raise"):
+            target = np.ascontiguousarray(labels, dtype=kind)
+    except FloatingPointError as error:
+        raise SchemaError(
+            f"The label holds numbers up to {np.abs(labels).max():g}, which are too large for "
+            "float32. Scale it, or predict its logarithm."
+        ) from error
     if spec.n_targets:
         target = target.reshape(len(table), spec.n_targets)
     del labels
-    return Rows(arrays_of(table, spec.inputs), target, weight, mask)
+    return Rows(trained_arrays_of(table, spec.inputs, layout.named), target, weight, mask)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    with warnings.catch_warnings():
+        # Nobody writes to it, since batches are copies.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 class TensorSource:
@@ -82,21 +98,17 @@ class TensorSource:
     Parameters
     ----------
     rows : Rows
-    weight : ndarray of shape (n,) or None
-        The rows' weights, classes' weights included.
     spec : TorchSpec
     device : torch.device
     """
 
-    def __init__(
-        self, rows: Rows, weight: np.ndarray | None, spec: TorchSpec, device: torch.device
-    ) -> None:
+    def __init__(self, rows: Rows, spec: TorchSpec, device: torch.device) -> None:
         self._device = device
         self._size = len(rows)
         self._on_gpu = device.type == "cuda"
         self._target = torch.from_numpy(rows.target)
-        self._weight = None if weight is None else torch.from_numpy(weight)
-        self._inputs = [torch.from_numpy(array) for array in rows.inputs]
+        self._weight = None if rows.weight is None else torch.from_numpy(rows.weight)
+        self._inputs = [_tensor(array) for array in rows.inputs]
         self._as_float = spec.one_logit
 
     def take(self, index: torch.Tensor) -> Batch:

@@ -9,12 +9,14 @@ from collections import Counter
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.model_selection import StratifiedShuffleSplit
 
 from raydp_ml.training.torch_batches import (
     Shuffle,
     derived_seed,
     global_numbers,
     row_hashes,
+    shares_of,
     shuffled_places,
     split_rows,
 )
@@ -111,22 +113,79 @@ def test_batches_of_an_epoch_hold_every_row_once():
     assert batches[0] != batches[1]
 
 
-def test_held_out_rows_are_the_same_wherever_they_are():
+def workers_in_step(parts, keys):
+    """A function for each worker that numbers its keys, given those of all workers."""
+    ordered = [np.sort(part) for part in keys]
+    sizes = [len(part) for part in keys]
+
+    def number(rank):
+        return lambda mine: global_numbers(mine, rank, sizes, lambda array, other: ordered[other])
+
+    return [number(rank) for rank in range(len(parts))]
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_held_out_rows_are_the_same_wherever_they_are(classes):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 2)).astype(np.float32)
-    held = []
-    for cuts in ([0, 500], [0, 123, 500]):
-        parts = [(X[a:b], X[a:b, 0]) for a, b in itertools.pairwise(cuts)]
-        found, kept = [], []
-        for (Xp, _), numbers in zip(parts, numbers_of_workers(parts), strict=True):
-            rows, left, out = split_rows(np.arange(len(Xp)), numbers, 500, 50, seed=1)
-            assert_array_equal(np.sort(np.concatenate([rows, out])), np.arange(len(Xp)))
-            found += Xp[out, 0].tolist()
-            kept += left.tolist()
-        assert sorted(kept) == list(range(450))
-        held.append(sorted(found))
-    assert len(held[0]) == 50
-    assert held[0] == held[1]
+    y = rng.choice(3, p=[0.1, 0.3, 0.6], size=500) if classes > 1 else np.zeros(500, np.int64)
+    counts = np.bincount(y)
+    wanted = shares_of(counts, 50)
+    found = []
+    for cuts in ([0, 500], [0, 123, 500], [0, 0, 499, 500]):
+        parts = [(X[a:b], y[a:b]) for a, b in itertools.pairwise(cuts)]
+        numbers = numbers_of_workers(parts)
+        # What each worker will ask to be numbered, so that the others can be told.
+        keys = [[] for _ in parts]
+        for rank, (Xp, yp) in enumerate(parts):
+            rows = np.arange(len(Xp))
+            of = yp if classes > 1 else None
+
+            def keep(mine, rank=rank, keys=keys):
+                keys[rank] = mine
+                return np.zeros(len(mine), np.int64)
+
+            split_rows(rows, numbers[rank], counts, wanted, 1, of, keep)
+        held, train = [], []
+        in_step = workers_in_step(parts, [np.asarray(key, np.uint64) for key in keys])
+        for rank, (Xp, yp) in enumerate(parts):
+            rows = np.arange(len(Xp))
+            of = yp if classes > 1 else None
+            left, left_numbers, out = split_rows(
+                rows, numbers[rank], counts, wanted, 1, of, in_step[rank]
+            )
+            assert_array_equal(np.sort(np.concatenate([left, out])), rows)
+            held += zip(yp[out].tolist(), Xp[out, 0].tolist(), strict=True)
+            train += left_numbers.tolist()
+        assert sorted(train) == list(range(450))
+        assert_array_equal(np.bincount([label for label, _ in held], minlength=len(counts)), wanted)
+        found.append(sorted(held))
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_classes_are_held_out_in_proportion(seed):
+    """As many rows of each class as scikit-learn draws, where no remainders tie."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(2, 400, size=rng.integers(2, 6))
+    wanted = int(counts.sum() // 9)
+    if wanted < len(counts):
+        pytest.skip("scikit-learn asks for a row of each class")
+    shares = shares_of(counts, wanted)
+    assert shares.sum() == wanted
+    y = np.repeat(np.arange(len(counts)), counts)
+    splitter = StratifiedShuffleSplit(1, test_size=wanted, random_state=0)
+    _, drawn = next(splitter.split(y[:, None], y))
+    assert abs(np.bincount(y[drawn], minlength=len(counts)) - shares).max() <= 1
+    exact = counts * wanted / counts.sum()
+    if len(np.unique(exact - np.floor(exact))) == len(counts):
+        assert_array_equal(np.bincount(y[drawn], minlength=len(counts)), shares)
+
+
+def test_a_class_of_one_row_stays_in_training():
+    assert_array_equal(shares_of(np.array([1, 99]), 10), [0, 10])
+    assert_array_equal(shares_of(np.array([1, 2]), 2), [0, 1])
+    assert_array_equal(shares_of(np.array([0, 10]), 5), [0, 5])
 
 
 def test_weights_are_part_of_a_row_unless_they_are_one():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.model_selection import train_test_split
 from torch import nn
 
 from raydp_ml.torch import TorchClassifier, TorchRegressor
@@ -152,6 +153,70 @@ def test_class_weights_equal_row_weights(data):
     assert_same_weights(weights(balanced), weights(by_hand), atol=1e-6)
 
 
+@pytest.mark.parametrize("batch_size", [1, 64, 501])
+def test_a_class_that_weighs_nothing(data, tmp_path, batch_size):
+    """As torch's own criterion with weights of classes; a batch of that class teaches nothing."""
+    X, y = data
+    labels = np.digitize(y, [-1, 0])
+    by_first = {row[0].item(): label for row, label in zip(X, labels, strict=True)}
+    first = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3))
+    network = Recording(tmp_path, 3, 3)
+    network.layers.load_state_dict(first.state_dict())
+    params = {"optimizer": "sgd", "lr": 0.02, "max_epochs": 1, "num_workers": 0}
+    model = TorchClassifier(
+        network, class_weight={0: 0.0, 2: 3.0}, batch_size=batch_size, **params
+    ).fit(X, labels)
+    optimizer = torch.optim.SGD(first.parameters(), lr=0.02)
+    by_class = torch.tensor([0.0, 1.0, 3.0])
+    for batch in recorded(tmp_path):
+        target = torch.tensor([by_first[value] for value in batch[:, 0].tolist()])
+        if by_class[target].sum() == 0:
+            continue
+        optimizer.zero_grad()
+        output = first(torch.from_numpy(batch))
+        nn.functional.cross_entropy(output, target, weight=by_class).backward()
+        optimizer.step()
+    got = {name.removeprefix("layers."): item for name, item in weights(model).items()}
+    assert_same_weights(got, {n: item.numpy() for n, item in first.state_dict().items()}, 1e-6)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_rows_are_held_out_in_proportion_to_the_classes(ray_cluster, data, workers):
+    """So few rows of a class that plain chance would often leave none."""
+    X, y = data
+    labels = np.where(np.arange(501) < 20, "few", np.where(y > 0, "hi", "lo"))
+    params = {"max_epochs": 3, "validation_fraction": 0.2, "early_stopping": True, "lr": 0.01}
+    fits = [
+        TorchClassifier(num_workers=count, random_state=0, **params).fit(X, labels)
+        for count in (0, workers)
+    ]
+    assert_same_weights(*(weights(model) for model in fits), atol=1e-5)
+    alone, other = (model.history_[-1] for model in fits)
+    assert other["validation_0_loss"] == pytest.approx(alone["validation_0_loss"], rel=1e-5)
+    assert other["validation_0_accuracy"] == pytest.approx(alone["validation_0_accuracy"])
+
+
+def test_held_out_rows_are_of_all_classes(data, tmp_path):
+    X, y = data
+    labels = np.where(np.arange(501) < 20, 0, np.where(y > 0, 1, 2))
+    by_first = {row[0].item(): label for row, label in zip(X, labels, strict=True)}
+    counts = np.bincount(labels)
+    for seed in range(3):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        TorchClassifier(
+            Recording(folder, 3, 3),
+            max_epochs=1,
+            early_stopping=True,
+            validation_fraction=0.2,
+            num_workers=0,
+            random_state=seed,
+        ).fit(X, labels)
+        trained = [by_first[row[0].item()] for batch in recorded(folder) for row in batch]
+        _, left = train_test_split(labels, test_size=100, stratify=labels, random_state=seed)
+        assert_array_equal(counts - np.bincount(trained), np.bincount(left))
+
+
 def test_weights_equal_repetition_in_one_batch(data):
     X, y = data
     counts = np.random.default_rng(0).integers(0, 4, 100)
@@ -182,6 +247,36 @@ def test_evaluation_is_exact(data):
     assert model.history_[-1]["validation_0_accuracy"] == pytest.approx(
         accuracy_score(labels[400:], model.predict(X[400:]))
     )
+
+
+def test_class_weights_are_in_the_loss_and_not_in_the_accuracy(data):
+    X, y = data
+    labels = np.digitize(y, [-1, 0])
+    by_class = {0: 5.0, 1: 0.5}
+    params = {"max_epochs": 2, "num_workers": 0, "random_state": 0}
+    model = TorchClassifier(class_weight=by_class, **params)
+    model.fit(X[:400], labels[:400], eval_set=[(X[400:], labels[400:])])
+    last = model.history_[-1]
+    assert last["validation_0_accuracy"] == pytest.approx(model.score(X[400:], labels[400:]))
+    with torch.no_grad():
+        output = model.to_torch()(torch.from_numpy(X[400:]))
+    weight = torch.tensor([5.0, 0.5, 1.0])
+    want = nn.functional.cross_entropy(output, torch.from_numpy(labels[400:]), weight=weight)
+    assert last["validation_0_loss"] == pytest.approx(want.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_lazy_layers(ray_cluster, data, workers):
+    """Their first weights are drawn before workers begin, and so are the same for all."""
+    X, y = data
+    lazy = {"module": nn.LazyLinear, "module__out_features": 1, **SGD, "batch_size": 64}
+    model = TorchRegressor(num_workers=workers, max_epochs=2, **lazy).fit(X, y)
+    one = TorchRegressor(num_workers=0, max_epochs=2, **lazy).fit(X, y)
+    assert_same_weights(weights(model), weights(one), atol=1e-5)
+    assert type(model.module_) is nn.Linear
+    given = TorchRegressor(nn.LazyLinear(1), num_workers=workers, max_epochs=200, random_state=0)
+    linear = 2 * X[:, 0] - X[:, 1]
+    assert given.set_params(lr=0.05).fit(X, linear).score(X, linear) > 0.99
 
 
 def test_early_stopping_keeps_the_best_weights(data):

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.testing import assert_array_equal
+
+from raydp_ml.fit_data.memory_data import array_set
+from raydp_ml.torch import TorchRegressor
+from raydp_ml.training.torch_rows import inputs_of
+from raydp_ml.training.torch_spec import TorchSpec
+from raydp_ml.training.torch_tensors import read_rows
+from tests.networks import Overwrites
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -62,6 +74,32 @@ done.set()
 watcher.join()
 print((peak[0] - before) / (rows * (width + 1) * 4))
 """
+
+
+def test_an_array_of_float32_is_not_copied():
+    X = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
+    y = X[:, 0]
+    before = X.copy()
+    data = array_set(X, y)
+    spec = TorchSpec(
+        "regression",
+        torch.nn.Linear(3, 1),
+        inputs_of(data.layout, None),
+        torch.nn.MSELoss(reduction="none"),
+        (torch.optim.SGD, {"lr": 0.1}),
+        None,
+        max_epochs=1,
+        batch_size=10,
+        seed=0,
+    )
+    rows = read_rows(data.table, data.layout, spec)
+    assert np.shares_memory(rows.inputs[0], X)
+    # A module that writes to what it is given gets copies.
+    model = TorchRegressor(Overwrites, num_workers=0, max_epochs=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y, eval_set=[(X, y)]).predict(X)
+    assert_array_equal(X, before)
 
 
 def test_a_worker_holds_at_most_1_3_times_its_shard(tmp_path):
