@@ -262,7 +262,8 @@ def _raydp(rows: int, epochs: int, options: Options) -> Measured:
         try:
             # Our own version: a plain "torch" may be gigabytes of CUDA.
             same_torch = f"torch=={torch.__version__.split('+')[0]}"
-            python = raydp_peer.python(make=not options.quick, extra=(same_torch,))
+            extra = (same_torch, "torchmetrics")  # which its estimator imports
+            python = raydp_peer.python(make=not options.quick, extra=extra)
             ended = subprocess.run(
                 [python, "-m", "benchmarks.torch_raydp", *map(str, given)],
                 cwd=_ROOT,
