@@ -19,6 +19,7 @@ from raydp_ml import vectors
 from raydp_ml.base import SparkEstimator, folds_case, in_memory, kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
+    Column,
     ColumnRoles,
     check_kinds,
     from_spark_schema,
@@ -52,6 +53,8 @@ class SparkTransformer(SparkEstimator):
     """Kinds of columns that may be features."""
     _supervised = False
     """Whether a label is needed."""
+    _vector_columns: list[str] | None = None
+    """The columns that it was fitted on, where one of them held vectors."""
 
     def fit(self, X: Any, y: Any = None) -> Any:
         """Learn from the rows of X.
@@ -118,9 +121,12 @@ class SparkTransformer(SparkEstimator):
         require_live(df.sparkSession)
         roles = self._resolve(df, y, sample_weight)
         with self._as_task(df, y, sample_weight):
-            self._set_features_in(roles.feature_names, len(roles.features))
-            self._learn(df, roles)
+            self._learn_from(df, roles)
         return self
+
+    def _learn_from(self, df: Any, roles: ColumnRoles) -> None:
+        self._set_features_in(roles.feature_names, len(roles.features))
+        self._learn(df, roles)
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         """Set the fitted attributes from a Spark DataFrame; nothing to do for the stateless."""
@@ -152,15 +158,14 @@ class SparkTransformer(SparkEstimator):
         frame = pd.DataFrame(list(rows), columns=list(self.feature_names_in_), dtype=np.float64)
         super().fit(frame)  # type: ignore[misc]
 
-    def _inputs(self, names: Sequence[str]) -> list[str]:
-        """Give the SQL of the features."""
-        return [double(name) for name in names]
+    def _inputs(self, columns: Sequence[Column]) -> list[Any]:
+        """Give what the expressions are made of, as a rule the SQL of the features."""
+        return [double(column.name) for column in columns]
 
     def _transform_spark(self, df: Any) -> Any:
         check_is_fitted(self)
         names = self._names_in(df)
-        self._check_features(df, names)
-        inputs = self._inputs(names)
+        inputs = self._inputs(self._checked_features(df, names))
         if self._is_vector():
             vectors.register(df.sparkSession)
             made = [[(type(self).__name__.lower(), self._vector(inputs))], *([] for _ in names[1:])]
@@ -177,9 +182,10 @@ class SparkTransformer(SparkEstimator):
             return self._resolve(df, None, None).feature_names
         return self._require_names_in("transform")
 
-    def _check_features(self, df: Any, names: Sequence[str]) -> None:
+    def _checked_features(self, df: Any, names: Sequence[str]) -> list[Column]:
         picked = pick_columns(from_spark_schema(df.schema), names, type(self).__name__)
         check_kinds(picked, self._kinds, supports_categories=False)
+        return picked
 
     def _resolve(self, df: Any, y: Any, sample_weight: Any) -> ColumnRoles:
         """Find the features of a Spark DataFrame, its label and its weights."""
@@ -190,6 +196,7 @@ class SparkTransformer(SparkEstimator):
                     f"Got {type(name).__name__} instead."
                 )
         columns = [c for c in from_spark_schema(df.schema) if not c.name.startswith(RESERVED)]
+        self._check_vectors(columns, {y, sample_weight})
         roles = resolve_columns(
             columns,
             label=y,
@@ -205,6 +212,16 @@ class SparkTransformer(SparkEstimator):
                 "raydp_ml.set_roles(df, label=...)."
             )
         return roles
+
+    def _check_vectors(self, columns: Sequence[Column], given: set[Any]) -> None:
+        held = [c.name for c in columns if c.kind == "vector" and not c.role]
+        held = [name for name in held if name not in given]
+        if held and "vector" not in self._kinds:
+            raise SchemaError(
+                f"{type(self).__name__} takes no columns of vectors, such as {held[0]!r}. Choose "
+                "columns of numbers as the output of the step before (sparse_output=False, "
+                "encode='onehot-dense'), or put TruncatedSVD, which takes vectors, between them."
+            )
 
     @contextmanager
     def _as_task(self, df: Any, y: Any, sample_weight: Any) -> Iterator[None]:
@@ -278,12 +295,13 @@ class InvertibleTransformer(SparkTransformer):
         if kind_of(X) != "spark":
             return super().inverse_transform(X, *args, **kwargs)  # type: ignore[misc]
         check_is_fitted(self)
-        names_in = self._names_in(X)
-        if self._is_vector():
+        if self._is_vector() or self._vector_columns is not None:
             raise SchemaError(
                 f"The vectors of {type(self).__name__} cannot be undone in Spark. Choose columns "
-                "as the output (sparse_output=False, encode='onehot-dense')."
+                "as the output (sparse_output=False, encode='onehot-dense') of the step that makes "
+                "vectors."
             )
+        names_in = self._names_in(X)
         names = self._names_out(names_in)
         columns = pick_columns(from_spark_schema(X.schema), names, type(self).__name__)
         check_kinds(columns, NUMERIC, supports_categories=False)

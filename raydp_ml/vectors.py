@@ -1,13 +1,15 @@
-"""``pyspark.ml`` vector columns, for outputs that are too wide to be columns of their own."""
+"""``pyspark.ml`` vector columns, for what is too wide to be columns of its own, as SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.exchange.jvm import java_object
+from raydp_ml.expressions import double
 
-__all__ = ["register", "sparse", "sparse_ones"]
+__all__ = ["joined", "register", "sparse", "sparse_ones"]
 
 _FUNCTION = "raydp_ml_vector"
 
@@ -44,3 +46,18 @@ def sparse_ones(size: int, indices: Sequence[str]) -> str:
     """Make a sparse vector of ones at indices, of which null ones are left out."""
     places = f"cast(array({','.join(indices)}) as array<int>)"
     return f"{_FUNCTION}({size}, {places}, cast(null as array<double>))"
+
+
+def joined(columns: Sequence[Column]) -> str:
+    """Put columns of numbers and of vectors next to each other, in one sparse vector."""
+    parts: list[str] = []
+    numbers: list[str] = []
+    for column in columns:
+        if column.kind != "vector":
+            numbers.append(double(column.name))
+            continue
+        parts += [sparse(numbers)] if numbers else []
+        parts.append(quoted(column.name))
+        numbers = []
+    parts += [sparse(numbers)] if numbers else []
+    return parts[0] if len(parts) == 1 else f"raydp_ml_joined(array({','.join(parts)}))"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from raydp_ml.base import kind_of
 from raydp_ml.exchange.jvm import java_object
 from raydp_ml.expressions import helper, linear
 from raydp_ml.transformer import InvertibleTransformer, in_first_place
+from raydp_ml.vector_features import named_by_content
 
 _TERMS = 100
 """SQL of more terms becomes a method that the JVM does not compile: some 8 kB of byte code."""
@@ -58,8 +58,7 @@ def _packed(made: Map) -> bytes:
 
 
 def _name(made: Map) -> str:
-    # The same map bears the same name, however often it is made known.
-    return f"raydp_ml_linear_{hashlib.sha256(_packed(made)).hexdigest()[:16]}"
+    return named_by_content("linear", _packed(made))
 
 
 def _register(spark: Any, made: Map) -> None:

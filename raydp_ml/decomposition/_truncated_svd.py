@@ -9,11 +9,18 @@ from sklearn import decomposition
 from sklearn.utils.extmath import svd_flip
 
 from raydp_ml.covariance import co_moments
+from raydp_ml.decomposition._krylov import OVERSAMPLES, largest_eigenpairs
 from raydp_ml.decomposition._linear import LinearTransformer
 from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.expressions import helper
+from raydp_ml.vector_features import VectorFeatures, named_by_content
+from raydp_ml.vector_moments import check_room, gram_product, require_java, vector_moments
+
+_ROOM = 1 << 20
+"""Numbers in a block of vectors, of which up to 60 are kept: 8 MB each."""
 
 
-class TruncatedSVD(LinearTransformer, decomposition.TruncatedSVD):
+class TruncatedSVD(VectorFeatures, LinearTransformer, decomposition.TruncatedSVD):
     """Singular value decomposition without centring.
 
     Parameters, attributes and results are scikit-learn's; see
@@ -25,6 +32,10 @@ class TruncatedSVD(LinearTransformer, decomposition.TruncatedSVD):
     exact, as scikit-learn's with ``algorithm="arpack"``, whatever ``algorithm`` says. Missing
     values are refused in ``fit``; the outputs stand where the first feature stood.
 
+    Vectors, such as those of a `OneHotEncoder`, may be among the features. The decomposition is
+    then by block Lanczos, a job for each block: some five to twenty, at most 60, until the singular
+    vectors are exact to 1e-12 of the largest eigenvalue.
+
     Examples
     --------
     >>> from raydp_ml.decomposition import TruncatedSVD
@@ -33,9 +44,7 @@ class TruncatedSVD(LinearTransformer, decomposition.TruncatedSVD):
     """
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
-        width = len(roles.features)
-        if self.n_components > width:
-            raise ValueError(f"n_components({self.n_components}) must be <= n_features({width}).")
+        self._check_components(len(roles.features))
         rows, mean, products = co_moments(df, roles.feature_names)
         # A small matrix with the Gram matrix of the data, products + rows * mean * mean^T: its SVD
         # keeps the digits that eigenvectors of the Gram matrix lose to a mean far from zero.
@@ -54,6 +63,39 @@ class TruncatedSVD(LinearTransformer, decomposition.TruncatedSVD):
         )
         with np.errstate(invalid="ignore"):
             self.explained_variance_ratio_ = self.explained_variance_ / np.trace(covariance)
+
+    def _check_components(self, width: int) -> None:
+        if self.n_components > width:
+            raise ValueError(f"n_components({self.n_components}) must be <= n_features({width}).")
+
+    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+        found = vector_moments(df, x, allow_missing=False)
+        width = found["mean"].shape[1]
+        self._check_components(width)
+        block = min(width, self.n_components + OVERSAMPLES)
+        check_room(width, block, f"n_components={self.n_components}", _ROOM)
+        multiply = gram_product(df, x)
+        _, directions = largest_eigenpairs(lambda Q: multiply(Q)[0], width, self.n_components)
+        _, self.components_ = svd_flip(None, directions.T, u_based_decision=False)
+        values = multiply(self.components_.T)[1]
+        self.singular_values_ = np.sqrt(values)
+        means = self.components_ @ found["mean"][0]
+        self.explained_variance_ = np.maximum(values / found["total"][0, 0] - means**2, 0.0)
+        with np.errstate(invalid="ignore"):
+            self.explained_variance_ratio_ = self.explained_variance_ / found["var"].sum()
+        return width
+
+    def _vector_outputs(self, spark: Any, x: str) -> tuple[list[list[str]], list[tuple[str, str]]]:
+        packed = np.ascontiguousarray(self.components_.T, dtype=">f8").tobytes()
+        name = named_by_content("map", packed)
+        count = len(self.components_)
+        require_java(spark, "columns.VectorMap").register(spark._jsparkSession, name, count, packed)
+        names = [str(output) for output in self.get_feature_names_out()]
+        places = [f"element_at({helper(0)}, {place})" for place in range(1, count + 1)]
+        return [[f"{name}({x})"]], list(zip(names, places, strict=True))
+
+    def _is_vector(self) -> bool:
+        return False
 
     def _forward(self) -> tuple[np.ndarray, np.ndarray]:
         return self.components_, np.zeros(len(self.components_))

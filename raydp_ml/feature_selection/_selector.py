@@ -5,17 +5,28 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from raydp_ml.exchange.columns import quoted
+import numpy as np
+
+from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.transformer import InvertibleTransformer, in_first_place
+from raydp_ml.vector_features import VectorScaler
 
 
-class Selector(InvertibleTransformer):
+class Selector(VectorScaler, InvertibleTransformer):
     """Mixin of selectors of features."""
 
-    def _inputs(self, names: Sequence[str]) -> list[str]:
-        return [quoted(name) for name in names]
+    def _inputs(self, columns: Sequence[Column]) -> list[str]:
+        return [quoted(column.name) for column in columns]
+
+    def _factors(self) -> np.ndarray:
+        return self._checked_support().astype(np.float64)
 
     def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+        return [
+            [x] if kept else [] for x, kept in zip(inputs, self._checked_support(), strict=True)
+        ]
+
+    def _checked_support(self) -> np.ndarray:
         support = self.get_support()  # type: ignore[attr-defined]
         if not support.any():
             warnings.warn(
@@ -23,7 +34,7 @@ class Selector(InvertibleTransformer):
                 "too strict.",
                 stacklevel=2,
             )
-        return [[x] if kept else [] for x, kept in zip(inputs, support, strict=True)]
+        return support
 
     def _inverse_expressions(self, inputs: Sequence[str]) -> list[list[str]]:
         kept = iter(inputs)

@@ -13,6 +13,7 @@ from sklearn.feature_selection import chi2, f_classif, f_regression
 from raydp_ml.compose._selector import pandas_template
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema, quoted
+from raydp_ml.expressions import lookup
 from raydp_ml.feature_selection._selector import Selector
 from raydp_ml.statistics import (
     check_finite,
@@ -20,10 +21,13 @@ from raydp_ml.statistics import (
     check_labels,
     class_sums,
     grouped_by_index,
+    is_missing,
     long_form,
     no_rows,
 )
+from raydp_ml.vector_moments import vector_moments
 
+MOST_GROUPS = 1000
 Scores = tuple[np.ndarray, np.ndarray]
 
 
@@ -40,6 +44,20 @@ class _Filter(Selector):
         self._check_params(pandas_template(roles.features), None)  # type: ignore[attr-defined]
         self.scores_, self.pvalues_ = score(df, roles)
 
+    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+        score = _VECTOR_SCORES.get(self.score_func)  # type: ignore[attr-defined]
+        if score is None:
+            raise ValueError(
+                f"The score_func {self.score_func!r} is not for vectors. Choose "  # type: ignore[attr-defined]
+                "f_classif or chi2, or columns as the output of the step before "
+                "(sparse_output=False, encode='onehot-dense')."
+            )
+        sums = _class_moments(df, x, str(roles.label))
+        width = sums["mean"].shape[1]
+        self._check_params(np.empty((0, width)), None)  # type: ignore[attr-defined]
+        self.scores_, self.pvalues_ = score(sums)
+        return width
+
 
 class SelectKBest(_Filter, feature_selection.SelectKBest):
     """Keep the features with the k highest scores.
@@ -50,6 +68,8 @@ class SelectKBest(_Filter, feature_selection.SelectKBest):
     Notes
     -----
     In Spark, ``score_func`` is `f_classif`, `f_regression` or `chi2`, and one job computes it.
+    With the first and the last, vectors may be among the features: the output is then one vector
+    column, named after the class, and a job before finds the classes.
 
     Examples
     --------
@@ -83,6 +103,10 @@ class GenericUnivariateSelect(_Filter, feature_selection.GenericUnivariateSelect
 def _f_classif(df: Any, roles: ColumnRoles) -> Scores:
     """One-way analysis of variance of each feature over the classes."""
     _, sums = class_sums(df, roles.feature_names, str(roles.label), mean="avg(x)", var="var_pop(x)")
+    return _analysis_of_variance(sums)
+
+
+def _analysis_of_variance(sums: dict[str, np.ndarray]) -> Scores:
     counts, means = sums["count"], sums["mean"]
     rows = counts.sum(axis=0)
     grand = (counts * means).sum(axis=0) / rows
@@ -100,13 +124,17 @@ def _f_classif(df: Any, roles: ColumnRoles) -> Scores:
 
 def _chi2(df: Any, roles: ColumnRoles) -> Scores:
     """Chi-squared of the sums of each feature over the classes."""
-    _, sums = class_sums(df, roles.feature_names, str(roles.label), total="sum(x)", least="min(x)")
-    if (sums["least"] < 0).any():
+    _, sums = class_sums(df, roles.feature_names, str(roles.label), sum="sum(x)", low="min(x)")
+    return _chi_squared(sums)
+
+
+def _chi_squared(sums: dict[str, np.ndarray]) -> Scores:
+    if (sums["low"] < 0).any():
         raise ValueError("Input X must be non-negative.")
     shares = (sums["count"][:, 0] / sums["count"][:, 0].sum())[:, None]
-    expected = shares * sums["total"].sum(axis=0)
+    expected = shares * sums["sum"].sum(axis=0)
     with np.errstate(invalid="ignore"):
-        scores = ((sums["total"] - expected) ** 2 / expected).sum(axis=0)
+        scores = ((sums["sum"] - expected) ** 2 / expected).sum(axis=0)
     return scores, special.chdtrc(len(shares) - 1, scores)
 
 
@@ -143,4 +171,22 @@ def _f_regression(df: Any, roles: ColumnRoles) -> Scores:
     return scores, p_values
 
 
+def _class_moments(df: Any, x: str, label: str) -> dict[str, np.ndarray]:
+    """Compute statistics of the entries of vectors within each value of the label."""
+    found = df.groupBy(quoted(label)).count().limit(MOST_GROUPS + 1).collect()
+    if not found:
+        raise no_rows()
+    check_labels(label, sum(row[1] for row in found if is_missing(row[0])))
+    if len(found) > MOST_GROUPS:
+        raise SchemaError(
+            f"The label {label!r} has more than {MOST_GROUPS} classes, too many for vectors. Is it "
+            "a label of classes?"
+        )
+    classes = sorted(row[0] for row in found)
+    group = lookup(quoted(label), classes, list(range(len(classes))), "-1.0D")
+    sums = vector_moments(df, x, group=group, groups=len(classes), allow_missing=False)
+    return {**sums, "sum": sums["mean"] * sums["count"]}
+
+
+_VECTOR_SCORES = {f_classif: _analysis_of_variance, chi2: _chi_squared}
 _SCORES = {f_classif: _f_classif, chi2: _chi2, f_regression: _f_regression}

@@ -10,6 +10,7 @@ from sklearn import feature_selection
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.feature_selection._selector import Selector
 from raydp_ml.moments import moments
+from raydp_ml.vector_moments import vector_moments
 
 
 class VarianceThreshold(Selector, feature_selection.VarianceThreshold):
@@ -20,7 +21,8 @@ class VarianceThreshold(Selector, feature_selection.VarianceThreshold):
 
     Notes
     -----
-    In Spark, null and NaN are missing: left out in ``fit``, kept by ``transform``.
+    In Spark, null and NaN are missing: left out in ``fit``, kept by ``transform``. Vectors may be
+    among the features, and the output is then one vector column ``variancethreshold``.
 
     Examples
     --------
@@ -31,7 +33,14 @@ class VarianceThreshold(Selector, feature_selection.VarianceThreshold):
     """
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
-        found = moments(df, roles.feature_names)
+        self._choose(moments(df, roles.feature_names))
+
+    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+        found = vector_moments(df, x)
+        self._choose({key: values[0] for key, values in found.items()})
+        return len(self.variances_)
+
+    def _choose(self, found: dict[str, np.ndarray]) -> None:
         self.variances_ = found["var"]
         if self.threshold == 0:
             # Of a constant, rounding may leave a variance, but no range; NaN spoils the range.

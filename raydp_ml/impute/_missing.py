@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from raydp_ml.exchange.columns import Column, from_spark_schema, quoted
+from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.expressions import double, literal
 from raydp_ml.statistics import is_missing
 from raydp_ml.transformer import SparkTransformer
@@ -18,18 +19,8 @@ __all__ = ["MissingTests", "column_sql", "is_null_like", "missing_sql"]
 class MissingTests(SparkTransformer):
     """Mixin of transformers whose SQL depends on the kind of each column."""
 
-    _columns: list[Column]
-    """The features as they are in the DataFrame, for the time of a transform."""
-
-    def _transform_spark(self, df: Any) -> Any:
-        names = self._names_in(df)
-        self._check_features(df, names)
-        columns = {column.name: column for column in from_spark_schema(df.schema)}
-        self._columns = [columns[name] for name in names]
-        try:
-            return super()._transform_spark(df)
-        finally:
-            del self._columns
+    def _inputs(self, columns: Sequence[Column]) -> list[Any]:
+        return list(columns)
 
 
 def is_null_like(missing_values: Any) -> bool:

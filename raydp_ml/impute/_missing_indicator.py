@@ -57,9 +57,9 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
     def _is_vector(self) -> bool:
         return self.sparse is True
 
-    def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+    def _expressions(self, inputs: Sequence[Any]) -> list[list[str]]:
         kept = set(self.features_.tolist())
-        tests = [missing_sql(column, self.missing_values) for column in self._columns]
+        tests = [missing_sql(column, self.missing_values) for column in inputs]
         new = [test for i, test in enumerate(tests) if i not in kept]
         if new and self.error_on_new and self.features == "missing-only" and kept:
             message = text("The features have missing values in transform but have none in fit.")

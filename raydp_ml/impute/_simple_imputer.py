@@ -90,10 +90,10 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
         medians = quantiles(df, names, table["count"], middle, values=cells)
         return [None if np.isnan(value[0]) else value[0] for value in medians], gaps
 
-    def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
-        tests = [missing_sql(column, self.missing_values) for column in self._columns]
+    def _expressions(self, inputs: Sequence[Any]) -> list[list[str]]:
+        tests = [missing_sql(column, self.missing_values) for column in inputs]
         made: list[list[str]] = []
-        for column, test, value in zip(self._columns, tests, self.statistics_, strict=True):
+        for column, test, value in zip(inputs, tests, self.statistics_, strict=True):
             if is_missing(value) and not self.keep_empty_features:
                 made.append([])
                 continue

@@ -12,9 +12,6 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     Column,
     ColumnRoles,
-    check_kinds,
-    from_spark_schema,
-    pick_columns,
     quoted,
 )
 from raydp_ml.expressions import Numbers, lookup, number, text
@@ -63,9 +60,8 @@ class CategoryEncoder(SparkTransformer):
             n_samples, category_counts, missing_indices
         )
 
-    def _check_features(self, df: Any, names: Sequence[str]) -> None:
-        picked = pick_columns(from_spark_schema(df.schema), names, type(self).__name__)
-        check_kinds(picked, self._kinds, supports_categories=False)
+    def _checked_features(self, df: Any, names: Sequence[str]) -> list[Column]:
+        picked = super()._checked_features(df, names)
         for column, categories in zip(picked, self.categories_, strict=True):
             if len(_held(categories)) and (column.kind == "string") != _is_text(categories):
                 wanted = "strings" if _is_text(categories) else "numbers"
@@ -74,11 +70,12 @@ class CategoryEncoder(SparkTransformer):
                     f"{type(self).__name__} was fitted. Cast it, for example with "
                     "df.withColumn(...)."
                 )
+        return picked
 
-    def _inputs(self, names: Sequence[str]) -> list[str]:
+    def _inputs(self, columns: Sequence[Column]) -> list[str]:
         return [
-            category_sql(name, categories)
-            for name, categories in zip(names, self.categories_, strict=True)
+            category_sql(column.name, categories)
+            for column, categories in zip(columns, self.categories_, strict=True)
         ]
 
     def _find(self, x: str, index: int, results: Numbers, unknown: str, missing: str) -> str:

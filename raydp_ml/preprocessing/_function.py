@@ -81,11 +81,10 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
             return df
         if function in _SQL and not arguments:
             names = self._names_in(df)
-            self._check_features(df, names)
+            inputs = self._inputs(self._checked_features(df, names))
             template = _SQL[function]
             outputs = [
-                [(name, template.format(x=x))]
-                for name, x in zip(names, self._inputs(names), strict=True)
+                [(name, template.format(x=x))] for name, x in zip(names, inputs, strict=True)
             ]
             return replace_columns(df, names, outputs)
         made = function(df, **(arguments or {}))

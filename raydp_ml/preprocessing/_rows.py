@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sklearn import preprocessing
 
+from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import helper, number, when_held
+from raydp_ml.statistics import no_rows
 from raydp_ml.transformer import SparkTransformer
+from raydp_ml.vector_features import VectorFeatures
 
 
-class Normalizer(SparkTransformer, preprocessing.Normalizer):
+class Normalizer(VectorFeatures, preprocessing.Normalizer):
     """Scale each row to unit norm.
 
     Parameters and results are scikit-learn's; see `sklearn.preprocessing.Normalizer`.
@@ -18,6 +22,8 @@ class Normalizer(SparkTransformer, preprocessing.Normalizer):
     Notes
     -----
     In Spark, ``fit`` reads no rows, and a row with a missing value becomes missing as a whole.
+    Vectors may be among the features: ``fit`` looks at the first row then, and the output is one
+    vector column ``normalizer``.
 
     Examples
     --------
@@ -25,6 +31,15 @@ class Normalizer(SparkTransformer, preprocessing.Normalizer):
     >>> Normalizer().transform([[3.0, 4.0]])
     array([[0.6, 0.8]])
     """
+
+    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+        first = df.selectExpr(f"{x} AS x").where("x is not null").head()
+        if first is None:
+            raise no_rows()
+        return first["x"].size
+
+    def _vector_outputs(self, spark: Any, x: str) -> tuple[list[list[str]], list[tuple[str, str]]]:
+        return [], [(type(self).__name__.lower(), f"raydp_ml_unit({x}, '{self.norm}')")]
 
     def _helpers(self, inputs: Sequence[str]) -> list[list[str]]:
         if self.norm == "l2":

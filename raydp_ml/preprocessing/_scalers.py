@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 from sklearn import preprocessing
 from sklearn.preprocessing._data import _handle_zeros_in_scale
 
@@ -17,6 +17,8 @@ from raydp_ml.moments import moments
 from raydp_ml.preprocessing._affine import restored, standardized
 from raydp_ml.quantiles import quantiles
 from raydp_ml.transformer import InvertibleTransformer
+from raydp_ml.vector_features import VectorScaler
+from raydp_ml.vector_moments import vector_moments
 
 
 class _BatchScaler(InvertibleTransformer):
@@ -80,7 +82,7 @@ class MinMaxScaler(_BatchScaler, preprocessing.MinMaxScaler):
         ]
 
 
-class MaxAbsScaler(_BatchScaler, preprocessing.MaxAbsScaler):
+class MaxAbsScaler(VectorScaler, _BatchScaler, preprocessing.MaxAbsScaler):
     """Scale each feature by its largest absolute value.
 
     Parameters, attributes and results are scikit-learn's; see
@@ -88,7 +90,8 @@ class MaxAbsScaler(_BatchScaler, preprocessing.MaxAbsScaler):
 
     Notes
     -----
-    In Spark, null and NaN are missing: left out in ``fit``, kept by ``transform``.
+    In Spark, null and NaN are missing: left out in ``fit``, kept by ``transform``. Vectors may be
+    among the features, and the output is then one vector column ``maxabsscaler``.
 
     Examples
     --------
@@ -103,6 +106,21 @@ class MaxAbsScaler(_BatchScaler, preprocessing.MaxAbsScaler):
         self._reset()
         self._fit_like(np.maximum(np.abs(found["low"]), np.abs(found["high"])))
         self.n_samples_seen_ = int(found["rows"][0])
+
+    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+        found = vector_moments(df, x)
+        self._reset()
+        most = np.maximum(np.abs(found["low"]), np.abs(found["high"]))
+        preprocessing.MaxAbsScaler.fit(self, sparse.csr_matrix(most))
+        self.n_samples_seen_ = int(found["rows"][0, 0])
+        return most.shape[1]
+
+    def _factors(self) -> np.ndarray:
+        return 1.0 / self.scale_
+
+    @property
+    def _bound(self) -> float:  # type: ignore[override]
+        return 1.0 if self.clip else np.inf
 
     def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
         made = [f"{x} / {number(s)}" for x, s in zip(inputs, self.scale_, strict=True)]

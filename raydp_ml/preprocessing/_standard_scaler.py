@@ -14,9 +14,13 @@ from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.moments import moments
 from raydp_ml.preprocessing._affine import restored, standardized
 from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer
+from raydp_ml.vector_features import VectorScaler
+from raydp_ml.vector_moments import vector_moments
 
 
-class StandardScaler(InvertibleTransformer, WeightedTransformer, preprocessing.StandardScaler):
+class StandardScaler(
+    VectorScaler, InvertibleTransformer, WeightedTransformer, preprocessing.StandardScaler
+):
     """Standardize features by removing the mean and scaling to unit variance.
 
     Fitted on a Spark DataFrame it has the attributes that scikit-learn finds on the collected
@@ -50,6 +54,8 @@ class StandardScaler(InvertibleTransformer, WeightedTransformer, preprocessing.S
     -----
     In Spark, null and NaN are missing values: left out in ``fit``, kept by ``transform``. Columns
     that are label, weight or bear another role are no features, and pass through ``transform``.
+    With ``with_mean=False`` vectors may be among the features, and the output is then one vector
+    column ``standardscaler``.
 
     Examples
     --------
@@ -91,6 +97,21 @@ class StandardScaler(InvertibleTransformer, WeightedTransformer, preprocessing.S
             self.mean_ if self.with_mean else None,
             self.scale_ if self.with_std else None,
         )
+
+    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+        if self.with_mean:
+            raise ValueError(
+                "Cannot center sparse matrices: pass `with_mean=False` instead. See docstring for "
+                "motivation and alternatives."
+            )
+        table = vector_moments(df, x, weight=roles.sample_weight)
+        self._reset()
+        found = {key: values[0] for key, values in table.items()}
+        set_moments(self, found, weighted=roles.sample_weight is not None)
+        return len(found["mean"])
+
+    def _factors(self) -> np.ndarray:
+        return 1.0 / self.scale_ if self.with_std else np.ones(self.n_features_in_)
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         found = moments(df, roles.feature_names, weight=roles.sample_weight)

@@ -207,7 +207,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         self._set_features_in(roles.feature_names, len(roles.features))
         outside = self._learn_folds(df, roles, folds)
         names = roles.feature_names
-        inputs = self._inputs(names)
+        inputs = self._inputs(roles.features)
         made = [self._encoded(inputs, *fold) for fold in outside]
         # Each row by what was learnt from the rows of the other folds.
         merged = [

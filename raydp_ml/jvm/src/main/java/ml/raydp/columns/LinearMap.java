@@ -31,6 +31,9 @@ public final class LinearMap implements UDF1<Seq<Double>, double[]> {
    * @param matrix big-endian doubles: the weights by outputs, then the constants
    */
   public void register(SparkSession spark, String name, int inputs, int outputs, byte[] matrix) {
+    if (Registry.isKnown(spark, name)) {
+      return;
+    }
     double[] weights = new double[inputs * outputs];
     double[] constants = new double[outputs];
     ByteBuffer.wrap(matrix).asDoubleBuffer().get(weights).get(constants);
