@@ -225,7 +225,7 @@ class Shuffle:
 
         Returns
         -------
-        rows : ndarray of shape (n,), dtype int64
+        rows : ndarray of shape (n,), dtype int32 or int64
             Positions in this worker's tensors.
         bounds : ndarray of shape (batches + 1,)
             Batch b is ``rows[bounds[b]:bounds[b + 1]]``; it may be empty on this worker.
@@ -233,8 +233,8 @@ class Shuffle:
         places = shuffled_places(self.numbers, self.total, derived_seed(self.seed, index))
         starts = np.arange(self.batches + 1, dtype=np.uint64) * np.uint64(self.batch_size)
         if len(self.rows) == self.total:
-            # One worker holds every place, which is a row's index.
-            order = np.empty(self.total, np.int64)
+            # One worker has a row for every place, and need not sort.
+            order = np.empty(self.total, np.int32 if self.total < 1 << 31 else np.int64)
             order[places.view(np.int64)] = self.rows
             return order, np.minimum(starts, np.uint64(self.total)).astype(np.int64)
         shift = np.uint64(max(1, int(self.rows[-1]).bit_length() if len(self.rows) else 1))

@@ -116,7 +116,7 @@ class TensorSource:
 
         Parameters
         ----------
-        index : Tensor of shape (n,), dtype int64
+        index : Tensor of shape (n,), dtype int32 or int64
         """
         if len(index) == 0:
             return self._nothing()

@@ -70,7 +70,14 @@ class WorkerRows:
         sizes = [0] * peers.size
         sizes[peers.rank] = len(index)
         self._sizes = [int(size) for size in peers.sum(np.array(sizes))]
-        numbers = self._numbers(row_hashes([*rows.inputs, rows.target], rows.weight, index))
+        self._share = peers.share if peers.size > 1 else None
+        # Held by no name here, the hashes go as soon as they have been used.
+        numbers = global_numbers(
+            row_hashes([*rows.inputs, rows.target], rows.weight, index),
+            peers.rank,
+            self._sizes,
+            self._share,
+        )
         total = sum(self._sizes)
         held = None
         if spec.validation_fraction:
@@ -105,11 +112,6 @@ class WorkerRows:
         sums = np.concatenate([[0.0], np.cumsum(self._weight[rows], dtype=np.float64)])
         return self._peers.sum(np.diff(sums[bounds]))
 
-    def _numbers(self, keys: np.ndarray) -> np.ndarray:
-        peers = self._peers
-        share = peers.share if peers.size > 1 else None
-        return global_numbers(keys, peers.rank, self._sizes, share)
-
     def _hold_out(
         self, rows: Rows, index: np.ndarray, numbers: np.ndarray, total: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
@@ -128,8 +130,12 @@ class WorkerRows:
                 f"of the {total} training rows, which makes none. Give more rows, or pass "
                 "eval_set."
             )
+
+        def number(keys: np.ndarray) -> np.ndarray:
+            return global_numbers(keys, peers.rank, self._sizes, self._share)
+
         left, left_numbers, held = split_rows(
-            index, numbers, counts, held_out, spec.seed, classes, self._numbers
+            index, numbers, counts, held_out, spec.seed, classes, number
         )
         return left, left_numbers, held, total - int(held_out.sum())
 

@@ -80,7 +80,7 @@ def test_an_array_of_float32_is_not_copied():
     X = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
     y = X[:, 0]
     before = X.copy()
-    data = array_set(X, y)
+    data = array_set(X, y, None, None)
     spec = TorchSpec(
         "regression",
         torch.nn.Linear(3, 1),
