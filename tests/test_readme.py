@@ -3,51 +3,86 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+import pytest
+
+from tests.fresh_folder import run_python
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
-
-def block(mark, language):
-    found = re.search(rf"<!-- {mark} -->\n```{language}\n(.*?)```", README, re.DOTALL)
-    assert found, f"README.md has no {language} block marked {mark!r}"
-    return found[1]
-
-
-def test_the_quick_start_runs(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", block("test: quickstart", "python")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "|prediction|" in done.stdout.replace(" ", "")
+# What a reader has before a block, by the block's mark.
+SETUP = {
+    "quickstart": "",
+    "transformers": "import raydp_ml; spark = raydp_ml.init_spark('readme')",
+    # As much as the block asks for: Ray takes our word for it.
+    "cluster": """
+import ray, raydp_ml
+ray.init(num_cpus=6, resources={"special": 3}, _memory=16 * 2**30, include_dashboard=False)
+""",
+    "torch": """
+import raydp_ml
+spark = raydp_ml.init_spark("readme")
+features = [f"rand({i}) as x{i}" for i in range(10)]
+label = "2 * x0 - x1 + 3 as arr_delay"
+df = spark.range(250_000).selectExpr("id", *features).selectExpr("* except (id)", label)
+train, test = df.randomSplit([0.8, 0.2], seed=0)
+""",
+}
+# What a reader may expect after it.
+CHECK = {
     # The label is 2 (x) plus uniform noise of variance 1/12 beside a signal of variance 3333.
-    assert float(done.stdout.split()[-1]) > 0.999
-    assert not list(tmp_path.iterdir()), "the quick start left files behind"
+    "quickstart": "assert model.score(test, 'y') > 0.999",
+    "transformers": """
+import sklearn.preprocessing
+scaled = [row[0] for row in features.transform(shops).select("sales__sales").collect()]
+known = sklearn.preprocessing.scale([3.0, 4.0, 5.0])  # the missing one is the mean
+np.testing.assert_allclose(scaled, known)
+""",
+    "cluster": """
+assert spark.range(1000).selectExpr("sum(id)").first()[0] == 499500
+assert ray.available_resources().get("special", 0) == 0
+assert ray.cluster_resources()["memory"] - ray.available_resources()["memory"] == 12 * 2**30
+groups = ray.util.placement_group_table().values()
+assert [group["strategy"] for group in groups if group["state"] == "CREATED"] == ["SPREAD"]
+raydp_ml.stop_spark()
+ray.shutdown()
+""",
+    "torch": """
+assert len(model.history_) == 20
+# The label is a rule without noise, which a network of 64 units comes near to.
+assert 0.9 < model.score(test, "arr_delay") < 1
+""",
+}
+OUTPUT = {
+    "quickstart": "|prediction|",
+    "transformers": "|sales__sales|region__region_north|region__region_south|y|",
+    "cluster": "",
+    "torch": "|prediction|",
+}
 
 
-def test_the_transformers_run():
-    script = 'import raydp_ml\nspark = raydp_ml.init_spark("readme")\n'
-    done = subprocess.run(
-        [sys.executable, "-c", script + block("test: transformers", "python")],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "|sales__sales|region__region_north|region__region_south|y|" in done.stdout.replace(
-        " ", ""
-    )
+def blocks(language):
+    """Blocks of the README by their marks; one without a mark has none."""
+    pattern = rf"(?:<!-- (?:test|command): (\S+) -->\n)?```{language}\n(.*?)```"
+    return re.findall(pattern, README, re.DOTALL)
+
+
+def test_every_python_block_has_a_mark_of_its_own():
+    marks = [mark for mark, _ in blocks("python")]
+    assert sorted(marks) == sorted(SETUP)
+
+
+@pytest.mark.parametrize("mark", SETUP)
+def test_a_python_block_runs(mark, tmp_path):
+    source = "\n".join([SETUP[mark], dict(blocks("python"))[mark], CHECK[mark]])
+    done = run_python("-c", source, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert OUTPUT[mark] in done.stdout.replace(" ", "")
 
 
 def test_the_commands_install_from_the_constraints():
-    for mark in ("command: main-job", "command: tests"):
-        assert "pip install -q -c constraints.txt" in block(mark, "bash")
+    commands = dict(blocks("bash"))
+    for mark in ("main-job", "tests"):
+        assert "pip install -q -c constraints.txt" in commands[mark]
