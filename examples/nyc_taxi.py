@@ -111,7 +111,7 @@ def draw(predicted):
 def run(spark, options):
     """Do the whole job, from the records to the picture."""
     made = make_taxi_trips(spark, options.rows, random_state=0)
-    trips = read_trips(spark, options.data) if options.data else made
+    trips = (read_trips(spark, options.data) if options.data else made).cache()
     train, test = split(spark, trips)
     counts = [trips.count(), train.count(), test.count()]
     if min(counts) < 20:

@@ -10,13 +10,14 @@ from raydp_ml.datasets._draws import Draws
 class Kind(NamedTuple):
     """A class of objects.
 
-    `magnitude` and `spread` are of the amplitude in the band r: absolute, or apparent for objects
-    of the Galaxy, whose `redshift` (a median) is 0. `rise`, `fall` and `plateau` are rest-frame
-    days; `colours` are magnitudes relative to r, from u to y.
+    `objects` are how many the challenge's training set has. `magnitude` and `spread` are of the
+    amplitude in the band r: absolute, or apparent for objects of the Galaxy, whose `redshift` (a
+    median) is 0. `rise`, `fall` and `plateau` are rest-frame days; `colours` are magnitudes
+    relative to r, from u to y.
     """
 
     target: int
-    count: int
+    objects: int
     shape: str
     magnitude: float
     spread: float

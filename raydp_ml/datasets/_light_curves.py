@@ -135,7 +135,7 @@ def _class_and_field(n_objects: int, draws: Draws) -> list[str]:
     step = int(numbers.randint(n_objects, dtype=np.int64)) + 1
     while math.gcd(step, n_objects) > 1:
         step = step % n_objects + 1
-    counts = np.array([kind.count for kind in KINDS])
+    counts = np.array([kind.objects for kind in KINDS])
     edges = np.round(np.cumsum(counts)[:-1] * n_objects / counts.sum())
     return [
         f"{position(f'(object_id * {step} % {n_objects})', edges)} as kind",
