@@ -47,7 +47,9 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
             title += f", {options.workers} workers of 1 thread"
             contenders = Job(spark, source, folder / "begun", options.workers, params).contenders()
             settle = garbage_collector(spark)
-            tables.append(compare(title, contenders, options, settle, warm_up=1))
+            tables.append(
+                compare(title, contenders, options, settle, warm_up=1, watch_warm_up=True)
+            )
     return tables, [target for table in tables for target in targets(table)]
 
 

@@ -46,8 +46,9 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
             title = f"{rows:,} rows x {len(FEATURES)}, {_work(options)}"
             contenders = _contenders(df, _held_out(spark, rows), options)
             # What takes minutes is warm after one round.
-            rounds = 1 if rows > _MANY else None
-            tables.append(compare(title, contenders, options, settle, rounds))
+            long = rows > _MANY
+            rounds = 1 if long else None
+            tables.append(compare(title, contenders, options, settle, rounds, watch_warm_up=long))
             df.unpersist()
     return tables, targets(tables[0], tables[1], dict(zip(sizes, tables[2:], strict=True)))
 

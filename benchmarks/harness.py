@@ -6,6 +6,7 @@ import gc
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -143,6 +144,7 @@ def compare(
     options: Options,
     settle: Callable[[], Any],
     warm_up: int | None = None,
+    watch_warm_up: bool = False,
 ) -> Table:
     """Measure contenders side by side; one that cannot run is reported with its error.
 
@@ -156,13 +158,16 @@ def compare(
         runs: it shrinks the heap, which costs the next run more than the garbage would.
     warm_up : int or None
         Untimed rounds, at least 1, in place of those of the options.
+    watch_warm_up : bool
+        Whether to look at the memory in the last of them, rather than in a run of its own: for
+        jobs of minutes.
     """
     rows = [Measured(contender.name) for contender in contenders]
     pairs = list(zip(contenders, rows, strict=True))
-    for _ in range(options.warm_up if warm_up is None else warm_up):
+    for left in reversed(range(options.warm_up if warm_up is None else warm_up)):
         for contender, row in pairs:
             if row.error is None:
-                _warm_up(contender, row)
+                _warm_up(contender, row, MemorySampler() if watch_warm_up and left == 0 else None)
     pairs = [(contender, row) for contender, row in pairs if row.error is None]
     for contender, row in turns(pairs, repetitions(options, rows), title):
         gc.collect()
@@ -172,7 +177,7 @@ def compare(
         for part, seconds in contender.parts(result).items():
             row.parts.setdefault(part, []).append(seconds)
         contender.release(result)
-    for contender, row in pairs:
+    for contender, row in () if watch_warm_up else pairs:
         # A run of its own: reading the memory of large processes slows them down.
         settle()
         gc.collect()
@@ -198,14 +203,15 @@ def turns(items: Sequence[_Item], repeat: int, title: str) -> Iterator[_Item]:
         _note(f"{title}: repetition {repetition + 1} of {repeat}")
 
 
-def _warm_up(contender: Contender, row: Measured) -> None:
+def _warm_up(contender: Contender, row: Measured, memory: MemorySampler | None) -> None:
     try:
-        with Usage() as usage:
+        with memory or nullcontext(), Usage() as usage:
             result = contender.run()
     except Exception as error:
         row.error = f"{type(error).__name__}: {error}"
         return
     row.warm_up_s.append(usage.seconds)
+    row.memory = memory.summary() if memory else {}
     row.facts.update(contender.check(result))
     contender.release(result)
 

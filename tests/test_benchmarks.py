@@ -197,7 +197,7 @@ def test_a_peer_that_cannot_run_is_reported_with_its_error(cold_works):
     assert text.count(f"| {session.RAYDP} | could not run |") == (1 if cold_works else 2)
     assert f"- {session.RAYDP} failed: ActorAlreadyExistsError: the name is taken\n" in text
     assert "| warm: native is times as fast as RayDP | not measured | ≥ 1.5 | **no** |" in text
-    assert "peak" not in text  # nobody's memory was measured
+    assert "peak memory" not in text  # nobody's memory was measured
 
 
 def test_a_start_that_fails_says_why(tmp_path):
@@ -235,6 +235,14 @@ def test_long_runs_are_repeated_less_often():
     rows[1].warm_up_s = [61.0]
     assert repetitions(options, rows) == 3
     assert repetitions(OPTIONS, rows) == 2
+
+
+def test_the_memory_of_long_jobs_is_seen_while_they_warm_up():
+    runs = []
+    contender = Contender("a", lambda: runs.append(1), lambda _: {})
+    (row,) = compare("a test", [contender], OPTIONS, lambda: None, 3, watch_warm_up=True).rows
+    assert (len(runs), len(row.warm_up_s), len(row.seconds)) == (5, 3, 2)
+    assert row.memory["peak_pss_mb"] > 10
 
 
 def test_parts_of_a_job_are_kept_by_repetition():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pat
 
 from raydp_ml.prediction_column import (
     add_prediction,
@@ -15,7 +16,7 @@ from raydp_ml.prediction_column import (
     list_array,
     rows_table,
 )
-from raydp_ml.training.table_layout import Layout
+from raydp_ml.training.table_layout import Layout, number
 from raydp_ml.training.xgboost_matrix import features_of
 from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.output import booster_output, load_booster, probabilities
@@ -50,7 +51,9 @@ class BoosterPredictor:
         """Predict a batch of n rows, given as structs of the features."""
         if len(rows) == 0:
             return self.empty()
-        data = features_of(rows_table(rows), self.layout)
+        data = number_matrix(rows, self.layout)
+        if data is None:
+            data = features_of(rows_table(rows), self.layout)
         values = booster_output(model, data, self.missing, self.margin)
         if self.output == "value":
             return pa.array(values.astype(np.float64))
@@ -65,6 +68,31 @@ class BoosterPredictor:
             return self.classes[:0]
         kind = pa.list_(pa.float64()) if self.output == "probability" else pa.float64()
         return pa.array([], kind)
+
+
+def number_matrix(rows: pa.StructArray, layout: Layout) -> np.ndarray | None:
+    """Return features that are all numbers as a matrix, which XGBoost reads faster than a table.
+
+    Parameters
+    ----------
+    rows : pyarrow.StructArray of n rows
+    layout : Layout
+
+    Returns
+    -------
+    ndarray of shape (n, n_features), dtype float32, or None
+        None where a column is no number, or where integers with nulls would be rounded twice.
+    """
+    if any(feature.kind != "number" for feature in layout.features):
+        return None
+    columns = [number(column) for column in rows.flatten()]
+    if any(column.null_count and not pat.is_floating(column.type) for column in columns):
+        return None
+    matrix = np.empty((len(rows), len(columns)), dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large is infinite, as to XGBoost itself
+        for place, column in enumerate(columns):
+            matrix[:, place] = column.to_numpy(zero_copy_only=False)
+    return matrix
 
 
 def predict_column(model: XGBModel, df: Any, column: str, parameter: str, output: str) -> Any:
