@@ -31,7 +31,8 @@ FEATURES = """
         passenger_count as passengers, PULocationID as from_zone, DOLocationID as to_zone,
         int(132 in (PULocationID, DOLocationID)) as jfk, int(DOLocationID = 1) as newark,
         hour(start) + minute(start) / 60 as hour, weekday(start) as weekday,
-        pmod(xxhash64(start, minutes, PULocationID, DOLocationID), 5) = 0 as held_out
+        -- int: the hash of a double is another, and a file's types must not change the split
+        pmod(xxhash64(start, minutes, int(PULocationID), int(DOLocationID)), 5) = 0 as held_out
     from (select *, tpep_pickup_datetime as start, timestampdiff(
               second, tpep_pickup_datetime, tpep_dropoff_datetime) / 60 as minutes from {trips})
     where fare_amount between 2.5 and 500 and trip_distance between 0.01 and 100 and

@@ -87,7 +87,7 @@ def test_features_know_nothing_of_the_fare_and_come_from_clean_trips(spark, tmp_
         np.testing.assert_allclose(np.sort(ours[name]), np.sort(theirs), rtol=1e-9, err_msg=name)
     # CSV and Parquet files give the same features as the trips that were written to them.
     rows.to_csv(tmp_path / "trips.csv", index=False)
-    rows.to_parquet(tmp_path / "trips.parquet")
+    rows.to_parquet(tmp_path / "trips.parquet", coerce_timestamps="us")  # as the city's
     for path in tmp_path.iterdir():
         again, _ = example.split(spark, example.read_trips(spark, path))
         assert again.exceptAll(train).count() == train.exceptAll(again).count() == 0
