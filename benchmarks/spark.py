@@ -86,7 +86,7 @@ def session(
 def _started(options: Options, mode: str, cpus: int) -> Iterator[SparkSession]:
     with ExitStack() as stack:
         if cpus > (os.cpu_count() or 1):
-            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
             stack.callback(ray.shutdown)
         yield stack.enter_context(_spark(options, mode))
 
