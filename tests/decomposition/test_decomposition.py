@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
 from numpy.testing import assert_allclose
 from sklearn import decomposition as plain
 from sklearn.datasets import load_breast_cancer, load_iris
@@ -11,7 +12,8 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from raydp_ml import covariance
 from raydp_ml.decomposition import PCA, TruncatedSVD
 from raydp_ml.exceptions import SchemaError
-from tests.parity import assert_parity
+from tests.frames import FEW, WHOLE, frames, spread
+from tests.parity import assert_parity, collected
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,30 @@ def test_truncated_svd(iris):
     assert_allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_, rtol=1e-9)
     back = ours.inverse_transform(made).toPandas()
     assert_allclose(back, ours.inverse_transform(made.toPandas()), rtol=1e-9)
+
+
+@FEW
+@given(frame=frames(WHOLE))
+@pytest.mark.filterwarnings("ignore")
+def test_truncated_svd_of_random_frames(spark, frame):
+    """Directions of equal singular values are anyone's choice; what they leave over is not."""
+    df = spread(spark, frame)
+    X = collected(df).to_numpy(dtype=float)
+    ours = TruncatedSVD(3).fit(df)
+    want = np.zeros(8)
+    found = np.linalg.svd(X, compute_uv=False)
+    want[: len(found)] = found
+    scale = max(want[0], 1e-12)
+    assert_allclose(ours.singular_values_, want[:3], atol=1e-9 * scale)
+    made = ours.transform(df)
+    rows = made.toPandas().to_numpy()
+    assert_allclose(ours.explained_variance_, rows.var(axis=0), atol=1e-9 * scale**2)
+    if X.var(axis=0).any():
+        ratio = ours.explained_variance_ / X.var(axis=0).sum()
+        assert_allclose(ours.explained_variance_ratio_, ratio, rtol=1e-9, atol=1e-12)
+    rest = X - ours.inverse_transform(made).toPandas().to_numpy()
+    assert_allclose(np.linalg.norm(rest), np.linalg.norm(want[3:]), atol=1e-9 * scale)
+    df.unpersist()
 
 
 def test_co_moments(spark, monkeypatch):

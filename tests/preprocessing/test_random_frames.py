@@ -1,4 +1,4 @@
-"""Frames that hypothesis thinks of: nulls, NaN, constants, one row, empty and skewed partitions."""
+"""Parity on frames that hypothesis thinks of; see `tests.frames`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import decomposition as plain_decomposition
@@ -18,51 +18,8 @@ from raydp_ml import impute, preprocessing
 from raydp_ml.decomposition import PCA
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.feature_selection import VarianceThreshold
+from tests.frames import CATEGORIES, FEW, KINDS, WHOLE, frames, spread
 from tests.parity import assert_parity
-
-# Values far below the others would be lost in the squares of either side.
-DOUBLES = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
-KINDS = {
-    "double": st.one_of(DOUBLES, st.just(float("nan")), st.none()),
-    "int": st.integers(-1000, 1000),
-    "boolean": st.booleans(),
-    "decimal(10,2)": st.decimals(-1000, 1000, places=2),
-}
-CATEGORIES = {
-    "string": st.one_of(st.text(max_size=3), st.none()),
-    "double": st.sampled_from([0.5, -1.0, float("nan"), None]),
-    "bigint": st.integers(2**53 - 2, 2**53 + 2),
-    "boolean": st.one_of(st.booleans(), st.none()),
-}
-FEW = settings(
-    max_examples=5,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-
-@st.composite
-def frames(draw, kinds, least=1):
-    """Rows of several columns of each kind, of which one is constant, and how they are spread."""
-    names = [kind for kind in kinds for _ in range(2)]
-    count = draw(st.integers(least, 25))
-    rows = [tuple(draw(kinds[kind]) for kind in names) for _ in range(count)]
-    constant = draw(st.integers(0, len(names) - 1))
-    value = next((row[constant] for row in rows if row[constant] is not None), None)
-    rows = [(*row[:constant], value, *row[constant + 1 :]) for row in rows]
-    schema = ", ".join(f"c{i} {kind}" for i, kind in enumerate(names))
-    return rows, schema, draw(st.sampled_from([1, 3, 40]))
-
-
-def spread(spark, frame):
-    rows, schema, parts = frame
-    made = spark.createDataFrame(spark.sparkContext.parallelize(rows, parts), schema)
-    return made.cache()
-
-
-def is_whole(row):
-    return all(value is not None and value == value for value in row)
 
 
 @FEW
@@ -95,7 +52,29 @@ def test_whole_numbers(spark, frame):
 
 
 @FEW
-@given(frame=frames({"double": DOUBLES, "int": KINDS["int"], "boolean": KINDS["boolean"]}, least=3))
+@given(frame=frames(KINDS), shape=st.sampled_from(["uniform", "normal"]))
+@pytest.mark.filterwarnings("ignore")
+def test_quantiles_of_missing_values(spark, frame, shape):
+    df = spread(spark, frame)
+    params = {"n_quantiles": 7, "output_distribution": shape}
+    ours = preprocessing.QuantileTransformer(**params)
+    assert_parity(ours, plain.QuantileTransformer(**params), df)
+    df.unpersist()
+
+
+@FEW
+@given(frame=frames(WHOLE, least=2), knots=st.sampled_from(["uniform", "quantile"]))
+@pytest.mark.filterwarnings("ignore")
+def test_splines(spark, frame, knots):
+    df = spread(spark, frame)
+    params = {"knots": knots, "n_knots": 3, "degree": 2}
+    ours = preprocessing.SplineTransformer(**params)
+    assert_parity(ours, plain.SplineTransformer(**params), df)
+    df.unpersist()
+
+
+@FEW
+@given(frame=frames({key: WHOLE[key] for key in ("double", "int", "boolean")}, least=3))
 @pytest.mark.filterwarnings("ignore")
 def test_variances(spark, frame):
     df = spread(spark, frame)
