@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyspark.sql.functions import expr
 from sklearn import feature_selection as plain
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from raydp_ml import feature_selection
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.feature_selection import SelectKBest, VarianceThreshold, chi2, f_classif, f_regression
+from tests.frames import FEW, WHOLE, frames, spread
 from tests.parity import assert_parity
 
 
@@ -52,6 +56,25 @@ def test_by_variance(spark, cancer, threshold):
     df = cancer.drop("label").selectExpr("*", "0.1D AS flat", "if(rand(1) < 0.1, null, 2D) AS gap")
     params = {"threshold": threshold}
     assert_parity(VarianceThreshold(**params), plain.VarianceThreshold(**params), df.cache())
+
+
+@FEW
+@given(
+    frame=frames(WHOLE, least=4),
+    score=st.sampled_from([f_classif, f_regression, chi2]),
+    chosen=st.sampled_from([("SelectKBest", {"k": 3}), ("SelectPercentile", {"percentile": 30})]),
+)
+@pytest.mark.filterwarnings("ignore")
+def test_random_frames(spark, frame, score, chosen):
+    name, params = chosen
+    df = spread(spark, frame).withColumnRenamed("c7", "y")
+    if score is chi2:
+        df = df.selectExpr(*(f"abs(double({c})) AS {c}" for c in df.columns[:-1]), "y")
+    # Classes of a few values, one of them of strings for the analysis of variance.
+    label = {f_classif: "string(y > 0)", chi2: "int(abs(y)) % 3", f_regression: "double(y)"}[score]
+    df = df.withColumn("y", expr(label))
+    ours = getattr(feature_selection, name)(score, **params)
+    assert_parity(ours, getattr(plain, name)(score, **params), df, label="y")
 
 
 def test_bad_input(spark, cancer):
