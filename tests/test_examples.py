@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import xgboost
+from sklearn.datasets import make_friedman1
+from sklearn.model_selection import cross_val_score
 
 import raydp_ml
+from tests.fresh_folder import EXAMPLES, assert_one_line_and_exit_code_2, run_example
 
-FLIGHT_DELAYS = Path(__file__).parent.parent / "examples" / "flight_delays.py"
+
+def finished(done):
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def number(pattern, text):
+    """The number that the one group of `pattern` matches."""
+    found = re.search(pattern, text)
+    assert found, text
+    return float(found[1].replace(",", ""))
+
+
+def example(name):
+    """Import an example, whose functions are tested one by one too."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -23,50 +46,144 @@ def sample():
     return pd.read_csv(Path(package.origin).parent / "data" / "flights.csv.zip").iloc[::25]
 
 
-def run(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, str(FLIGHT_DELAYS), "--output", "out", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+# ------------------------------------------------------------------ quickstart
+
+
+def test_quickstart(tmp_path):
+    out = finished(run_example("quickstart", "--rows", "20000", cwd=tmp_path))
+    # The label varies by what sin(6x) and z do to it, and the noise of rand() by 1/12.
+    x = np.linspace(0, 1, 100_001)
+    bound = 1 - (1 / 12) / (np.var(10 * np.sin(6 * x)) + 25 / 12 + 1 / 12)
+    assert bound - 0.002 < number(r"R² on held-out rows: (\S+)", out) < bound + 0.0005
+    assert "|prediction|" in out.replace(" ", "")
+    assert number(r"differs by at most (\S+)", out) < 1e-5
+
+
+def test_quickstart_on_ones_own_parquet(tmp_path):
+    rows = pd.DataFrame({"a": np.arange(3000) % 97, "b": np.arange(3000) % 89})
+    rows.assign(price=rows.a + rows.b).to_parquet(tmp_path / "rows.parquet")
+    arguments = ("--data", "rows.parquet", "--label")
+    out = finished(run_example("quickstart", *arguments, "price", cwd=tmp_path))
+    assert number(r"R² on held-out rows: (\S+)", out) > 0.99
+    for label, text in {
+        "cost": "lacks the column 'cost' or any other; it has ['a', 'b', 'price']",
+    }.items():
+        done = run_example("quickstart", *arguments, label, cwd=tmp_path)
+        assert_one_line_and_exit_code_2(done, text)
+
+
+# ------------------------------------------------------------- hyperparameters
+
+
+def test_hyperparameters(tmp_path):
+    arguments = ("--rows", "20000", "--sample", "600", "--finalists", "2")
+    out = finished(run_example("hyperparameters", *arguments, cwd=tmp_path))
+    assert out.count(": RMSE ") == 2
+    score = number(r"On held-out rows: R² (\S+);", out)
+    bound = number(r"no model can exceed (\S+)", out)
+    # The noise has variance 1, and the signal of Friedman's problem about 23.8.
+    assert abs(bound - 23.8 / 24.8) < 0.005
+    assert 0.93 < score < bound
+
+
+def test_the_search_in_memory_is_cross_validation():
+    module = example("hyperparameters")
+    X, y = make_friedman1(300, n_features=5, random_state=0)
+    rows = pd.DataFrame(X, columns=module.FEATURES).assign(y=y)
+    search = module.search_in_memory(rows)
+    plain = xgboost.XGBRegressor(**search.best_params_, random_state=0)
+    scores = cross_val_score(plain, rows[module.FEATURES], rows.y, cv=3)
+    np.testing.assert_allclose(search.best_score_, scores.mean(), rtol=1e-6)
+    assert module.finalists(search, 2)[0] == search.best_params_
+
+
+def test_the_search_on_blocks_finds_what_xgboost_finds(spark):
+    module = example("hyperparameters")
+    train, check = module.make_rows(spark, 8000).cache().randomSplit([0.7, 0.3], seed=0)
+    candidates = [
+        {"max_depth": depth, "learning_rate": 0.3, "n_estimators": 20} for depth in (1, 4)
+    ]
+    found = module.search_blocks(train, check, candidates, workers=1)
+    rows, held_out = train.toPandas(), check.toPandas()
+    for (error, model, _), params in zip(found, candidates, strict=True):
+        plain = xgboost.XGBRegressor(**params, random_state=0).fit(rows[module.FEATURES], rows.y)
+        wrong = plain.predict(held_out[module.FEATURES]) - held_out.y
+        np.testing.assert_allclose(error, np.sqrt(np.mean(wrong**2)), rtol=1e-3)
+        assert model.max_depth == params["max_depth"]
+
+
+# ------------------------------------------------------------- batch inference
+
+
+def test_batch_inference(sample, tmp_path):
+    sample.to_parquet(tmp_path / "flights.parquet")
+    arguments = ("--data", "flights.parquet", "--output", "out", "--rounds", "40")
+    out = finished(run_example("batch_inference", *arguments, cwd=tmp_path))
+    assert f"Scored {len(sample):,} flights in " in out
+    scored = pd.read_parquet(tmp_path / "out" / "predictions")
+    keys = ["time_hour", "carrier", "flight"]
+    both = scored.merge(sample, on=keys, suffixes=("", "_read"), validate="1:1")
+    assert len(both) == len(sample), "every flight once"
+    assert set(scored.columns) == {*sample.columns, "prediction"}
+    model = raydp_ml.load(tmp_path / "out" / "model")
+    assert (model.predict(scored[list(model.feature_names_in_)]) == scored.prediction).all()
+    later = scored[scored.day > 10]
+    error = np.abs(later.air_time - later.prediction).mean()
+    assert abs(number(r"it is (\S+) minutes off", out) - error) < 0.05
+    # Distance alone explains the rest less well.
+    known = scored[(scored.day <= 10) & scored.air_time.notna()]
+    line = np.polyfit(known.distance, known.air_time, 1)
+    assert error < np.abs(later.air_time - np.polyval(line, later.distance)).mean()
+
+
+# -------------------------------------------------------------- native cluster
+
+
+def test_native_cluster(tmp_path):
+    out = finished(run_example("native_cluster", "--rows", "30000", cwd=tmp_path))
+    held = dict(re.findall(r"^Node (\w{8}) holds (\d+) of \d+ blocks$", out, re.M))
+    assert len(held) == 3, "each node holds what its own executor wrote"
+    assert number(r"Trained by 3 workers, one on each node: R² (\S+)", out) > 0.9
+    assert re.findall(r"(\d) executors after", out) == ["1", "3", "1"]
+    assert "The job has counted 24 rows" in out
+
+
+# --------------------------------------------------------------- ray ecosystem
+
+
+def test_ray_ecosystem(tmp_path):
+    results = Path.home() / "ray_results"
+    before = sorted(results.glob("*"))
+    out = finished(run_example("ray_ecosystem", "--rows", "8000", cwd=tmp_path))
+    assert sorted(results.glob("*")) == before
+    # The noise has a standard deviation of 2 minutes; a mile takes 3, and 5 in the rush hour.
+    assert 1.9 < number(r"Best of Ray Tune's trials: RMSE (\S+) minutes", out) < 2.3
+    assert "Trained on 6,400 rides" in out
+    assert number(r"'hour': 8, 'miles': 10.0}: (\S+) minutes", out) == pytest.approx(30, abs=1.5)
+    assert number(r"'hour': 17, 'miles': 10.0}: (\S+) minutes", out) == pytest.approx(50, abs=2.5)
+    assert "The model in this process says the same" in out
+
+
+# ---------------------------------------------------------------- flight delays
+
+
+def flight_delays(folder, *arguments):
+    return run_example("flight_delays", "--output", "out", *arguments, cwd=folder)
 
 
 def test_flight_delays(sample, tmp_path):
     sample.to_parquet(tmp_path / "flights.parquet")
-    result = run(tmp_path, "--data", "flights.parquet", "--rounds", "20")
-    assert result.returncode == 0, result.stderr
-    assert f"{len(sample):,} flights: " in result.stdout
-    scores = dict(re.findall(r"^(raydp_ml|plain xgboost) +(0\.\d+) ", result.stdout, re.M))
-    ours, plain = float(scores["raydp_ml"]), float(scores["plain xgboost"])
+    out = finished(flight_delays(tmp_path, "--data", "flights.parquet", "--rounds", "20"))
+    assert f"{len(sample):,} flights: " in out
+    ours, plain = (number(rf"{name} +(0\.\d+) ", out) for name in ("raydp_ml", "plain xgboost"))
     assert abs(ours - plain) <= 0.005
     assert 0.6 < ours < 0.9  # it learns, and knows nothing from after the departure
-    assert "reloaded, it predicts the same" in result.stdout
-    assert "XGBClassifier - fit" in result.stdout  # the progress bar
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["flights.parquet", "out"]
+    assert "reloaded, it predicts the same" in out
+    assert "XGBClassifier - fit" in out  # the progress bar
     assert (tmp_path / "out" / "feature_importance.png").read_bytes()[:4] == b"\x89PNG"
     pipeline = raydp_ml.load(tmp_path / "out" / "model")
     assert {"carrier_late_rate", "humid"} <= set(pipeline[-1].feature_names_in_)
     assert not {"dep_delay", "arr_delay", "late"} & set(pipeline[-1].feature_names_in_)
-
-
-def test_flight_delays_says_what_is_wrong_with_its_input(sample, tmp_path):
-    (tmp_path / "text.parquet").write_text("no Parquet")
-    sample.drop(columns=["carrier", "hour"]).to_parquet(tmp_path / "narrow.parquet")
-    for arguments, text in {
-        ("--data", "none.parquet"): "there is no file or folder none.parquet",
-        ("--data", "text.parquet"): "cannot read text.parquet as Parquet",
-        ("--data", "narrow.parquet"): "lacks the columns ['hour', 'carrier']; it has ['year'",
-        ("--workers", "0"): "--workers and --rounds must be at least 1",
-    }.items():
-        result = run(tmp_path, *arguments)
-        assert result.returncode == 2
-        assert result.stdout == ""
-        assert text in result.stderr
-        assert result.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
@@ -79,7 +196,46 @@ def test_flight_delays_says_what_spark_cannot_use(sample, tmp_path):
         "days.parquet": "needs flights that landed on 12 days; there are 11",
         "nano.parquet": "Spark cannot read nano.parquet: ",
     }.items():
-        result = run(tmp_path, "--data", name)
-        assert result.returncode == 2
-        assert text in result.stderr
-        assert "Traceback" not in result.stderr
+        done = flight_delays(tmp_path, "--data", name)
+        assert done.returncode == 2
+        assert text in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+# --------------------------------------------------------------- bad arguments
+
+NONE = "there is no file or folder none.parquet"
+TEXT = "cannot read text.parquet as Parquet"
+BAD_ARGUMENTS = {
+    "quickstart": {
+        ("--rows", "0"): "--rows and --workers must be at least 1",
+        ("--data", "none.parquet"): NONE,
+        ("--data", "text.parquet"): TEXT,
+        ("--data", "narrow.parquet"): "lacks the column 'y' or any other; it has ['year'",
+    },
+    "hyperparameters": {
+        ("--finalists", "0"): "--rows, --sample, --finalists and --workers must be at least 1",
+    },
+    "batch_inference": {
+        ("--rounds", "0"): "--rounds must be at least 1",
+        ("--data", "none.parquet"): NONE,
+        ("--data", "text.parquet"): TEXT,
+        ("--data", "narrow.parquet"): "lacks the columns ['hour', 'carrier']; it has ['year'",
+    },
+    "native_cluster": {("--nodes", "0"): "--nodes and --rows must be at least 1"},
+    "ray_ecosystem": {("--rows", "-5"): "--rows must be at least 1"},
+    "flight_delays": {
+        ("--workers", "0"): "--workers and --rounds must be at least 1",
+        ("--data", "none.parquet"): NONE,
+        ("--data", "text.parquet"): TEXT,
+        ("--data", "narrow.parquet"): "lacks the columns ['hour', 'carrier']; it has ['year'",
+    },
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARGUMENTS)
+def test_bad_arguments_get_one_line_and_exit_code_2(name, sample, tmp_path):
+    (tmp_path / "text.parquet").write_text("no Parquet")
+    sample.drop(columns=["carrier", "hour"]).to_parquet(tmp_path / "narrow.parquet")
+    for arguments, text in BAD_ARGUMENTS[name].items():
+        assert_one_line_and_exit_code_2(run_example(name, *arguments, cwd=tmp_path), text)
