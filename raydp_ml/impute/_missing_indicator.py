@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn import impute
 
 from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.expressions import text
+from raydp_ml.expressions import double, text
 from raydp_ml.impute._missing import MissingTests, gap, missing_sql
-from raydp_ml.statistics import no_rows
+from raydp_ml.statistics import check_finite, no_rows
 from raydp_ml.transformer import NUMERIC, SparkTransformer
 
 
@@ -39,10 +40,18 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         tests = [missing_sql(column, self.missing_values) for column in roles.features]
-        counted = (f"count_if({test}) AS c{i}" for i, test in enumerate(tests))
-        rows, *counts = df.selectExpr("count(1) AS rows", *counted).collect()[0]
-        if not rows:
+        counted = [f"count_if({test}) AS c{i}" for i, test in enumerate(tests)]
+        counted += [
+            f"count_if(abs({double(column.name)}) = double('Infinity')) AS i{i}"
+            for i, column in enumerate(roles.features)
+            if column.kind != "string"
+        ]
+        row = df.selectExpr("count(1) AS rows", *counted).collect()[0]
+        if not row["rows"]:
             raise no_rows()
+        counts = [row[f"c{i}"] for i in range(len(tests))]
+        numbers = [c.name for c in roles.features if c.kind != "string"]
+        check_finite(numbers, np.array(row[1 + len(tests) :], dtype=np.int64))
         frame = pd.DataFrame(
             {
                 column.name: [

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.feature_extraction import text as plain
 
 from raydp_ml import set_roles
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.feature_extraction import text
+from tests.frames import FEW, spread
 
 DOCUMENTS = ["One word here", "two words, here and there", "ünïcode wörds here", None]
 DOCUMENTS += ["spark spark spark", "", "it's a one-off"]
@@ -63,6 +66,35 @@ def test_tfidf_of_counts(df, params):
         assert_allclose(ours.idf_, theirs.idf_, rtol=1e-12)
     assert_allclose(dense(ours.transform(vectors)), want, rtol=1e-12)
     assert_allclose(ours.transform(matrix).toarray(), want, rtol=1e-12)
+
+
+WORDS = st.sampled_from(
+    ["spark", "Ünï", "日本語", "naïve", "a", "I'm", "x1", "👍", "İstanbul", "\n"]
+)
+TEXTS = st.one_of(st.lists(WORDS, max_size=6).map(" ".join), st.text(max_size=8), st.none())
+
+
+@FEW
+@given(texts=st.lists(TEXTS, max_size=20), parts=st.sampled_from([1, 30, "skewed"]))
+def test_random_texts(spark, texts, parts):
+    # One word is sure, without which there is no vocabulary.
+    df = spread(spark, ([("spark spark ünï",), *((item,) for item in texts)], "c0 string", parts))
+    documents = df.toPandas()["c0"].fillna("")
+    for name, params in (
+        ("HashingVectorizer", {"n_features": 32, "alternate_sign": True}),
+        (
+            "CountVectorizer",
+            {"analyzer": "char_wb", "ngram_range": (1, 2), "strip_accents": "unicode"},
+        ),
+        ("TfidfVectorizer", {}),
+    ):
+        ours = getattr(text, name)(**params).fit(df)
+        theirs = getattr(plain, name)(**params).fit(documents)
+        if name != "HashingVectorizer":
+            assert ours.vocabulary_ == theirs.vocabulary_
+        want = theirs.transform(documents).toarray()
+        assert_allclose(dense(ours.transform(df)), want, rtol=1e-9)
+    df.unpersist()
 
 
 def test_bad_input(spark, df):

@@ -110,6 +110,12 @@ def test_bad_input(spark, strategy):
         SimpleImputer(strategy=strategy).fit(spark.createDataFrame([(1.0,)], ["a"]))
 
 
+def test_an_indicator_refuses_infinity(spark):
+    df = spark.createDataFrame([(1.0, "x", float("-inf"))], "a double, s string, b double")
+    with pytest.raises(SchemaError, match=r"infinite values \(column: count\): \{'b': 1\}"):
+        MissingIndicator().fit(df)
+
+
 @pytest.mark.parametrize(("value", "column"), [("missing", "a"), (0, "s")])
 def test_a_fill_value_that_does_not_fit(spark, value, column):
     df = spark.createDataFrame([(1.0, "x")], "a double, s string")
