@@ -164,6 +164,8 @@ def test_one_row_and_constants(spark):
     for params in ({"encode": "ordinal"}, {"encode": "ordinal", "strategy": "uniform"}):
         with pytest.warns(UserWarning, match="Feature 0 is constant and will be replaced with 0"):
             preprocessing.KBinsDiscretizer(**params).fit(df)
+    with pytest.raises(ValueError, match="while a minimum of 2 is required by SplineTransformer"):
+        preprocessing.SplineTransformer().fit(df)
     with pytest.warns(UserWarning, match="greater than the total number of samples"):
         preprocessing.QuantileTransformer().fit(df)
 

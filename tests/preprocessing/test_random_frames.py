@@ -6,9 +6,10 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 from sklearn import decomposition as plain_decomposition
 from sklearn import feature_selection as plain_selection
 from sklearn import impute as plain_impute
@@ -19,7 +20,7 @@ from raydp_ml.decomposition import PCA
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.feature_selection import VarianceThreshold
 from tests.frames import CATEGORIES, FEW, KINDS, WHOLE, frames, spread
-from tests.parity import assert_parity
+from tests.parity import assert_parity, assert_same, collected, matrix
 
 
 @FEW
@@ -70,6 +71,39 @@ def test_splines(spark, frame, knots):
     params = {"knots": knots, "n_knots": 3, "degree": 2}
     ours = preprocessing.SplineTransformer(**params)
     assert_parity(ours, plain.SplineTransformer(**params), df)
+    df.unpersist()
+
+
+@settings(FEW, max_examples=3)
+@given(frame=frames(KINDS))
+@pytest.mark.filterwarnings("ignore")
+def test_powers(spark, frame):
+    """The likelihood may be so flat that powers differ: no power of scikit-learn's is likelier."""
+    # A column without values is refused, by both.
+    assume(
+        all(any(x is not None and x == x for x in column) for column in zip(*frame[0], strict=True))
+    )
+    df = spread(spark, frame)
+    X = collected(df).astype(float)
+    ours = preprocessing.PowerTransformer().fit(df)
+    theirs = plain.PowerTransformer().fit(X)
+    for name, mine, other in zip(X, ours.lambdas_, theirs.lambdas_, strict=True):
+        x = X[name].dropna().to_numpy()
+        if np.ptp(x) == 0:
+            assert mine == other == 1
+        else:
+            most, theirs_most = (stats.yeojohnson_llf(power, x) for power in (mine, other))
+            assert most >= theirs_most - 1e-9 * max(1, abs(theirs_most))
+    # The powers given, all else is scikit-learn's to the last digits.
+    theirs.lambdas_ = ours.lambdas_
+    powered = np.column_stack(
+        [stats.yeojohnson(x, power) for x, power in zip(X.to_numpy().T, ours.lambdas_, strict=True)]
+    )
+    theirs._scaler.fit(powered)
+    want = theirs.transform(X)
+    assert_same(ours._scaler.mean_, theirs._scaler.mean_, "mean_")
+    assert_same(ours._scaler.scale_, theirs._scaler.scale_, "scale_")
+    assert_allclose(matrix(ours.transform(df), want.shape[1]), want, rtol=1e-9, atol=1e-9)
     df.unpersist()
 
 
