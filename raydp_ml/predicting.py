@@ -97,7 +97,8 @@ class PredictsClasses(ClassifierMixin, TrainedModel):
         """
         if kind_of(X) == "spark":
             return self._with_prediction(X, self.prediction_col, "prediction_col", "class")
-        return self.classes_[self._shares(X).argmax(axis=1)]
+        best = self._shares(X).argmax(axis=1)  # raises before there are classes_
+        return self.classes_[best]
 
     def predict_proba(self, X: Any) -> Any:
         """Predict the probability of each class.
