@@ -130,12 +130,6 @@ def test_labels_that_cannot_be_learnt(df, label, text):
             model.fit(data, "y")
 
 
-def test_a_continuous_label_has_no_classes(df):
-    data = df.drop("kind").withColumn("y", functions.expr("fare + 0.5"))
-    with pytest.raises(SchemaError, match=r"^Unknown label type: continuous\. The label 'y' holds"):
-        XGBClassifier(**PARAMS).fit(data, "y")
-
-
 def test_one_class_only(df):
     with pytest.raises(
         SchemaError, match=r"label 'kind' has one class only \(\['a'\]\) in 10 rows"

@@ -398,19 +398,12 @@ def sorted_classes(report: Report, layout: Layout) -> np.ndarray:
     Raises
     ------
     SchemaError
-        If there is one class only, or the labels are numbers that are no classes.
+        If there is one class only.
     """
     found = report.classes.to_numpy(zero_copy_only=False) if report.classes is not None else []
     array = np.asarray(found)
     # Strings from Arrow are objects; scikit-learn's classes_ of strings are of a string type.
     classes = np.unique(array.astype(str) if array.dtype == object else array)
-    # What scikit-learn calls continuous, and refuses too.
-    if classes.dtype.kind == "f" and (parts := classes[classes % 1 != 0]).size:
-        raise SchemaError(
-            f"Unknown label type: continuous. The label {_named(layout.label)}holds "
-            f"{len(classes)} distinct numbers, {parts[0]:g} among them, and a classifier takes "
-            "whole numbers, strings or booleans. Cast it, or use the regressor."
-        )
     if len(classes) < 2:
         only = classes.tolist()
         raise SchemaError(
