@@ -65,15 +65,14 @@ def watch(nodes, wanted, timeout=60):
     print(f"  {wanted} executors after {time.monotonic() - begin:.1f} s")
 
 
-def slowly(batches):
-    """Do what takes a second a task."""
-    for batch in batches:
-        time.sleep(1)
-        yield batch
-
-
 def follow_the_load(nodes):
     """Let Spark ask for executors as tasks wait, and give them back when idle."""
+
+    def slowly(batches):  # in here, it travels by value: executors cannot import this file
+        for batch in batches:
+            time.sleep(1)
+            yield batch
+
     configs = {**CONFIGS, **DYNAMIC, "spark.dynamicAllocation.maxExecutors": nodes}
     with (
         raydp_ml.spark_session(
@@ -84,12 +83,11 @@ def follow_the_load(nodes):
         print("Dynamic allocation: at rest")
         watch(nodes, 1)
         tasks = 8 * nodes
-        job = pool.submit(
-            spark.range(tasks, numPartitions=tasks).mapInArrow(slowly, "id long").count
-        )
+        slow = spark.range(tasks, numPartitions=tasks).mapInArrow(slowly, "id long")
+        job = pool.submit(slow.collect)
         print(f"{tasks} tasks wait")
         watch(nodes, nodes)
-        print(f"The job has counted {job.result()} rows")
+        print(f"The job has brought {len(job.result())} rows")
         watch(nodes, 1)
 
 

@@ -145,7 +145,7 @@ def test_native_cluster(tmp_path):
     assert len(held) == 3, "each node holds what its own executor wrote"
     assert number(r"Trained by 3 workers, one on each node: R² (\S+)", out) > 0.9
     assert re.findall(r"(\d) executors after", out) == ["1", "3", "1"]
-    assert "The job has counted 24 rows" in out
+    assert "The job has brought 24 rows" in out
 
 
 # --------------------------------------------------------------- ray ecosystem
