@@ -138,14 +138,18 @@ def _pieces(spline: BSpline, x: str) -> list[str]:
     inner = np.unique(spline.t[degree : len(spline.t) - degree])
     if len(inner) < 2:
         return [number(value) for value in np.ravel(spline(inner[0]))]
+    starts = list(inner[:-1])
+    if spline.t[-degree - 2] == inner[-1]:
+        # SciPy looks the last knot up in the interval before it, be that empty.
+        starts.append(inner[-1])
     made = []
     for function in _functions(spline):
         pieces = []
-        for low in inner[:-1]:
+        for low in starts:
             # Taylor's series about the interval's begin is the polynomial itself.
             terms = [float(function(low, nu=n)) / math.factorial(n) for n in range(degree + 1)]
             pieces.append(_shifted(x, low, terms))
-        made.append(choose(x, list(inner[1:-1]), pieces))
+        made.append(choose(x, starts[1:], pieces))
     return made
 
 

@@ -170,6 +170,19 @@ def test_one_row_and_constants(spark):
         preprocessing.QuantileTransformer().fit(df)
 
 
+@pytest.mark.parametrize("extrapolation", ["constant", "linear", "continue", "periodic"])
+def test_splines_between_knots_that_are_alike(spark, extrapolation):
+    rows = [(0.0, 0.0), (0.0, 0.0), (-0.01, 5.0), (0.0, 0.0)]
+    df = spark.createDataFrame(rows, "a double, b double").cache()
+    for degree in (1, 2, 3):
+        params = {"knots": "quantile", "n_knots": 4, "degree": degree}
+        params["extrapolation"] = extrapolation
+        if extrapolation == "periodic" and degree == 3:
+            params["n_knots"] = 5
+        ours = preprocessing.SplineTransformer(**params)
+        assert_parity(ours, plain.SplineTransformer(**params), df)
+
+
 NUMERIC = [name for name, _ in ALLOW_MISSING + WHOLE] + ["PowerTransformer"]
 STATELESS = {"Normalizer", "Binarizer", "PolynomialFeatures"}
 
