@@ -33,7 +33,8 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
     In Spark, null and NaN are missing: left out in ``fit``, kept by ``transform``. The powers of
     all features are found together, by the likelihood at 17 powers in each of about five jobs.
     They are nearer to the best than scikit-learn's, whose search stops at a relative 1.5e-8; the
-    two agree to about 1e-6. A value that is not positive fails a query with Box-Cox.
+    two agree to about 1e-6. A constant keeps the power 1, also where values are missing. A value
+    that is not positive fails a query with Box-Cox.
 
     Examples
     --------
