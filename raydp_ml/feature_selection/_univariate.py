@@ -135,6 +135,9 @@ def _chi_squared(sums: dict[str, np.ndarray]) -> Scores:
     expected = shares * sums["sum"].sum(axis=0)
     with np.errstate(invalid="ignore"):
         scores = ((sums["sum"] - expected) ** 2 / expected).sum(axis=0)
+    if len(shares) == 1:
+        # scikit-learn sets an only class beside one without rows, of which 0 / 0 is expected.
+        scores = np.full(len(scores), np.nan)
     return scores, special.chdtrc(len(shares) - 1, scores)
 
 
