@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from numpy.testing import assert_allclose, assert_array_equal
 from py4j.protocol import Py4JJavaError
 from pyspark.ml.linalg import Vectors
@@ -136,7 +136,7 @@ def test_ten_thousand_columns(spark, tmp_path):
     assert_array_equal(again.predict(df).toPandas()["prediction"], got)
 
 
-@FEW
+@settings(FEW, max_examples=3)
 @given(frame=frames(CATEGORIES, least=4))
 @pytest.mark.filterwarnings("ignore")
 def test_random_categories(spark, frame):

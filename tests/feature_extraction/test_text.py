@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.feature_extraction import text as plain
@@ -74,7 +74,7 @@ WORDS = st.sampled_from(
 TEXTS = st.one_of(st.lists(WORDS, max_size=6).map(" ".join), st.text(max_size=8), st.none())
 
 
-@FEW
+@settings(FEW, max_examples=3)
 @given(texts=st.lists(TEXTS, max_size=20), parts=st.sampled_from([1, 30, "skewed"]))
 def test_random_texts(spark, texts, parts):
     # One word is sure, without which there is no vocabulary.
