@@ -128,7 +128,7 @@ def targets(cold: Table, tiny: Table, large: dict[int, Table]) -> list[Target]:
     """What the project has set itself."""
     found = [
         Target("cold fit is times as fast as xgboost.spark", cold.ratio(SPARK, OURS), 1, True),
-        Target(f"seconds of a fit of {TINY} rows", median_of(tiny[OURS]), 0.4),
+        Target(f"seconds of a fit of {TINY} rows", tiny.median(OURS), 0.4),
     ]
     for rows, table in large.items():
         found += [
@@ -146,11 +146,6 @@ def targets(cold: Table, tiny: Table, large: dict[int, Table]) -> list[Target]:
             ),
         ]
     return found
-
-
-def median_of(row: Measured) -> float | None:
-    """Median seconds; None for one that could not run."""
-    return row.median if row.seconds else None
 
 
 def _difference(table: Table) -> float | None:

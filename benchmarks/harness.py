@@ -110,12 +110,15 @@ class Table:
     def __getitem__(self, name: str) -> Measured:
         return next(row for row in self.rows if row.name == name)
 
+    def median(self, name: str) -> float | None:
+        """Median time of one in seconds; None where it could not run."""
+        row = self[name]
+        return row.median if row.seconds else None
+
     def ratio(self, over: str, under: str) -> float | None:
         """Median time of the one over that of the other; None where either could not run."""
-        rows = self[over], self[under]
-        if not all(row.seconds for row in rows):
-            return None
-        return rows[0].median / rows[1].median
+        one, other = self.median(over), self.median(under)
+        return None if one is None or other is None else one / other
 
 
 @dataclass(frozen=True)

@@ -190,15 +190,15 @@ def _typical(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def targets_of(cold: Table, warm: Table) -> list[Target]:
     """What the project has set itself; without a value where somebody could not run."""
-    jvm = _median(cold, JVM)
+    jvm = cold.median(JVM)
 
     def beside(word: str, table: Table, name: str) -> Target:
-        plain, native = _median(table, name), _median(table, NATIVE)
+        plain, native = table.median(name), table.median(NATIVE)
         value = (native - jvm) / plain if native and jvm and plain else None
         return Target(f"{word}: native, less one JVM, takes of {name}", value, 1.3)
 
     def faster(word: str, table: Table) -> Target:
-        native, raydp = _median(table, NATIVE), _median(table, RAYDP)
+        native, raydp = table.median(NATIVE), table.median(RAYDP)
         value = raydp / native if native and raydp else None
         return Target(f"{word}: native is times as fast as RayDP", value, 1.5, at_least=True)
 
@@ -209,8 +209,3 @@ def targets_of(cold: Table, warm: Table) -> list[Target]:
         faster("cold", cold),
         faster("warm", warm),
     ]
-
-
-def _median(table: Table, name: str) -> float | None:
-    row = table[name]
-    return row.median if row.seconds else None

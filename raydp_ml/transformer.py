@@ -183,8 +183,12 @@ class SparkTransformer(SparkEstimator):
         return self._require_names_in("transform")
 
     def _checked_features(self, df: Any, names: Sequence[str]) -> list[Column]:
+        return self._picked(df, names, self._kinds)
+
+    def _picked(self, df: Any, names: Sequence[str], kinds: frozenset[str]) -> list[Column]:
+        """Return columns of a Spark DataFrame, if they are there and of such kinds."""
         picked = pick_columns(from_spark_schema(df.schema), names, type(self).__name__)
-        check_kinds(picked, self._kinds, supports_categories=False)
+        check_kinds(picked, kinds, supports_categories=False)
         return picked
 
     def _resolve(self, df: Any, y: Any, sample_weight: Any) -> ColumnRoles:
@@ -303,8 +307,7 @@ class InvertibleTransformer(SparkTransformer):
             )
         names_in = self._names_in(X)
         names = self._names_out(names_in)
-        columns = pick_columns(from_spark_schema(X.schema), names, type(self).__name__)
-        check_kinds(columns, NUMERIC, supports_categories=False)
+        self._picked(X, names, NUMERIC)
         inputs = [double(name) for name in names]
         made = self._inverse_expressions(inputs)
         return replace_columns(X, names, named(names_in, made), self._inverse_helpers(inputs))

@@ -13,9 +13,6 @@ from raydp_ml import vectors
 from raydp_ml.exchange.columns import (
     Column,
     ColumnRoles,
-    check_kinds,
-    from_spark_schema,
-    pick_columns,
 )
 from raydp_ml.transformer import NUMERIC, Named, SparkTransformer, replace_columns
 from raydp_ml.vector_moments import require_java
@@ -54,17 +51,14 @@ class VectorFeatures(SparkTransformer):
         return self._vector_columns is not None
 
     def _checked_features(self, df: Any, names: Sequence[str]) -> list[Column]:
-        picked = pick_columns(from_spark_schema(df.schema), names, type(self).__name__)
-        kinds = self._kinds if self._vector_columns is not None else NUMERIC
-        check_kinds(picked, kinds, supports_categories=False)
-        return picked
+        # Those of `_transform_spark` above this class: it was fitted on columns of numbers.
+        return self._picked(df, names, NUMERIC)
 
     def _transform_spark(self, df: Any) -> Any:
         names = self._vector_names(df)
         if names is None:
             return super()._transform_spark(df)
-        picked = pick_columns(from_spark_schema(df.schema), names, type(self).__name__)
-        check_kinds(picked, self._kinds, supports_categories=False)
+        picked = self._picked(df, names, self._kinds)
         vectors.register(df.sparkSession)
         helpers, outputs = self._vector_outputs(df.sparkSession, vectors.joined(picked))
         made: Named = [outputs, *([] for _ in names[1:])]

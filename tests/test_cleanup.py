@@ -11,8 +11,9 @@ import time
 import uuid
 from pathlib import Path
 
-import psutil
 import pytest
+
+from tests.fresh_folder import MARK, marked
 
 PROGRAM = """
 import os, sys, time
@@ -43,17 +44,6 @@ if ending in ("SIGINT", "SIGKILL"):
 """
 
 
-def processes(mark, but=()):
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("RAYDP_ML_TEST_MARK") == mark and process.pid not in but:
-                found.append(process)
-        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
-    return found
-
-
 @pytest.fixture
 def temporary():
     """A folder for the program's temporary files; its path leaves room for a socket's name."""
@@ -77,7 +67,7 @@ def test_nothing_remains(mode, ending, tmp_path, temporary):
     mark = uuid.uuid4().hex
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, mode, ending],
-        env={**os.environ, "RAYDP_ML_TEST_MARK": mark, "TMPDIR": str(temporary)},
+        env={**os.environ, MARK: mark, "TMPDIR": str(temporary)},
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -94,7 +84,10 @@ def test_nothing_remains(mode, ending, tmp_path, temporary):
         # After stop_spark the program itself lives on, and everything else has ended.
         but = {program.pid} if ending == "stop" else set()
         deadline = time.monotonic() + 30
-        while left := [*processes(mark, but), *temporary.glob("*raydp_ml*")]:
+        while left := [
+            *(process for process in marked(mark) if process.pid not in but),
+            *temporary.glob("*raydp_ml*"),
+        ]:
             assert time.monotonic() < deadline, f"30 s after {ending} there still are {left}"
             time.sleep(0.2)
     finally:

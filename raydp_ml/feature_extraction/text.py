@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml import vectors
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import check_kinds, from_spark_schema, pick_columns, quoted
+from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.statistics import no_rows
 from raydp_ml.transformer import SparkTransformer, replace_columns
@@ -56,8 +56,7 @@ class _OneColumn(SparkTransformer):
 
     def _transform_spark(self, df: Any) -> Any:
         column = self.__dict__.get("_column") or self._only_column(df, None)
-        picked = pick_columns(from_spark_schema(df.schema), [column], type(self).__name__)
-        check_kinds(picked, self._kinds, supports_categories=False)
+        self._picked(df, [column], self._kinds)
         name = type(self).__name__.lower()
         return self._vectors(df, column, name)
 

@@ -41,16 +41,15 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         tests = [missing_sql(column, self.missing_values) for column in roles.features]
         counted = [f"count_if({test}) AS c{i}" for i, test in enumerate(tests)]
+        numbers = [column.name for column in roles.features if column.kind != "string"]
         counted += [
-            f"count_if(abs({double(column.name)}) = double('Infinity')) AS i{i}"
-            for i, column in enumerate(roles.features)
-            if column.kind != "string"
+            f"count_if(abs({double(name)}) = double('Infinity')) AS i{i}"
+            for i, name in enumerate(numbers)
         ]
         row = df.selectExpr("count(1) AS rows", *counted).collect()[0]
         if not row["rows"]:
             raise no_rows()
         counts = [row[f"c{i}"] for i in range(len(tests))]
-        numbers = [c.name for c in roles.features if c.kind != "string"]
         check_finite(numbers, np.array(row[1 + len(tests) :], dtype=np.int64))
         frame = pd.DataFrame(
             {

@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.fresh_folder import MARK, marked
+
 # How long a test waits is a bound on a failure; what it waits for comes much sooner.
-MARK = "RAYDP_ML_TEST_PROGRAM"
 
 
 class Program:
@@ -74,14 +75,7 @@ class Program:
 
     def processes(self) -> list[psutil.Process]:
         """Living processes that the program started, itself included."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self._token:
-                    found.append(process)
-            except (psutil.Error, OSError):
-                continue
-        return [process for process in found if is_alive(process.pid)]
+        return marked(self._token)
 
     def left_files(self) -> list[str]:
         """What lies in the program's temporary and working folders."""
