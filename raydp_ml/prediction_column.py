@@ -1,4 +1,7 @@
-"""Predictions on a Spark DataFrame: one more column, computed lazily in Spark's Python workers."""
+"""Predictions on a Spark DataFrame: one more column, computed lazily.
+
+Spark's Python workers compute it, unless the model has a way of its own within the JVM.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,7 @@ def add_prediction(
     column: str,
     parameter: str,
     make: Callable[[Layout], tuple[Predictor, bytes, str]],
+    in_jvm: Callable[[Any, list[Column]], Any] = lambda *_: None,
 ) -> Any:
     """Add a column of predictions to a Spark DataFrame, lazily.
 
@@ -61,6 +65,8 @@ def add_prediction(
     make : callable
         Makes the predictor, the model's bytes and the column's Spark type from the layout of the
         structs; called when all checks have passed.
+    in_jvm : callable
+        Makes the new column from the DataFrame and its features, or None where Python must.
 
     Returns
     -------
@@ -82,6 +88,9 @@ def add_prediction(
     for item, feature in zip(picked, model._layout.features, strict=True):
         check_kinds([item], KINDS[feature.kind], supports_categories=False)
     check_output_column(df, column, parameter)
+    computed = in_jvm(df, picked)
+    if computed is not None:
+        return df.select("*", computed.alias(column))
     # Names in a struct are unique and plain, whatever the columns are called.
     predictor, raw, spark_type = make(_renamed(model._layout))
     # PySpark tells the kind of the function by its annotations; its stubs ask for an argument.

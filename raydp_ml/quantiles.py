@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import java_object
+from raydp_ml.expressions import array_of
 from raydp_ml.statistics import double_columns, feature_cells, long_form
 
-__all__ = ["quantiles"]
+__all__ = ["quantiles", "weighted_quantiles"]
 
 # Hyndman and Fan (1996), "Sample quantiles in statistical packages", types 4 to 9.
 _ALPHA_BETA = {
@@ -68,6 +70,69 @@ def quantiles(
         b = np.array([held[k] for k in high.tolist()])
         gap = b - a
         made.append(np.where(part < 0.5, a + gap * part, b - gap * (1 - part)))
+    return made
+
+
+def weighted_quantiles(
+    df: Any,
+    names: Sequence[str],
+    weight: str,
+    levels: Sequence[np.ndarray],
+    *,
+    average: bool = False,
+) -> list[np.ndarray]:
+    """Compute quantiles of each feature over its values that are not missing, by their weights.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    names : sequence of str
+    weight : str
+        The column of weights, numbers of at least 0.
+    levels : sequence of ndarray
+        For each feature, numbers from 0 to 1.
+    average : bool, default=False
+        Where a level ends exactly at a value, whether to go half-way to the next one: the method
+        "averaged_inverted_cdf" rather than "inverted_cdf" of `numpy.quantile`.
+
+    Returns
+    -------
+    list of ndarray
+        NaN for a feature without values of positive weight.
+    """
+    among = " ".join(f"when {i} then {array_of(level)}" for i, level in enumerate(levels))
+    rows = (
+        long_form(df, names, [f"cast({quoted(weight)} as double) AS w"])
+        .where("x is not null and w > 0")
+        .groupBy("i", "x")
+        .agg({"w": "sum"})
+        .selectExpr("i", "x", "sum(`sum(w)`) over (partition by i order by x) AS upto")
+        .selectExpr(
+            *("i", "x", "upto", f"case i {among} end AS wanted"),
+            "lag(upto, 1, 0D) over (partition by i order by x) AS before",
+            "lead(x, 1, x) over (partition by i order by x) AS above",
+            "max(upto) over (partition by i) AS total",
+        )
+        # A level between two sums of weights belongs to the second; the least value has level 0.
+        .where(
+            "upto = total or exists(wanted, q -> "
+            "q * total <= upto and (q * total > before or before = 0))"
+        )
+        .select("i", "x", "upto", "above", "total")
+        .collect()
+    )
+    made = []
+    for index, level in enumerate(levels):
+        held = np.array([tuple(row)[1:] for row in rows if row["i"] == index], dtype=float)
+        if not len(held):
+            made.append(np.full(len(level), np.nan))
+            continue
+        x, upto, above, total = held[np.argsort(held[:, 0])].T
+        rank = np.asarray(level) * total[0]
+        place = np.minimum(np.searchsorted(upto, rank), len(x) - 1)
+        # scikit-learn's own bound, for weights whose sums are rounded.
+        ends = average & (rank > 0) & (upto[place] - rank <= np.finfo(float).eps)
+        made.append(np.where(ends, (x[place] + above[place]) / 2, x[place]))
     return made
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,15 +269,6 @@ class WeightedTransformer(SparkTransformer):
         if kind_of(X) == "spark":
             return self._fit_spark(X, y, sample_weight)
         return super(SparkTransformer, self).fit(in_memory(X), y, sample_weight)  # type: ignore[misc]
-
-    _follows_weight_role = True
-    """Whether weights that a role names count; those that `fit` is given always do."""
-
-    def _resolve(self, df: Any, y: Any, sample_weight: Any) -> ColumnRoles:
-        roles = super()._resolve(df, y, sample_weight)
-        if sample_weight is None and not self._follows_weight_role:
-            return replace(roles, sample_weight=None)
-        return roles
 
 
 class InvertibleTransformer(SparkTransformer):

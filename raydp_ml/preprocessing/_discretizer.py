@@ -13,7 +13,7 @@ from raydp_ml import vectors
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import array_of, helper, number, position, when_held
 from raydp_ml.moments import moments
-from raydp_ml.quantiles import quantiles
+from raydp_ml.quantiles import quantiles, weighted_quantiles
 from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer
 
 
@@ -28,8 +28,7 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
     In Spark, the bins come of all rows: ``subsample`` has no effect, as if it were None. With
     ``encode="onehot"``, which is sparse, the output is one vector column ``kbinsdiscretizer``.
     ``fit`` refuses missing values; ``transform`` keeps them missing, or all zero where one-hot.
-    The strategy "kmeans", and weights with the strategy "quantile", are for data in memory only;
-    the role "sample_weight" does not count with "quantile".
+    The strategy "kmeans" is for data in memory only.
 
     Examples
     --------
@@ -41,22 +40,24 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
            [1.]])
     """
 
-    @property
-    def _follows_weight_role(self) -> bool:  # type: ignore[override]
-        return self.strategy != "quantile"
-
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         names, weight = roles.feature_names, roles.sample_weight
-        weighted = weight is not None
-        if self.strategy == "kmeans" or (self.strategy == "quantile" and weighted):
-            what = "strategy='kmeans'" if self.strategy == "kmeans" else "weights with quantiles"
+        if self.strategy == "kmeans":
             raise ValueError(
-                f"KBinsDiscretizer has no {what} for a Spark DataFrame. Use strategy='uniform', "
-                "or 'quantile' without weights."
+                "KBinsDiscretizer has no strategy='kmeans' for a Spark DataFrame. Use "
+                "strategy='uniform' or 'quantile'."
+            )
+        methods = ("averaged_inverted_cdf", "inverted_cdf")
+        by_weight = self.strategy == "quantile" and weight is not None
+        if by_weight and self.quantile_method not in methods:
+            raise ValueError(
+                "When fitting with strategy='quantile' and sample weights, quantile_method should "
+                f"either be set to '{methods[0]}' or '{methods[1]}', got "
+                f"quantile_method='{self.quantile_method}' instead."
             )
         found = moments(df, names, weight=weight, allow_missing=False)
         bins = self._validate_n_bins(len(names)).copy()
-        edges = self._edges(df, names, found, bins)
+        edges = self._edges(df, names, weight, found, bins)
         for index, edge in enumerate(edges):
             if found["low"][index] == found["high"][index]:
                 warnings.warn(
@@ -86,13 +87,21 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
             del self._encoder
 
     def _edges(
-        self, df: Any, names: list[str], found: dict[str, np.ndarray], bins: np.ndarray
+        self,
+        df: Any,
+        names: list[str],
+        weight: str | None,
+        found: dict[str, np.ndarray],
+        bins: np.ndarray,
     ) -> list[np.ndarray]:
-        if self.strategy == "uniform":
-            ends = zip(found["low"], found["high"], bins, strict=True)
-            return [np.linspace(low, high, count + 1) for low, high, count in ends]
-        levels = [np.linspace(0, 100, count + 1) / 100 for count in bins]
-        return quantiles(df, names, found["count"], levels, self.quantile_method)
+        if self.strategy == "quantile":
+            levels = [np.linspace(0, 100, count + 1) / 100 for count in bins]
+            if weight is None:
+                return quantiles(df, names, found["count"], levels, self.quantile_method)
+            average = self.quantile_method == "averaged_inverted_cdf"
+            return weighted_quantiles(df, names, weight, levels, average=average)
+        ends = zip(found["low"], found["high"], bins, strict=True)
+        return [np.linspace(low, high, count + 1) for low, high, count in ends]
 
     def _is_vector(self) -> bool:
         return self.encode == "onehot"

@@ -14,7 +14,7 @@ from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import choose, helper, number, text
 from raydp_ml.moments import moments
 from raydp_ml.preprocessing._normal import polynomial
-from raydp_ml.quantiles import quantiles
+from raydp_ml.quantiles import quantiles, weighted_quantiles
 from raydp_ml.transformer import SparkTransformer, WeightedTransformer, in_first_place
 
 
@@ -55,9 +55,8 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
 
     Notes
     -----
-    In Spark, weights with ``knots="quantile"`` are not supported. A value beyond the knots with
-    ``extrapolation="error"`` fails the query that meets it. With ``sparse_output=True`` the output
-    is one vector column ``splinetransformer``.
+    In Spark, a value beyond the knots with ``extrapolation="error"`` fails the query that meets it.
+    With ``sparse_output=True`` the output is one vector column ``splinetransformer``.
 
     Examples
     --------
@@ -68,17 +67,8 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
            [0.  , 1.  ]])
     """
 
-    @property
-    def _follows_weight_role(self) -> bool:  # type: ignore[override]
-        return not (isinstance(self.knots, str) and self.knots == "quantile")
-
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         names, weight = roles.feature_names, roles.sample_weight
-        if not self._follows_weight_role and weight is not None:
-            raise ValueError(
-                "SplineTransformer has no weights with knots='quantile' for a Spark DataFrame. "
-                "Use knots='uniform' or give the knots."
-            )
         allowed = self.handle_missing == "zeros"
         found = moments(df, names, weight=weight, allow_missing=allowed)
         ends = [found["low"], found["high"]]
@@ -87,7 +77,10 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
             self._fit_like(*rows)
             return
         levels = [100 * np.linspace(0, 1, self.n_knots) / 100] * len(names)
-        knots = np.transpose(quantiles(df, names, found["count"], levels))
+        if weight is None:
+            knots = np.transpose(quantiles(df, names, found["count"], levels))
+        else:
+            knots = np.transpose(weighted_quantiles(df, names, weight, levels))
         # The rest of scikit-learn's fit asks for nothing else of the data than these.
         self._get_base_knot_positions = lambda *args, **kwargs: knots
         try:

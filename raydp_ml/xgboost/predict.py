@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
+from raydp_ml.exchange.columns import Column
 from raydp_ml.prediction_column import (
     add_prediction,
     class_array,
@@ -18,6 +19,7 @@ from raydp_ml.prediction_column import (
 )
 from raydp_ml.training.table_layout import Layout, number
 from raydp_ml.training.xgboost_matrix import features_of
+from raydp_ml.xgboost.jvm_trees import packed_trees
 from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.output import booster_output, load_booster, probabilities
 
@@ -127,4 +129,18 @@ def predict_column(model: XGBModel, df: Any, column: str, parameter: str, output
         raw = bytes(model._Booster.save_raw("ubj"))
         return predictor, raw, kind or class_type(model.classes_)
 
-    return add_prediction(model, df, column, parameter, make)
+    def in_jvm(df: Any, columns: list[Column]) -> Any:
+        if any(feature.kind != "number" for feature in model._layout.features):
+            return None
+        trees = packed_trees(model._Booster)
+        made = trees and trees.column(df, columns, model.missing, output)
+        return _named(made, model.classes_) if made is not None and output == "class" else made
+
+    return add_prediction(model, df, column, parameter, make, in_jvm)
+
+
+def _named(place: Any, classes: np.ndarray) -> Any:
+    from pyspark.sql import functions
+
+    names = functions.array(*map(functions.lit, classes.tolist()))
+    return functions.element_at(names, place + 1).cast(class_type(classes))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from sklearn import preprocessing as plain
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
-from raydp_ml import preprocessing
+from raydp_ml import preprocessing, set_roles
 from raydp_ml.exceptions import SchemaError
-from tests.parity import assert_parity, packaged_flights
+from tests.parity import assert_parity, assert_same, packaged_flights
 
 ALLOW_MISSING = [
     ("StandardScaler", {}),
@@ -235,16 +236,41 @@ def test_values_that_only_the_query_meets(spark):
         preprocessing.PowerTransformer(method="box-cox").fit(df.selectExpr("a - 2 AS a"))
 
 
-def test_weights_of_a_role_do_not_count_for_quantiles(spark):
-    from raydp_ml import set_roles
+def weighted(spark, whole=True):
+    """Skewed features, one of them with a value that is far off, and weights, some of them 0."""
+    rng = np.random.default_rng(5)
+    X = np.column_stack([rng.lognormal(size=500), rng.integers(0, 40, 500), rng.normal(size=500)])
+    X[7, 2] = 60.0
+    w = rng.integers(0, 4, 500) if whole else rng.gamma(1.0, size=500)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(w=w.astype(float))
+    return X, w, set_roles(spark.createDataFrame(frame).repartition(5), sample_weight="w")
 
-    rows = [(float(x), float(x % 3)) for x in range(30)]
-    df = set_roles(spark.createDataFrame(rows, "x double, w double"), sample_weight="w")
-    made = preprocessing.KBinsDiscretizer(3, encode="ordinal").fit(df)
-    want = plain.KBinsDiscretizer(3, encode="ordinal").fit(np.arange(30.0)[:, None])
-    assert_allclose(made.bin_edges_[0], want.bin_edges_[0])
-    with pytest.raises(ValueError, match="no weights with quantiles"):
-        preprocessing.KBinsDiscretizer(3).fit(df, sample_weight="w")
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("KBinsDiscretizer", {}),
+        ("KBinsDiscretizer", {"n_bins": 11, "quantile_method": "averaged_inverted_cdf"}),
+        ("KBinsDiscretizer", {"n_bins": 11, "quantile_method": "inverted_cdf"}),
+        ("SplineTransformer", {"n_knots": 8, "knots": "quantile"}),
+    ],
+)
+def test_the_weights_of_a_role_count(spark, name, params, whole):
+    X, w, df = weighted(spark, whole)
+    ours = getattr(preprocessing, name)(**params).fit(df)
+    theirs = getattr(plain, name)(**params).fit(X, sample_weight=w)
+    for attribute in ("bin_edges_", "n_bins_") if name == "KBinsDiscretizer" else ("bsplines_",):
+        assert_same(getattr(ours, attribute), getattr(theirs, attribute), attribute)
+
+
+def test_a_method_that_has_no_weights(spark):
+    _, _, df = weighted(spark)
+    bins = preprocessing.KBinsDiscretizer(quantile_method="linear")
+    with pytest.raises(ValueError, match="got quantile_method='linear' instead"):
+        bins.fit(df)
+    with pytest.raises(SchemaError, match="of 500 values"):
+        preprocessing.KBinsDiscretizer().fit(df.withColumn("w", -df.w), sample_weight="w")
 
 
 @pytest.mark.filterwarnings("ignore:overflow")
