@@ -35,6 +35,7 @@ EXCHANGE, FIT = "from_spark", "fit"
 STORE, ALL = "object store", "all"
 ROLES = ("driver", "jvm", "spark python", "ray workers", STORE, ALL)
 _SAMPLE_SECONDS = 0.05
+_REST_SECONDS = 20
 
 
 def measure(options: Options) -> tuple[list[Table], list[Target]]:
@@ -79,6 +80,8 @@ def _contender(name: str, df: DataFrame, held_out: Any, options: Options) -> Con
 def watched(contender: Contender, options: Options, settle: Callable[[], Any]) -> Measured:
     """Run a contender several times under the eyes of a sampler; peaks become facts."""
     row, peaks = Measured(contender.name), []
+    store = _store_reader()
+    at_rest = store()
     with Usage() as usage:
         result = contender.run()
     row.warm_up_s.append(usage.seconds)
@@ -87,6 +90,10 @@ def watched(contender: Contender, options: Options, settle: Callable[[], Any]) -
     for _ in turns((contender,), options.repeat, f"peak memory of {contender.name}"):
         settle()
         gc.collect()
+        # Ray frees objects a while after it was told to; the last run's are not this one's.
+        deadline = time.monotonic() + _REST_SECONDS
+        while store() > at_rest and time.monotonic() < deadline:
+            time.sleep(_SAMPLE_SECONDS)
         with Sampler() as sampler, Usage() as usage:
             result = contender.run()
         row.add(**usage.summary())

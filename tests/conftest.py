@@ -90,8 +90,15 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+def pytest_addoption(parser):
+    help_ = "run tests that use Spark in this mode only, and skip those that are of other modes"
+    parser.addoption("--spark-mode", choices=["local", "standalone", "native", "own"], help=help_)
+
+
 def pytest_generate_tests(metafunc):
     if "spark" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("modes")
         modes = marker.args if marker else ("local",)
+        if asked := metafunc.config.getoption("--spark-mode"):
+            modes = (asked,) if marker is None or asked in marker.args else ()
         metafunc.parametrize("spark", modes, indirect=True, scope="session")
