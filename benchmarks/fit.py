@@ -73,10 +73,15 @@ def _cold(options: Options, mode: str) -> Table:
             df = cached(_frame(spark, TINY, seed=0))
             contenders = _contenders(df, _held_out(spark, TINY), options)
             contender = next(each for each in contenders if each.name == name)
-            with Usage() as usage:
-                model = contender.run()
-            row = rows.setdefault(name, Measured(name, facts=contender.check(model)))
+            row = rows.setdefault(name, Measured(name))
+            try:
+                with Usage() as usage:
+                    model = contender.run()
+            except Exception as error:
+                row.error = f"{type(error).__name__}: {error}"
+                continue
             row.add(**usage.summary())
+            row.facts = contender.check(model)
     note = "Each in a new session of Spark and Ray: training processes start within the time."
     return Table(f"Cold: {TINY} rows x {len(FEATURES)}, {_work(options)}", [*rows.values()], note)
 

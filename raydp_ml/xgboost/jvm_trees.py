@@ -36,14 +36,16 @@ class PackedTrees:
     Attributes
     ----------
     data : bytes
+    n_features : int
     link : {"identity", "logistic", "softmax"}
     """
 
     data: bytes
+    n_features: int
     link: str
 
     def column(self, df: Any, columns: list[Column], missing: float, output: str) -> Any:
-        """Return the column of predictions, or None where the session has no JVM of ours.
+        """Return the column of predictions, or None where the session cannot use our jar.
 
         Parameters
         ----------
@@ -57,7 +59,7 @@ class PackedTrees:
         from pyspark.sql.classic.column import Column as ClassicColumn
 
         java = java_object(df.sparkSession, "trees.TreesColumn")
-        if java is None:
+        if java is None or len(columns) != self.n_features:
             return None
         cells = ",".join(f"cast({_double(column)} as float)" for column in columns)
         made = java.column(
@@ -121,7 +123,7 @@ def packed_trees(booster: Any) -> PackedTrees | None:
     if width > _MOST_FEATURES or at > _MOST_NODES:
         return None
     packed = [np.array([width, len(base), at, *head, *roots]), *parts]
-    return PackedTrees(b"".join(part.astype(">i4").tobytes() for part in packed), link)
+    return PackedTrees(b"".join(part.astype(">i4").tobytes() for part in packed), width, link)
 
 
 def _by_level(tree: dict[str, Any]) -> tuple[np.ndarray, int]:
