@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 
 from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor
+from raydp_ml.xgboost.jvm_trees import packed_trees
 
 FEATURES = ["a", "b", "c", "d", "e"]
 
@@ -145,3 +147,12 @@ def test_decimals_are_doubles_first(rows, df):
     values, in_python = predicted(model.predict(decimals))
     assert not in_python
     assert values.tolist() == model.predict(X).tolist()
+
+
+def test_what_the_jvm_cannot_hold_is_left_to_python():
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(50, 4097))
+    y = wide[:, 4096] + wide[:, 0]
+    for columns, packed in ((4096, True), (4097, False)):
+        booster = xgboost.train({"max_depth": 2}, xgboost.DMatrix(wide[:, :columns], y), 2)
+        assert (packed_trees(booster) is not None) == packed
