@@ -111,7 +111,7 @@ def _name_rows(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_fontweight("bold" if is_ours(row["name"]) else "normal")
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # downwards, and with those that could not run
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
