@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 
 import pytest
@@ -272,22 +273,17 @@ ENDINGS = ("exit", "exception", "SIGINT", "SIGKILL")
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_twenty_programs_that_end_without_stop(run_program):
-    # Two at a time: they mostly wait, and get into each other's way if they can.
-    for round in range(10):
-        programs = [
-            run_program(f"""{NATIVE}
+def test_programs_that_end_without_stop(run_program):
+    # What a race leaves behind is seen in one of many: RAYDP_ML_ENDINGS=20 runs more of them.
+    for round in range(int(os.environ.get("RAYDP_ML_ENDINGS", "6"))):
+        program = run_program(f"""{NATIVE}
     spark = start(num_executors=1)
     assert spark.range(100).repartition(2).count() == 100
     print("up", flush=True)
     """)
-            for _ in range(2)
-        ]
-        for program in programs:
-            assert program.finish() == 0, (round, program.stderr)
-            assert program.stdout == "up\n"
-        for program in programs:
-            program.assert_nothing_left()
+        assert program.finish() == 0, (round, program.stderr)
+        assert program.stdout == "up\n"
+        program.assert_nothing_left()
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
