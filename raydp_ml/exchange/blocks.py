@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from raydp_ml.exceptions import DataLostError, SchemaError
+from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError
 from raydp_ml.exchange.sharding import shard_rows
 from raydp_ml.session import ray_runtime
+from raydp_ml.session.lifecycle import executor_cpus
 
 if TYPE_CHECKING:
     import ray
@@ -122,10 +123,25 @@ class Blocks:
         return pa.concat_tables(tables) if tables else self._schema.empty_table()
 
     def to_dataset(self) -> ray.data.Dataset:
-        """Wrap the blocks, without a copy, as a ``ray.data.Dataset``."""
+        """Wrap the blocks, without a copy, as a ``ray.data.Dataset``.
+
+        Raises
+        ------
+        ResourceError
+            Spark's executors hold all CPUs of the cluster: Ray Data would wait for one for ever.
+        DataLostError
+            The blocks were freed.
+        """
         import ray.data
 
         refs: Any = self.refs
+        held, cpus = sum(executor_cpus().values()), ray.cluster_resources().get("CPU", 0.0)
+        if held and cpus - held < 1:
+            raise ResourceError(
+                f"Ray Data needs a CPU of its own, and Spark's executors hold {held:g} of the "
+                f"cluster's {cpus:g}. Start Spark with fewer executors or executor_cores, or with "
+                'executor_resources={"CPU": 0.5}, or give Ray more CPUs.'
+            )
         if not refs:
             return ray.data.from_arrow(self._schema.empty_table())
         return ray.data.from_arrow_refs(refs)

@@ -17,6 +17,7 @@ import pytest
 import xgboost
 
 import raydp_ml
+from raydp_ml.exceptions import ResourceError
 from raydp_ml.session.lifecycle import executor_cpus
 from raydp_ml.xgboost import XGBRegressor
 from tests.session.conftest import eventually
@@ -119,6 +120,14 @@ def test_python_in_executors(spark):
             yield batch.slice(0, batch.num_rows // 2)
 
     assert df.mapInArrow(halves, "id long").count() == 500
+
+
+def test_ray_data_is_told_that_spark_holds_all_cpus(spark):
+    with (
+        raydp_ml.from_spark(spark.range(10)) as blocks,
+        pytest.raises(ResourceError, match="Spark's executors hold 2 of the cluster's 2"),
+    ):
+        blocks.to_dataset()
 
 
 def test_cache_shuffle_and_broadcast(spark):
