@@ -94,7 +94,7 @@ def watched(contender: Contender, options: Options, settle: Callable[[], Any]) -
         deadline = time.monotonic() + _REST_SECONDS
         while store() > at_rest and time.monotonic() < deadline:
             time.sleep(_SAMPLE_SECONDS)
-        with Sampler() as sampler, Usage() as usage:
+        with Sampler(store) as sampler, Usage() as usage:
             result = contender.run()
         row.add(**usage.summary())
         peaks.append(sampler.peaks)
@@ -110,9 +110,9 @@ def watched(contender: Contender, options: Options, settle: Callable[[], Any]) -
 class Sampler:
     """Peaks of the private memory by role, and of the object store, during a ``with`` block."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Callable[[], int]) -> None:
         self.peaks = dict.fromkeys(ROLES, 0)
-        self._store = _store_reader()
+        self._store = store
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 

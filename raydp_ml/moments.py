@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import java_object
+from raydp_ml.expressions import double
 from raydp_ml.statistics import (
     check_finite,
     check_held,
@@ -65,7 +65,7 @@ def moments(
         return _in_sql(df, names, weight, values, allow_missing)
     cells = feature_cells(names, values)
     if weight is not None:
-        cells.append(f"cast({quoted(weight)} as double)")
+        cells.append(double(weight))
     packed = np.array(java.run(double_columns(df, cells)._jdf, weight is not None))
     rows, bad = packed[:2].astype(np.int64).tolist()
     table = dict(zip(_KINDS, packed[2:].reshape(len(names), len(_KINDS)).T, strict=True))

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import java_object
-from raydp_ml.expressions import array_of
+from raydp_ml.expressions import array_of, double
 from raydp_ml.statistics import double_columns, feature_cells, long_form
 
 __all__ = ["quantiles", "weighted_quantiles"]
@@ -102,7 +101,7 @@ def weighted_quantiles(
     """
     among = " ".join(f"when {i} then {array_of(level)}" for i, level in enumerate(levels))
     rows = (
-        long_form(df, names, [f"cast({quoted(weight)} as double) AS w"])
+        long_form(df, names, [f"{double(weight)} AS w"])
         .where("x is not null and w > 0")
         .groupBy("i", "x")
         .agg({"w": "sum"})

@@ -76,7 +76,7 @@ def summarize(
         "bad": "0L" if weight is None else f"count_if({_BAD_WEIGHT})",
         **aggregates,
     }
-    extras = [] if weight is None else [f"cast({quoted(weight)} as double) AS w"]
+    extras = [] if weight is None else [f"{double(weight)} AS w"]
     found = _grouped(long_form(df, names, extras, shifts, values), ["i"], chosen)
     if not found:
         raise no_rows()

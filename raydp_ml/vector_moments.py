@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from raydp_ml.exceptions import SchemaError, SessionError
-from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import java_object
+from raydp_ml.expressions import double
 from raydp_ml.statistics import check_weights, no_rows
 
 __all__ = ["check_room", "gram_product", "require_java", "vector_moments"]
@@ -93,7 +93,7 @@ def vector_moments(
         allowed, bad weights, or no rows.
     """
     java = require_java(df.sparkSession, "columns.VectorMoments")
-    w = "1.0D" if weight is None else f"cast({quoted(weight)} as double)"
+    w = "1.0D" if weight is None else double(weight)
     data = df.selectExpr(f"{x} AS x", f"cast({group} as int) AS g", f"{w} AS w")
     packed = np.frombuffer(java.run(data._jdf, groups, _MOST), dtype=">f8").astype(np.float64)
     rows, nulls, bad, least, most = packed[:_HEAD].tolist()

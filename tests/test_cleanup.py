@@ -59,9 +59,7 @@ OTHERS = [("standalone", "stop"), ("standalone", "SIGKILL"), ("own", "exit"), ("
 @pytest.mark.parametrize(
     ("mode", "ending"),
     [
-        *(("local", ending) for ending in ENDINGS),
-        # (The other endings of native are in tests/session/test_native_lifecycle.py.)
-        *(("native", ending) for ending in ("exit", "stop", "SIGKILL")),
+        *((mode, ending) for mode in ("local", "native") for ending in ENDINGS),
         *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHERS),
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 
 from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.exchange.jvm import java_object
+from raydp_ml.expressions import double
 
 _LINKS = {
     "reg:squarederror": "identity",
@@ -56,12 +57,12 @@ class PackedTrees:
         output : {"value", "probability", "class"}
             "class" gives the class's place.
         """
-        from pyspark.sql.classic.column import Column as ClassicColumn
-
         java = java_object(df.sparkSession, "trees.TreesColumn")
         if java is None or len(columns) != self.n_features:
             return None
-        cells = ",".join(f"cast({_double(column)} as float)" for column in columns)
+        from pyspark.sql.classic.column import Column as ClassicColumn
+
+        cells = ",".join(f"cast({_number(column)} as float)" for column in columns)
         made = java.column(
             df.sparkSession._jsparkSession,
             f"array({cells})",
@@ -73,10 +74,9 @@ class PackedTrees:
         return ClassicColumn(made)
 
 
-def _double(column: Column) -> str:
+def _number(column: Column) -> str:
     # As on the way through Python, where Arrow's decimals become doubles first.
-    name = quoted(column.name)
-    return f"cast({name} as double)" if column.kind == "decimal" else name
+    return double(column.name) if column.kind == "decimal" else quoted(column.name)
 
 
 def packed_trees(booster: Any) -> PackedTrees | None:
@@ -95,7 +95,10 @@ def packed_trees(booster: Any) -> PackedTrees | None:
     learner = json.loads(booster.save_raw("json"))["learner"]
     link = _LINKS.get(learner["objective"]["name"])
     parameters, boosted = learner["learner_model_param"], learner["gradient_booster"]
+    width = int(parameters["num_feature"])
     if link is None or boosted["name"] != "gbtree" or int(parameters["num_target"]) > 1:
+        return None
+    if width > _MOST_FEATURES:
         return None
     model = boosted["model"]
     best = booster.attr("best_iteration")
@@ -109,7 +112,6 @@ def packed_trees(booster: Any) -> PackedTrees | None:
         odds = (np.float32(1) / base - np.float32(1)).astype(np.float64)
         base = -np.log(odds).astype(np.float32)
     base = np.resize(base, max(int(parameters["num_class"]), 1))
-    width = int(parameters["num_feature"])
     head, roots, parts, at = [], [], [], 0
     for group, start in enumerate(base.view(np.int32)):
         walked = [_by_level(trees[index]) for index in np.flatnonzero(groups == group)]
@@ -120,7 +122,7 @@ def packed_trees(booster: Any) -> PackedTrees | None:
             parts.append(np.add(nodes, [0, 0, at, 0]))
             roots += [at, depth]
             at += len(nodes)
-    if width > _MOST_FEATURES or at > _MOST_NODES:
+    if at > _MOST_NODES:
         return None
     packed = [np.array([width, len(base), at, *head, *roots]), *parts]
     return PackedTrees(b"".join(part.astype(">i4").tobytes() for part in packed), width, link)
