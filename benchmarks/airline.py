@@ -4,7 +4,8 @@
 learn XGBoost's own categorical splits over the same dictionaries of strings, sorted: ours encodes
 the strings on their way into the workers' matrices, pandas makes categories of them, and
 xgboost.spark, which takes numbers only, gets the codes of a StringIndexer. A category that only the
-test has is missing.
+test has is missing. All train on as many CPUs, each in the shape that it has by default: ours in
+one worker of all of a node's CPUs, plain xgboost in threads, xgboost.spark in tasks of one CPU.
 
 The parts of the way, as far as they can be told apart: `read`, Parquet into Spark's cache;
 `exchange`, out of Spark (for xgboost.spark the indexer's fit: its rows move within `matrix`);
@@ -44,7 +45,7 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
         folder = Path(name)
         for source in _sources(options, spark, folder):
             title = f"{source.name}: {params['n_estimators']} trees of depth 10"
-            title += f", {options.workers} workers of 1 thread"
+            title += f", {options.workers} CPUs"
             contenders = Job(spark, source, folder / "begun", options.workers, params).contenders()
             settle = garbage_collector(spark)
             tables.append(

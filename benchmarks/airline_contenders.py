@@ -70,7 +70,8 @@ class Job:
     source : Source
     begun : Path
         Where the first worker writes when its training begins.
-    workers : int
+    cpus : int
+        To train on.
     params : dict
         XGBoost's.
     """
@@ -78,7 +79,7 @@ class Job:
     spark: SparkSession
     source: Source
     begun: Path
-    workers: int
+    cpus: int
     params: dict[str, Any]
 
     def contenders(self) -> list[Contender]:
@@ -105,8 +106,7 @@ class Job:
         run.close.append(blocks.free)
         with self._fit(run) as callbacks:
             model = XGBClassifier(
-                num_workers=self.workers,
-                cpus_per_worker=1,
+                cpus_per_worker=self.cpus,
                 enable_categorical=True,
                 callbacks=callbacks,
                 **self.params,
@@ -127,7 +127,7 @@ class Job:
                 for name in CATEGORIES
             }
             model = xgboost.XGBClassifier(
-                n_jobs=self.workers, enable_categorical=True, callbacks=callbacks, **self.params
+                n_jobs=self.cpus, enable_categorical=True, callbacks=callbacks, **self.params
             )
             model.fit(rows[FEATURES].astype(types), rows[LABEL])
         with run.part("predict"):
@@ -147,7 +147,7 @@ class Job:
                 features_col=FEATURES,
                 label_col=LABEL,
                 feature_types=["c"] * len(CATEGORIES) + ["q"] * len(NUMBERS),
-                num_workers=self.workers,
+                num_workers=self.cpus,
                 callbacks=callbacks,
                 verbose=False,
                 **self.params,

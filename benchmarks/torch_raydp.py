@@ -9,6 +9,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -48,7 +49,8 @@ def _measure(rows: int, epochs: int, workers: int, repeat: int, record: dict[str
     from pyspark.sql import functions as sql
     from raydp.torch import TorchEstimator
 
-    ray.init(include_dashboard=False)
+    # Its executor, its trainer and its workers hold a CPU each.
+    ray.init(num_cpus=2 + workers, include_dashboard=False)
     spark = raydp.init_spark("benchmark", num_executors=1, executor_cores=1, executor_memory="2g")
     ids = spark.range(rows, numPartitions=4 * workers)
     df = ids.select(*[sql.randn(i).cast("float").alias(n) for i, n in enumerate(FEATURES)])
@@ -68,8 +70,9 @@ def _measure(rows: int, epochs: int, workers: int, repeat: int, record: dict[str
             batch_size=BATCH // workers,
             num_epochs=epochs,
         )
-        with Usage() as usage:
-            estimator.fit_on_spark(df)
+        # By way of Parquet: on its way through the object store its AppMaster dies.
+        with TemporaryDirectory() as folder, Usage() as usage:
+            estimator.fit_on_spark(df, fs_directory=folder)
         record["runs"].append(usage.summary())
     # The first is the warm-up.
     del record["runs"][0]

@@ -48,7 +48,7 @@ def run_python(
                 check=False,
             )
             deadline = time.monotonic() + 30
-            while left := [*marked(token), *temporary.iterdir()]:
+            while left := [*marked(token), *_files(temporary)]:
                 assert time.monotonic() < deadline, f"left behind: {left}\n{done.stderr}"
                 time.sleep(0.1)
         finally:
@@ -56,6 +56,11 @@ def run_python(
                 process.kill()
     assert {path.name for path in cwd.iterdir()} <= before, "it left files in its folder"
     return done
+
+
+def _files(temporary: Path) -> list[Path]:
+    """Files and folders but torch's cache of compiled code, which any optimizer makes, to stay."""
+    return [path for path in temporary.iterdir() if not path.name.startswith("torchinductor_")]
 
 
 def marked(token: str) -> list[psutil.Process]:

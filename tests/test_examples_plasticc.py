@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import log_loss
 
 from raydp_ml.datasets import make_light_curves
 from tests.example_modules import execute_notebook, import_example, pictures, printed
@@ -84,25 +83,42 @@ def test_sequences_are_fortnights_relative_to_the_highest_flux(tables, features)
         np.testing.assert_allclose(features.curve[number], expected.ravel(), rtol=1e-9, atol=1e-12)
 
 
+def test_colours_compare_the_highest_fluxes_of_neighbouring_bands(tables, features):
+    groups = tables[0].toPandas().groupby(["object_id", "passband"])
+    tops = groups.flux.max().unstack().clip(lower=1)
+    for band in range(5):
+        expected = np.log(tops[band] / tops[band + 1])
+        found = features[f"colour_{band}"].sort_index()
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
 def test_objects_are_held_out_by_class_and_weigh_as_in_the_challenge(features):
     counts = features.groupby("target").test.agg(["size", "sum"])
     np.testing.assert_array_equal(counts["sum"], (counts["size"] + 2) // 4)
-    totals = features.groupby("target").weight.sum()
-    np.testing.assert_allclose(totals, [2.0 if c in (15, 64) else 1.0 for c in totals.index])
+    for _, part in features.groupby("test"):
+        totals = part.groupby("target").weight.sum() * 16 / len(part)
+        np.testing.assert_allclose(totals, [2.0 if c in (15, 64) else 1.0 for c in totals.index])
     assert not {"hostgal_specz", "ra", "decl"} & set(features.columns)
 
 
-def test_the_weighted_log_loss_is_scikit_learns():
+def test_the_weighted_log_loss_is_the_challenges():
     example, rng = import_example("plasticc"), np.random.default_rng(0)
-    classes = np.array([6, 15, 64, 90])
-    target = pd.Series(rng.choice(classes, 200, p=[0.1, 0.3, 0.1, 0.5]))
+    classes, twice = np.array([6, 15, 64, 90]), np.array([1, 2, 2, 1])
+    places = rng.choice(4, 200, p=[0.1, 0.3, 0.1, 0.5])
     shares = rng.dirichlet(np.ones(4), 200)
-    counts = target.value_counts()
-    weights = target.map(lambda name: (2 if name in (15, 64) else 1) / counts[name])
-    expected = log_loss(target, shares, sample_weight=weights)
-    assert example.weighted_log_loss(target, list(shares), classes) == pytest.approx(expected)
-    sure = np.eye(4)[(np.searchsorted(classes, target) + 1) % 4]
-    assert example.weighted_log_loss(target, list(sure), classes) == pytest.approx(15 * np.log(10))
+    logs = -np.log(shares[np.arange(200), places])
+    held_out = pd.DataFrame(
+        {
+            "target": classes[places],
+            "weight": twice[places] / np.bincount(places)[places],
+            "model": list(shares),
+            "wrong": list(np.eye(4)[(places + 1) % 4]),
+        }
+    )
+    expected = np.average([logs[places == place].mean() for place in range(4)], weights=twice)
+    assert example.weighted_log_loss(held_out, "model", classes) == pytest.approx(expected)
+    worst = example.weighted_log_loss(held_out, "wrong", classes)
+    assert worst == pytest.approx(15 * np.log(10))
 
 
 def write_challenge(tables, folder):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -156,3 +158,21 @@ def test_what_the_jvm_cannot_hold_is_left_to_python():
     for columns, packed in ((4096, True), (4097, False)):
         booster = xgboost.train({"max_depth": 2}, xgboost.DMatrix(wide[:, :columns], y), 2)
         assert (packed_trees(booster) is not None) == packed
+
+
+def test_threads_may_share_a_frame_whose_rows_the_driver_holds(spark, rows):
+    model = XGBClassifier(n_estimators=30, random_state=0)
+    model.fit(learnable(rows), np.digitize(rows.y, [-1, 1]))
+    cells = rows[["a", "d", "e"]][10:400].assign(b=rows.b, c=rows.c.fillna(0.0))[FEATURES]
+    values = ", ".join(f"({a!r}D, {b!r}D, {c!r}D, {d}L, {e})" for a, b, c, d, e in cells.to_numpy())
+    made = model.predict_proba(spark.sql(f"select * from values {values} as t(a, b, c, d, e)"))
+    # Spark's optimizer computes such rows at once, in the thread that asks for them.
+    assert "LocalRelation" in made._jdf.queryExecution().optimizedPlan().nodeName()
+
+    def collected(_):
+        return np.array(made.select("probability").toPandas().probability.tolist())
+
+    expected = model.predict_proba(cells)
+    with ThreadPoolExecutor(8) as pool:
+        for found in pool.map(collected, range(32)):
+            np.testing.assert_allclose(found, expected, rtol=3e-7)

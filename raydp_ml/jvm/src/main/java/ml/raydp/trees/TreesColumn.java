@@ -58,16 +58,13 @@ public final class TreesColumn {
         new Invoke(target, method, type, arguments, any, true, false, true));
   }
 
-  /** What a task calls for each row; every task has one of its own. */
+  /** What is called for each row, by as many threads as Spark likes: it keeps nothing of a row. */
   public static final class Function implements Serializable {
     private static final long serialVersionUID = 1;
     private final Broadcast<byte[]> packed;
     private final String link;
     private final float missing;
-    private transient Forest forest;
-    private transient int[] keys;
-    private transient boolean[] gone;
-    private transient float[] sums;
+    private transient volatile Forest forest;
 
     Function(Broadcast<byte[]> packed, String link, float missing) {
       this.packed = packed;
@@ -76,8 +73,7 @@ public final class TreesColumn {
     }
 
     public double value(ArrayData row) {
-      boolean whole = read(row);
-      return whole ? forest.sum(0, keys) : forest.sum(0, keys, gone);
+      return new Cells(row).sum(0);
     }
 
     public ArrayData probabilities(ArrayData row) {
@@ -101,22 +97,18 @@ public final class TreesColumn {
     }
 
     private float[] shares(ArrayData row) {
-      boolean whole = read(row);
-      boolean two = link.equals("logistic");
-      int first = two ? 1 : 0;
-      for (int i = first; i < sums.length; i++) {
-        sums[i] = whole ? forest.sum(i - first, keys) : forest.sum(i - first, keys, gone);
-      }
-      if (two) {
+      Cells cells = new Cells(row);
+      if (link.equals("logistic")) {
         // XGBoost's own bound, below which e^-x is no float.
-        float power = (float) Math.exp(Math.min(-sums[1], 88.7f));
-        sums[1] = 1 / (power + 1);
-        sums[0] = 1 - sums[1];
-        return sums;
+        float power = (float) Math.exp(Math.min(-cells.sum(0), 88.7f));
+        float second = 1 / (power + 1);
+        return new float[] {1 - second, second};
       }
-      float most = sums[0];
-      for (float sum : sums) {
-        most = Math.max(most, sum);
+      float[] sums = new float[forest.base.length];
+      float most = Float.NEGATIVE_INFINITY;
+      for (int i = 0; i < sums.length; i++) {
+        sums[i] = cells.sum(i);
+        most = Math.max(most, sums[i]);
       }
       double total = 0;
       for (int i = 0; i < sums.length; i++) {
@@ -129,23 +121,38 @@ public final class TreesColumn {
       return sums;
     }
 
-    /** Reads a row, and returns whether none of it is missing. */
-    private boolean read(ArrayData row) {
-      if (forest == null) {
-        forest = new Forest(ByteBuffer.wrap(packed.value()).asIntBuffer());
-        keys = new int[forest.features];
-        gone = new boolean[forest.features];
-        sums = new float[link.equals("logistic") ? 2 : forest.base.length];
+    private Forest forest() {
+      // (Two threads may both unpack it, into the same.)
+      Forest made = forest;
+      if (made == null) {
+        made = new Forest(ByteBuffer.wrap(packed.value()).asIntBuffer());
+        forest = made;
       }
-      boolean whole = true;
-      for (int i = 0; i < keys.length; i++) {
-        boolean held = !row.isNullAt(i);
-        float value = held ? row.getFloat(i) : missing;
-        gone[i] = value == missing || value != value;
-        keys[i] = Forest.key(value);
-        whole &= !gone[i];
+      return made;
+    }
+
+    /** A row as the trees read it. */
+    private final class Cells {
+      private final Forest trees = forest();
+      private final int[] keys = new int[trees.features];
+
+      /** Which are missing; null where none is. */
+      private boolean[] gone;
+
+      Cells(ArrayData row) {
+        for (int i = 0; i < keys.length; i++) {
+          float value = row.isNullAt(i) ? missing : row.getFloat(i);
+          if (value == missing || value != value) {
+            gone = gone == null ? new boolean[keys.length] : gone;
+            gone[i] = true;
+          }
+          keys[i] = Forest.key(value);
+        }
       }
-      return whole;
+
+      float sum(int group) {
+        return gone == null ? trees.sum(group, keys) : trees.sum(group, keys, gone);
+      }
     }
 
     @Override
