@@ -267,7 +267,8 @@ def _raydp(rows: int, epochs: int, options: Options) -> Measured:
             ended = subprocess.run(
                 [python, "-m", "benchmarks.torch_raydp", *map(str, given)],
                 cwd=_ROOT,
-                env=raydp_peer.environment(),
+                # Ray Train keeps its results in ~/ray_results.
+                env=raydp_peer.environment() | {"HOME": folder},
                 capture_output=True,
                 text=True,
                 check=False,

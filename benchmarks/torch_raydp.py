@@ -49,8 +49,8 @@ def _measure(rows: int, epochs: int, workers: int, repeat: int, record: dict[str
     from pyspark.sql import functions as sql
     from raydp.torch import TorchEstimator
 
-    # Its executor, its trainer and its workers hold a CPU each.
-    ray.init(num_cpus=2 + workers, include_dashboard=False)
+    # Its executor, trainer and workers hold a CPU each, and Ray Data needs some to read.
+    ray.init(num_cpus=4 + 2 * workers, include_dashboard=False)
     spark = raydp.init_spark("benchmark", num_executors=1, executor_cores=1, executor_memory="2g")
     ids = spark.range(rows, numPartitions=4 * workers)
     df = ids.select(*[sql.randn(i).cast("float").alias(n) for i, n in enumerate(FEATURES)])
