@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.airline_contenders import OURS, PLAIN, SPARK, Job
 from benchmarks.airline_data import Source, generated_flights, real_flights, records
-from benchmarks.harness import Table, Target, compare
+from benchmarks.harness import Table, Target, compare, complete
 from benchmarks.options import Options
 from benchmarks.spark import garbage_collector, session
 
@@ -40,17 +40,19 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
     logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)
     (mode,) = options.modes or ("local",)
     params = PARAMS | {"n_estimators": QUICK_TREES if options.quick else TREES}
-    tables = []
     with TemporaryDirectory(prefix="raydp_ml-airline-") as name, session(options, mode) as spark:
-        folder = Path(name)
-        for source in _sources(options, spark, folder):
-            title = f"{source.name}: {params['n_estimators']} trees of depth 10"
-            title += f", {options.workers} CPUs"
-            contenders = Job(spark, source, folder / "begun", options.workers, params).contenders()
-            settle = garbage_collector(spark)
-            tables.append(
-                compare(title, contenders, options, settle, warm_up=1, watch_warm_up=True)
-            )
+        folder, settle = Path(name), garbage_collector(spark)
+
+        def each_source() -> Iterator[Table]:
+            for source in _sources(options, spark, folder):
+                title = f"{source.name}: {params['n_estimators']} trees of depth 10"
+                title += f", {options.workers} CPUs"
+                job = Job(spark, source, folder / "begun", options.workers, params)
+                yield compare(
+                    title, job.contenders(), options, settle, warm_up=1, watch_warm_up=True
+                )
+
+        tables = complete(each_source())
     return tables, [target for table in tables for target in targets(table)]
 
 

@@ -150,7 +150,8 @@ def flights(spark: SparkSession, rows: int) -> DataFrame:
     """Records in the shape of BTS's: 22 carriers and 300 airports, of which few have the most.
 
     Whether one is late depends on the hour, month, weekday, carrier, airports and their
-    interplay, and on chance: the best model's AUC is about 0.75, as on the real ones.
+    interplay, and on chance: the protocol's AUC is 0.73 on a million of them, and 0.78 on the real
+    ones of New York.
     """
     from pyspark.sql import functions as sql
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -189,6 +189,25 @@ def compare(
         contender.release(result)
         row.memory = memory.summary()
     return Table(title, rows)
+
+
+def complete(tables: Iterable[Table]) -> list[Table]:
+    """Collect tables that take long, until all are there or the user has pressed Ctrl-C.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If none was complete.
+    """
+    kept: list[Table] = []
+    try:
+        for table in tables:
+            kept.append(table)
+    except KeyboardInterrupt:
+        if not kept:
+            raise
+        _note(f"interrupted: kept are {', '.join(table.title for table in kept)}")
+    return kept
 
 
 def repetitions(options: Options, rows: Sequence[Measured]) -> int:

@@ -18,6 +18,7 @@ from benchmarks.harness import (
     Table,
     Target,
     compare,
+    complete,
     repetitions,
     turns,
 )
@@ -122,6 +123,17 @@ def test_targets():
 def test_each_goes_first_in_turn():
     assert list(turns("abc", 4, "a test")) == list("abc" + "bca" + "cab" + "abc")
     assert list(turns("", 2, "a test")) == []
+
+
+def test_what_is_complete_is_kept_when_the_user_interrupts(capsys):
+    def tables(*titles):
+        yield from (Table(title, []) for title in titles)
+        raise KeyboardInterrupt
+
+    assert [table.title for table in complete(tables("one", "two"))] == ["one", "two"]
+    assert capsys.readouterr().err == "interrupted: kept are one, two\n"
+    with pytest.raises(KeyboardInterrupt):
+        complete(tables())
 
 
 def measured(name, *seconds, **facts):
