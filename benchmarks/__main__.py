@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+import traceback
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import airline_data, report
+from benchmarks.harness import INTERRUPTED, Table
 from benchmarks.options import CASES, MODES, BadArgumentError, Options
 from benchmarks.spark import kept_sessions
+from raydp_ml.exceptions import RayDPMLError
 
 RESULTS = Path(__file__).parent / "results"
 USAGE = "python -m benchmarks [NAME|all|report] [options]; without a name, the cases are listed"
@@ -46,7 +49,9 @@ def parse(arguments: list[str] | None = None) -> tuple[list[str], Options, Path]
     parser = _Parser(prog="benchmarks", usage=USAGE)
     parser.add_argument("name", nargs="?", help="a case, 'all', or 'report'")
     parser.add_argument("--rows", type=_count, help="rows of the large data set")
-    parser.add_argument("--workers", type=_count, default=2, help="training workers (default 2)")
+    parser.add_argument(
+        "--workers", type=_count, default=2, help="to train on (default 2); airline: CPUs"
+    )
     parser.add_argument(
         "--mode",
         type=_modes,
@@ -92,13 +97,28 @@ def main() -> int:
     except (BadArgumentError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
+    worst = 0
     with kept_sessions() if options.quick else nullcontext():
         for name in names:
-            run = report.begin(name, options)
-            tables, targets = importlib.import_module(f"benchmarks.{name}").measure(options)
-            record = report.finish(run, tables, targets)
-            print(report.write(record, folder), flush=True)
-    return 0
+            try:
+                tables = _run(name, options, folder)
+            except (BadArgumentError, RayDPMLError) as error:
+                print(f"benchmarks: {name}: {' '.join(str(error).split())}", file=sys.stderr)
+                worst = 2
+            except Exception:  # The other cases go on.
+                traceback.print_exc()
+                worst = worst or 1
+            else:
+                if any(INTERRUPTED in table.note for table in tables):
+                    return 130
+    return worst
+
+
+def _run(name: str, options: Options, folder: Path) -> list[Table]:
+    run = report.begin(name, options)
+    tables, targets = importlib.import_module(f"benchmarks.{name}").measure(options)
+    print(report.write(report.finish(run, tables, targets), folder), flush=True)
+    return tables
 
 
 if __name__ == "__main__":

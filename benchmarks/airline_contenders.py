@@ -93,7 +93,11 @@ class Job:
     def _contender(self, name: str, work: Callable[[Run], None]) -> Contender:
         def run() -> Run:
             made = Run()
-            work(made)
+            try:
+                work(made)
+            except BaseException:
+                made.free()
+                raise
             return made
 
         return Contender(name, run, Run.facts, Run.free, parts=lambda made: made.seconds)

@@ -107,9 +107,10 @@ def joined(name: str, seen: Sequence[Measured]) -> list[Measured]:
             rows[mode].extend(one)
         else:
             rows[mode] = replace(one, name=f"{name} in {mode}", facts={"mode": mode} | one.facts)
-    if "local" in rows:
+    if "local" in rows and rows["local"].seconds:
         for row in rows.values():
-            row.facts["of local"] = row.median / rows["local"].median
+            if row.seconds:
+                row.facts["of local"] = row.median / rows["local"].median
     return list(rows.values())
 
 

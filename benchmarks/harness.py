@@ -6,8 +6,8 @@ import gc
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from benchmarks.options import Options
@@ -15,6 +15,8 @@ from benchmarks.processes import MemorySampler, Usage
 
 _Item = TypeVar("_Item")
 _LONG_SECONDS, _FEW = 60, 3
+
+INTERRUPTED = "The user ended the run after this table: what the case measures next is missing."
 
 
 def _nothing(_: Any) -> None:
@@ -74,11 +76,12 @@ class Measured:
         self.other_cpu_s.append(other_cpu_s)
 
     def extend(self, other: Measured) -> None:
-        """Add the timed repetitions and warm-ups of `other`."""
+        """Add the timed repetitions and warm-ups of `other`, and its error."""
         self.warm_up_s += other.warm_up_s
         self.seconds += other.seconds
         self.cpu_s += other.cpu_s
         self.other_cpu_s += other.other_cpu_s
+        self.error = self.error or other.error
 
     @property
     def median(self) -> float:
@@ -168,31 +171,42 @@ def compare(
     rows = [Measured(contender.name) for contender in contenders]
     pairs = list(zip(contenders, rows, strict=True))
     for left in reversed(range(options.warm_up if warm_up is None else warm_up)):
-        for contender, row in pairs:
-            if row.error is None:
-                _warm_up(contender, row, MemorySampler() if watch_warm_up and left == 0 else None)
-    pairs = [(contender, row) for contender, row in pairs if row.error is None]
-    for contender, row in turns(pairs, repetitions(options, rows), title):
-        gc.collect()
-        with Usage() as usage:
-            result = contender.run()
-        row.add(**usage.summary())
-        for part, seconds in contender.parts(result).items():
-            row.parts.setdefault(part, []).append(seconds)
-        contender.release(result)
-    for contender, row in () if watch_warm_up else pairs:
-        # A run of its own: reading the memory of large processes slows them down.
-        settle()
-        gc.collect()
-        with MemorySampler() as memory:
-            result = contender.run()
-        contender.release(result)
-        row.memory = memory.summary()
+        watch = watch_warm_up and left == 0
+        for contender, row in _able(pairs):
+            with _noting_failure(row):
+                if watch:
+                    settle()
+                _warm_up(contender, row, MemorySampler() if watch else None)
+    pairs = list(_able(pairs))
+    for contender, row in _able(turns(pairs, repetitions(options, rows), title)):
+        with _noting_failure(row):
+            _repeat(contender, row)
+    for contender, row in () if watch_warm_up else _able(pairs):
+        with _noting_failure(row):
+            # A run of its own: reading the memory of large processes slows them down.
+            settle()
+            _watch(contender, row)
     return Table(title, rows)
+
+
+def _able(pairs: Iterable[tuple[Contender, Measured]]) -> Iterator[tuple[Contender, Measured]]:
+    """Pass on those that have not failed so far."""
+    return (pair for pair in pairs if pair[1].error is None)
+
+
+@contextmanager
+def _noting_failure(row: Measured) -> Iterator[None]:
+    """Keep what goes wrong in the block as the row's error, so that the others go on."""
+    try:
+        yield
+    except Exception as error:
+        row.error = row.error or f"{type(error).__name__}: {error}"
 
 
 def complete(tables: Iterable[Table]) -> list[Table]:
     """Collect tables that take long, until all are there or the user has pressed Ctrl-C.
+
+    The last table then says so in its note.
 
     Raises
     ------
@@ -207,12 +221,13 @@ def complete(tables: Iterable[Table]) -> list[Table]:
         if not kept:
             raise
         _note(f"interrupted: kept are {', '.join(table.title for table in kept)}")
+        kept[-1] = replace(kept[-1], note=f"{kept[-1].note} {INTERRUPTED}".strip())
     return kept
 
 
 def repetitions(options: Options, rows: Sequence[Measured]) -> int:
-    """Timed repetitions: those of the options, but few of what took long to warm up."""
-    longest = max((max(row.warm_up_s) for row in rows if row.warm_up_s), default=0.0)
+    """Timed repetitions: those of the options, but few of what took long when last warmed up."""
+    longest = max((row.warm_up_s[-1] for row in rows if row.warm_up_s), default=0.0)
     return min(options.repeat, _FEW) if longest > _LONG_SECONDS else options.repeat
 
 
@@ -226,16 +241,31 @@ def turns(items: Sequence[_Item], repeat: int, title: str) -> Iterator[_Item]:
 
 
 def _warm_up(contender: Contender, row: Measured, memory: MemorySampler | None) -> None:
-    try:
-        with memory or nullcontext(), Usage() as usage:
-            result = contender.run()
-    except Exception as error:
-        row.error = f"{type(error).__name__}: {error}"
-        return
+    gc.collect()
+    with memory or nullcontext(), Usage() as usage:
+        result = contender.run()
     row.warm_up_s.append(usage.seconds)
     row.memory = memory.summary() if memory else {}
     row.facts.update(contender.check(result))
     contender.release(result)
+
+
+def _repeat(contender: Contender, row: Measured) -> None:
+    gc.collect()
+    with Usage() as usage:
+        result = contender.run()
+    row.add(**usage.summary())
+    for part, seconds in contender.parts(result).items():
+        row.parts.setdefault(part, []).append(seconds)
+    contender.release(result)
+
+
+def _watch(contender: Contender, row: Measured) -> None:
+    gc.collect()
+    with MemorySampler() as memory:
+        result = contender.run()
+    contender.release(result)
+    row.memory = memory.summary()
 
 
 def _note(text: str) -> None:

@@ -24,10 +24,12 @@ from raydp_ml.session.java import find_java
 
 QUICK = "A quick run: these figures mean nothing."
 _PACKAGES = ("raydp_ml", "pyspark", "ray", "pyarrow", "pandas", "numpy", "scikit-learn")
+_NO_RESULTS = ":(top,exclude)benchmarks/results"
 _MEMORY = (("peak MB", "peak_pss_mb"), ("rise MB", "rise_pss_mb"))
 _MEMORY_NOTE = (
-    "; peak memory (PSS) of driver, JVM, Spark's and Ray's workers together in a run of its own, "
-    "and how far it rose above the level before"
+    "; peak memory (PSS) of driver, JVM, Spark's and Ray's workers together in a run of its own "
+    "(where one takes minutes, in the warm-up), and how far it rose above the level before, to "
+    "which pages of the object store that were used once belong: see `memory` for what grows"
 )
 
 
@@ -40,7 +42,10 @@ def begin(name: str, options: Options) -> dict[str, Any]:
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "options": asdict(options),
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "uncommitted_changes": bool(
+            # The figures of the case before are no change of the code.
+            _git("status", "--porcelain", "--untracked-files=no", "--", ":/", _NO_RESULTS)
+        ),
         "versions": _versions(),
         "machine": _machine(),
         "load_before": os.getloadavg()[0],
@@ -176,7 +181,8 @@ def about(record: dict[str, Any]) -> str:
     changes = " with uncommitted changes" if record["uncommitted_changes"] else ""
     return (
         f"Median (least..most) of {' or '.join(map(str, counts))} interleaved repetitions after "
-        "warm-up; CPU seconds of all processes of the run, and of others on the machine meanwhile"
+        "warm-up, but for cold starts; CPU seconds of all processes of the run, and of others on "
+        "the machine meanwhile, to which Ray's workers count once they have ended"
         f"{memory}.\n\n"
         f"`{record['command']}`, {record['date']}, commit {str(record['commit'])[:12]}{changes}; "
         f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gb']:.0f} GB; load "

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from benchmarks.processes import Usage
-from benchmarks.torch_network import BATCH, FEATURES, LABEL, LEARNING_RATE, network
+from benchmarks.torch_network import BATCH, FEATURES, LEARNING_RATE, network, signal
 
 
 class Joined(nn.Module):
@@ -46,17 +46,16 @@ def main() -> int:
 def _measure(rows: int, epochs: int, workers: int, repeat: int, record: dict[str, Any]) -> None:
     import ray
     import raydp
-    from pyspark.sql import functions as sql
     from raydp.torch import TorchEstimator
 
     # Its executor, trainer and workers hold a CPU each, and Ray Data needs some to read.
     ray.init(num_cpus=4 + 2 * workers, include_dashboard=False)
-    spark = raydp.init_spark("benchmark", num_executors=1, executor_cores=1, executor_memory="2g")
-    ids = spark.range(rows, numPartitions=4 * workers)
-    df = ids.select(*[sql.randn(i).cast("float").alias(n) for i, n in enumerate(FEATURES)])
-    df = df.withColumn("y", (sql.expr(LABEL) + 0.1 * sql.randn(99)).cast("float")).cache()
+    cores = {"num_executors": 1, "executor_cores": workers, "executor_memory": "4g"}
+    spark = raydp.init_spark("benchmark", **cores)
+    df = signal(spark, rows, 0, 4 * workers).cache()
     df.count()
-    for _ in range(1 + repeat):
+    held_out = signal(spark, max(1000, rows // 20), 1000, 4 * workers).toPandas()
+    for repetition in range(1 + repeat):
         module = Joined()
         estimator = TorchEstimator(
             num_workers=workers,
@@ -73,9 +72,14 @@ def _measure(rows: int, epochs: int, workers: int, repeat: int, record: dict[str
         # By way of Parquet: on its way through the object store its AppMaster dies.
         with TemporaryDirectory() as folder, Usage() as usage:
             estimator.fit_on_spark(df, fs_directory=folder)
-        record["runs"].append(usage.summary())
-    # The first is the warm-up.
-    del record["runs"][0]
+        if repetition > 0:  # The first is the warm-up.
+            record["runs"].append(usage.summary())
+    weights = Path(estimator._trained_results.checkpoint.to_directory(), "model.pt")
+    module.load_state_dict(torch.load(weights, weights_only=True))
+    with torch.no_grad():
+        found = module(torch.from_numpy(held_out[FEATURES].to_numpy()))[:, 0].numpy()
+    residual = held_out["y"] - found
+    record["held-out R²"] = float(1 - residual.var() / held_out["y"].var())
     raydp.stop_spark()
 
 

@@ -144,21 +144,39 @@ def _transforms(
             result = made()
             with _Jobs(spark) as jobs:
                 result.write.format("noop").mode("overwrite").save()
-            plan = result._jdf.queryExecution().executedPlan().toString()  # type: ignore[operator]
-            return {"rows": rows, "Spark jobs": jobs.count, "Python in plan": "Python" in plan}
+            return result, jobs.count
 
         return run
 
+    def facts(seen: tuple[DataFrame, int]) -> dict[str, Any]:
+        result, jobs = seen
+        plan = result._jdf.queryExecution().executedPlan().toString()  # type: ignore[operator]
+        return _first_component(result) | {"Spark jobs": jobs, "Python in plan": "Python" in plan}
+
     def in_memory() -> Any:
-        return {"rows": len(fitted[PLAIN].transform(df.toPandas()))}
+        return fitted[PLAIN].transform(df.toPandas())
+
+    def plain_facts(result: Any) -> dict[str, Any]:
+        return {"rows": len(result), "first variance": float(result[:, 0].var())}
 
     # The same single column of results as ours are columns: nothing else is asked of either.
     wanted = ["components"]
     return [
-        Contender(OURS, sunk(lambda: fitted[OURS].transform(df)), dict),
-        Contender(SPARK, sunk(lambda: fitted[SPARK].transform(df).select(wanted)), dict),
-        Contender(PLAIN, in_memory, dict),
+        Contender(OURS, sunk(lambda: fitted[OURS].transform(df)), facts),
+        Contender(SPARK, sunk(lambda: fitted[SPARK].transform(df).select(wanted)), facts),
+        Contender(PLAIN, in_memory, plain_facts),
     ]
+
+
+def _first_component(df: DataFrame) -> dict[str, Any]:
+    """Count the rows, and say how the first component varies: pyspark.ml's are not centred."""
+    from pyspark.ml.functions import vector_to_array
+    from pyspark.sql import functions as sql
+
+    name, kind = df.dtypes[0]
+    first = vector_to_array(name)[0] if kind == "vector" else sql.col(name)
+    rows, variance = df.agg(sql.count(first), sql.var_pop(first)).first() or (0, 0.0)
+    return {"rows": rows, "first variance": variance}
 
 
 class _Jobs:

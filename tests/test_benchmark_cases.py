@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import airline, airline_data, fit, memory, predict, scaling, session
+from benchmarks import airline, airline_data, fit, memory, predict, scaling, session, transformers
 from benchmarks.growth import exponent, last_exponent
 from benchmarks.harness import Measured, Table
 from benchmarks.options import CASES, MODES, BadArgumentError
@@ -193,6 +193,7 @@ def test_all_quick(tmp_path):
     check_fit(*tables["fit"])
     check_predict(*tables["predict"])
     check_torch(tables["torch"])
+    check_transformers(*tables["transformers"])
     check_airline(tables["airline"])
     check_memory(*tables["memory"])
     check_scaling(*tables["scaling"])
@@ -254,6 +255,14 @@ def check_torch(tables):
         assert by_hand > 0
         scores.pop(session.RAYDP, None)
         assert all(abs(score - by_hand) < 0.05 for score in scores.values())
+
+
+def check_transformers(fitted, transformed):
+    for table, fact in ((fitted, "first ratio"), (transformed, "first variance")):
+        found = facts(table, fact)
+        assert set(found) == {transformers.OURS, transformers.SPARK, transformers.PLAIN}
+        assert max(found.values()) < 1.02 * min(found.values())
+        assert len(set(facts(table, "rows").values())) == 1
 
 
 def check_airline(tables):

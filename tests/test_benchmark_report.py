@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from benchmarks import charts, report, summary
+from benchmarks.__main__ import RESULTS
 from benchmarks.harness import Measured, Table, Target
 from benchmarks.options import CASES, BadArgumentError, Options
 
@@ -161,3 +162,12 @@ def test_lines_of_facts_leave_out_what_is_nothing():
 def test_a_table_of_which_none_ran_has_no_chart():
     table = recorded("torch", [Table("", [Measured("RayDP", error="x")])])["tables"][0]
     assert charts.figure_of(table) is None
+
+
+def test_the_report_is_that_of_the_committed_results():
+    records = summary.read(RESULTS)
+    assert (RESULTS / "report.md").read_text() == summary.markdown(records)
+    assert not any(record["options"]["quick"] for record in records)
+    for record in records:
+        name = record["benchmark"]
+        assert (RESULTS / f"{name}.md").read_text() == report.markdown(record)

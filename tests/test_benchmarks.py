@@ -13,6 +13,7 @@ import pytest
 from benchmarks import raydp_peer, report, session
 from benchmarks.exchange import joined, mode_targets
 from benchmarks.harness import (
+    INTERRUPTED,
     Contender,
     Measured,
     Table,
@@ -77,6 +78,16 @@ def test_a_wrong_command_line_gets_one_line_and_code_2(arguments, text):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
+def test_what_the_cluster_has_not_is_said_in_one_line(tmp_path):
+    command = ("predict", "--quick", "--workers", "99", "--results", str(tmp_path))
+    result = benchmarks(*command, timeout=240)
+    assert result.returncode == 2
+    assert "\nbenchmarks: predict: num_workers=99 workers with 1 CPU each" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_contenders_take_turns():
     calls = []
 
@@ -112,6 +123,33 @@ def test_a_contender_that_fails_is_reported_and_the_others_run():
     assert table.ratio("able", "able") == 1
 
 
+@pytest.mark.parametrize("step", ["run", "check", "release"])
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_a_contender_that_fails_later_keeps_what_it_has_done(step, call):
+    """Its calls are a warm-up, two repetitions and one for the memory; only the first checks."""
+    calls = {"run": 0, "check": 0, "release": 0}
+
+    def counted(name):
+        calls[name] += 1
+        if (name, calls[name]) == (step, call):
+            raise ValueError(f"{name} {call}")
+
+    def contender(name, act):
+        return Contender(
+            name, lambda: act("run"), lambda _: act("check") or {}, lambda _: act("release")
+        )
+
+    able = contender("able", lambda _: None)
+    table = compare("a test", [contender("failing", counted), able], OPTIONS, lambda: None)
+    fails = step != "check" or call == 1
+    assert table["failing"].error == (f"ValueError: {step} {call}" if fails else None)
+    if step == "run":
+        assert len(table["failing"].seconds) == max(0, min(call - 2, 2))
+        assert calls["run"] == call, "it is not run again"
+    assert len(table["able"].seconds) == 2
+    assert table["able"].error is None
+
+
 def test_targets():
     assert Target("at most", 1.7, 1.7).met
     assert not Target("at most", 1.8, 1.7).met
@@ -130,7 +168,8 @@ def test_what_is_complete_is_kept_when_the_user_interrupts(capsys):
         yield from (Table(title, []) for title in titles)
         raise KeyboardInterrupt
 
-    assert [table.title for table in complete(tables("one", "two"))] == ["one", "two"]
+    one, two = complete(tables("one", "two"))
+    assert (one.title, one.note, two.title, two.note) == ("one", "", "two", INTERRUPTED)
     assert capsys.readouterr().err == "interrupted: kept are one, two\n"
     with pytest.raises(KeyboardInterrupt):
         complete(tables())
@@ -159,6 +198,10 @@ def test_sessions_of_one_mode_are_joined_and_compared_with_local():
     assert target.met
     alone = joined("from_spark", [measured("native", 2.0), measured("standalone", 2.0)])
     assert mode_targets([Table("by mode", alone)]) == []
+    failed = replace(measured("local"), error="OSError: gone")
+    local, native = rows = joined("from_spark", [failed, measured("native", 2.0), failed])
+    assert (local.error, native.error) == ("OSError: gone", None)
+    assert mode_targets([Table("by mode", rows)]) == []
 
 
 def started(cold, warm=None, error=None):

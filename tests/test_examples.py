@@ -15,6 +15,7 @@ from sklearn.datasets import make_friedman1
 from sklearn.model_selection import cross_val_score
 
 import raydp_ml
+from tests.example_modules import import_example
 from tests.fresh_folder import EXAMPLES, assert_one_line_and_exit_code_2, run_example
 
 
@@ -187,28 +188,48 @@ def test_flight_delays(sample, tmp_path):
 
 
 @pytest.mark.slow
-def test_flight_delays_says_what_spark_cannot_use(sample, tmp_path):
+def test_flight_delays_says_what_days_it_needs(sample, tmp_path):
     days = sample[(sample.day == 1) & (sample.month < 12)]
     days.to_parquet(tmp_path / "days.parquet")
-    times = pd.to_datetime(sample.time_hour).astype("datetime64[ns, UTC]")
-    sample.assign(time_hour=times).to_parquet(tmp_path / "nano.parquet")
-    for name, text in {
-        "days.parquet": "needs flights that landed on 12 days; there are 11",
-        "nano.parquet": "Spark cannot read nano.parquet: ",
-    }.items():
-        done = flight_delays(tmp_path, "--data", name)
-        assert done.returncode == 2
-        assert text in done.stderr
-        assert "Traceback" not in done.stderr
+    done = flight_delays(tmp_path, "--data", "days.parquet")
+    assert done.returncode == 2
+    assert "needs flights that landed on 12 days; there are 11" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # --------------------------------------------------------------- bad arguments
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["quickstart", "batch_inference", "flight_delays", "nyc_taxi", "plasticc"]
+)
+def test_what_spark_cannot_use_is_said_in_spark_s_words(name, sample, tmp_path):
+    times = pd.to_datetime(sample.time_hour).astype("datetime64[ns, UTC]")
+    rows = sample.assign(time_hour=times, y=1.0)
+    rows = rows.assign(**dict.fromkeys(import_example("nyc_taxi").NUMBERS, 1.0))
+    rows = rows.assign(**dict.fromkeys(import_example("nyc_taxi").TIMES, times))
+    rows.to_parquet(tmp_path / "nano.parquet")
+    data, text = "nano.parquet", "TIMESTAMP(NANOS"
+    if name == "plasticc":
+        example = import_example("plasticc")
+        for file, columns in example.FILES.items():  # texts where numbers should be
+            pd.DataFrame([dict.fromkeys(columns, "x")]).to_csv(tmp_path / file, index=False)
+        data, text = ".", "'x' of the type"
+    output = () if name == "quickstart" else ("--output", "out")
+    done = run_example(name, "--data", data, *output, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"{name}: ")]
+    assert text in line
+    assert "Traceback" not in done.stderr
+
 
 NONE = "there is no file or folder none.parquet"
 TEXT = "cannot read text.parquet as Parquet"
 BAD_ARGUMENTS = {
     "quickstart": {
         ("--rows", "0"): "--rows and --workers must be at least 1",
+        ("--rows", "x"): "error: argument --rows: invalid int value: 'x'",
         ("--data", "none.parquet"): NONE,
         ("--data", "text.parquet"): TEXT,
         ("--data", "narrow.parquet"): "lacks the column 'y' or any other; it has ['year'",
@@ -218,6 +239,7 @@ BAD_ARGUMENTS = {
     },
     "batch_inference": {
         ("--rounds", "0"): "--rounds must be at least 1",
+        ("--rouns", "9"): "error: unrecognized arguments: --rouns 9",
         ("--data", "none.parquet"): NONE,
         ("--data", "text.parquet"): TEXT,
         ("--data", "narrow.parquet"): "lacks the columns ['hour', 'carrier']; it has ['year'",
@@ -226,6 +248,7 @@ BAD_ARGUMENTS = {
     "ray_ecosystem": {("--rows", "-5"): "--rows must be at least 1"},
     "flight_delays": {
         ("--workers", "0"): "--workers and --rounds must be at least 1",
+        ("--workers", "x"): "error: argument --workers: invalid int value: 'x'",
         ("--data", "none.parquet"): NONE,
         ("--data", "text.parquet"): TEXT,
         ("--data", "narrow.parquet"): "lacks the columns ['hour', 'carrier']; it has ['year'",

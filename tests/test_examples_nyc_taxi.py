@@ -101,6 +101,7 @@ def test_bad_arguments(tmp_path):
         ("--data", "text.parquet"): "cannot read text.parquet: ",
         ("--data", "narrow.csv"): "'DOLocationID']; it has ['fare_amount']",
         ("--rows", "0"): "--rows and --workers must be at least 1",
+        ("--rows", "x"): "error: argument --rows: invalid int value: 'x'",
     }.items():
         done = run_example("nyc_taxi", *arguments, "--output", "out", cwd=tmp_path)
         assert_one_line_and_exit_code_2(done, text)

@@ -140,6 +140,7 @@ def test_bad_arguments(tables, tmp_path):
         ("--data", "none"): "plasticc: cannot read none/training_set.csv: ",
         ("--data", "half"): "lacks the columns ['target']; it has ['object_id', 'ra', ",
         ("--objects", "0"): "--objects and --workers must be at least 1",
+        ("--objects", "x"): "error: argument --objects: invalid int value: 'x'",
     }.items():
         done = run_example("plasticc", *arguments, "--output", "out", cwd=tmp_path)
         assert_one_line_and_exit_code_2(done, text)
@@ -152,6 +153,14 @@ def test_the_challenges_own_files(spark, tmp_path):
     done = run_example("plasticc", "--data", ".", "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert_halves_the_loss(losses(done.stdout))
+
+
+@pytest.mark.slow
+def test_too_few_objects_are_said_to_be_too_few(tmp_path):
+    done = run_example("plasticc", "--objects", "3", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "20 objects to learn from and 20 to test are needed; got [3, 0]" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
