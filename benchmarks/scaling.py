@@ -104,8 +104,8 @@ def _grown(
     """Measure at each size; the note states how the cost grows."""
     rows: list[Measured] = []
     for size, contenders in points:
-        # Of the JVM's code, what is hot at one size is so at the next.
-        rounds = 1 if rows else None
+        # Of the JVM's code, what is hot at one size is so at the next; more workers are new ones.
+        rounds = 1 if rows and axis != "workers" else None
         about = f"{axis} {size:,}"
         table = compare(about, contenders, options, settle, rounds)
         for row in table.rows:
