@@ -215,7 +215,7 @@ def test_what_spark_cannot_use_is_said_in_spark_s_words(name, sample, tmp_path):
         example = import_example("plasticc")
         for file, columns in example.FILES.items():  # texts where numbers should be
             pd.DataFrame([dict.fromkeys(columns, "x")]).to_csv(tmp_path / file, index=False)
-        data, text = ".", "'x' of the type"
+        data, text = ".", "[DATATYPE_MISMATCH"
     output = () if name == "quickstart" else ("--output", "out")
     done = run_example(name, "--data", data, *output, cwd=tmp_path)
     assert done.returncode == 2
