@@ -281,7 +281,7 @@ def _raydp(rows: int, epochs: int, options: Options) -> Measured:
             row.error = str(error)
             return row
     row.error = seen.get("error")
-    row.facts = {"rows": rows} | {fact: seen[fact] for fact in ("held-out R²",) if fact in seen}
+    row.facts = {"rows": rows} | seen.get("facts", {})
     for usage in seen.get("runs", []):
         row.add(**usage)
     return row

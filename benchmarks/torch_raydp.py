@@ -79,7 +79,7 @@ def _measure(rows: int, epochs: int, workers: int, repeat: int, record: dict[str
     with torch.no_grad():
         found = module(torch.from_numpy(held_out[FEATURES].to_numpy()))[:, 0].numpy()
     residual = held_out["y"] - found
-    record["held-out R²"] = float(1 - residual.var() / held_out["y"].var())
+    record["facts"] = {"held-out R²": float(1 - residual.var() / held_out["y"].var())}
     raydp.stop_spark()
 
 

@@ -104,7 +104,7 @@ public final class TreesColumn {
         float second = 1 / (power + 1);
         return new float[] {1 - second, second};
       }
-      float[] sums = new float[forest.base.length];
+      float[] sums = new float[cells.trees.base.length];
       float most = Float.NEGATIVE_INFINITY;
       for (int i = 0; i < sums.length; i++) {
         sums[i] = cells.sum(i);
