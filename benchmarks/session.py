@@ -48,7 +48,7 @@ Start = Callable[[], Record]
 
 def measure(options: Options) -> tuple[list[Table], list[Target]]:
     """Start every kind in turn, each time in a process of its own."""
-    archive = _ensure_class_archive()
+    archive = ensure_class_archive()
     with TemporaryDirectory(prefix="raydp_ml-benchmark-") as folder:
         starts = _starts(options, Path(folder))
         # Not counted: it brings files into memory, and shows who cannot run at all.
@@ -73,8 +73,8 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
     return [cold, warm], targets_of(cold, warm)
 
 
-def _ensure_class_archive() -> bool:
-    """Have raydp_ml make its archive of classes; returns whether there is one."""
+def ensure_class_archive() -> bool:
+    """Have raydp_ml make its archive of classes now; returns whether there is one."""
     if class_archive() is None:
         print("making the archive of classes", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-c", _MAKE_ARCHIVE], cwd=ROOT, check=True)

@@ -9,6 +9,8 @@ import sys
 import psutil
 import pytest
 
+from tests.fresh_folder import make_class_archive
+
 # Spark's Python workers must be this interpreter also where no environment is activated.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
@@ -41,6 +43,7 @@ def spark(request, ray_cluster):
     """
     import raydp_ml
 
+    make_class_archive()
     mode = request.param
     if mode == "own":
         from pyspark.sql import SparkSession

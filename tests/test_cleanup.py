@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fresh_folder import MARK, marked
+from tests.fresh_folder import MARK, make_class_archive, marked
 
 PROGRAM = """
 import os, sys, time
@@ -64,6 +64,7 @@ OTHERS = [("standalone", "stop"), ("standalone", "SIGKILL"), ("own", "exit"), ("
     ],
 )
 def test_nothing_remains(mode, ending, tmp_path, temporary):
+    make_class_archive()
     mark = uuid.uuid4().hex
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, mode, ending],

@@ -78,7 +78,7 @@ class Guard:
         """Let the guard end the group and remove the folder; return at once."""
         self._lifeline.close()
 
-    def wait(self, timeout: float = 10) -> None:
+    def wait(self, timeout: float = 30) -> None:
         """Wait until the guard has finished."""
         if not self._done.closed:
             select.select([self._done], [], [], timeout)
@@ -154,3 +154,5 @@ class OwnedProcess:
         """End the whole group and remove the folder; returns when that is done."""
         self._guard.release()
         self._guard.wait()
+        # The guard kills and does not collect: until the thread has, the program seems to run.
+        self.wait(10)

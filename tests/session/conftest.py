@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fresh_folder import MARK, marked
+from tests.fresh_folder import MARK, make_class_archive, marked
 
 # How long a test waits is a bound on a failure; what it waits for comes much sooner.
 
@@ -111,6 +111,7 @@ class Program:
 @pytest.fixture
 def run_program():
     """Start a program; at the end of the test, end what is left of it."""
+    make_class_archive()
     programs: list[Program] = []
 
     def run(source: str) -> Program:
