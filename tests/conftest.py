@@ -9,8 +9,6 @@ import sys
 import psutil
 import pytest
 
-from tests.fresh_folder import make_class_archive
-
 # Spark's Python workers must be this interpreter also where no environment is activated.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
@@ -43,7 +41,6 @@ def spark(request, ray_cluster):
     """
     import raydp_ml
 
-    make_class_archive()
     mode = request.param
     if mode == "own":
         from pyspark.sql import SparkSession
@@ -105,3 +102,13 @@ def pytest_generate_tests(metafunc):
         if asked := metafunc.config.getoption("--spark-mode"):
             modes = (asked,) if marker is None or asked in marker.args else ()
         metafunc.parametrize("spark", modes, indirect=True, scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Say at once what failed: a run that is cut off has no summary."""
+    report = yield
+    if report.failed:
+        said = call.excinfo.exconly()[:2000]
+        item.config.get_terminal_writer().line(f"\n{report.nodeid} failed in {report.when}: {said}")
+    return report

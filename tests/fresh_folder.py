@@ -17,14 +17,32 @@ from benchmarks.session import ensure_class_archive
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MARK = "RAYDP_ML_TEST_PROGRAM"
+# Until which what a program started must be gone. Ray's own agents take a while to see that their
+# parent was killed: more than half a minute on a slow machine.
+LEFT_SECONDS = 90
+
+
+def program_environment(token: str, temporary: Path) -> dict[str, str]:
+    """Environment of a program whose processes `marked` finds by `token`.
+
+    Parameters
+    ----------
+    token : str
+        What marks the program, and all that it starts.
+    temporary : Path
+        The folder of its temporary files.
+    """
+    _make_class_archive()
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    # A JVM that lives for seconds spends half of them on compiling what it never runs again.
+    quick = {"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1"}
+    return {**environment, **quick, MARK: token, "TMPDIR": str(temporary)}
 
 
 @functools.cache
-def make_class_archive() -> None:
-    """Make the archive that halves the start of every JVM after it.
-
-    raydp_ml makes it with CPU time that nobody else wants; one test after the other leaves none.
-    """
+def _make_class_archive() -> None:
+    # It halves the start of every JVM after it. raydp_ml makes it with CPU time that nobody else
+    # wants; one test after the other leaves none.
     ensure_class_archive()
 
 
@@ -40,27 +58,24 @@ def run_python(
 
     New files are allowed in a folder ``out`` of `cwd`, which examples are told to write to.
     """
-    make_class_archive()
     token = uuid.uuid4().hex
     before = {path.name for path in cwd.iterdir()} | {"out"}
     # Ray's sockets need a short path.
     with tempfile.TemporaryDirectory(prefix="x-", dir="/tmp", ignore_cleanup_errors=True) as ray:
         temporary = Path(ray, "tmp")
         temporary.mkdir()
-        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        environment |= {MARK: token, "TMPDIR": str(temporary), "RAY_TMPDIR": ray}
         try:
             done = subprocess.run(
                 [sys.executable, *arguments],
                 cwd=cwd,
-                env=environment,
+                env=program_environment(token, temporary) | {"RAY_TMPDIR": ray},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 timeout=timeout,
                 check=False,
             )
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + LEFT_SECONDS
             while left := [*marked(token), *_files(temporary)]:
                 assert time.monotonic() < deadline, f"left behind: {left}\n{done.stderr}"
                 time.sleep(0.1)

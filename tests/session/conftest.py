@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fresh_folder import MARK, make_class_archive, marked
+from tests.fresh_folder import LEFT_SECONDS, marked, program_environment
 
 # How long a test waits is a bound on a failure; what it waits for comes much sooner.
 
@@ -36,13 +36,8 @@ class Program:
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
         (folder / "tmp").mkdir()
         (folder / "work").mkdir()
-        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        environment |= {
-            MARK: self._token,
-            "TMPDIR": str(folder / "tmp"),
-            "RAY_TMPDIR": str(folder),
-            "PYTHONUNBUFFERED": "1",
-        }
+        environment = program_environment(self._token, folder / "tmp")
+        environment |= {"RAY_TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
         with self._stdout.open("w") as stdout, self._stderr.open("w") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, str(script)],
@@ -99,7 +94,7 @@ class Program:
                     found.append(path)
         return [str(path) for path in found]
 
-    def assert_nothing_left(self, timeout: float = 30) -> None:
+    def assert_nothing_left(self, timeout: float = LEFT_SECONDS) -> None:
         """Fail unless all of its processes and files are gone, or go within `timeout` seconds."""
 
         def left() -> list[object]:
@@ -111,7 +106,6 @@ class Program:
 @pytest.fixture
 def run_program():
     """Start a program; at the end of the test, end what is left of it."""
-    make_class_archive()
     programs: list[Program] = []
 
     def run(source: str) -> Program:

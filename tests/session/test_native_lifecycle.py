@@ -275,7 +275,7 @@ ENDINGS = ("exit", "exception", "SIGINT", "SIGKILL")
 @pytest.mark.timeout(1200)
 def test_programs_that_end_without_stop(run_program):
     # What a race leaves behind is seen in one of many: RAYDP_ML_ENDINGS=20 runs more of them.
-    for round in range(int(os.environ.get("RAYDP_ML_ENDINGS", "6"))):
+    for round in range(int(os.environ.get("RAYDP_ML_ENDINGS", "3"))):
         program = run_program(f"""{NATIVE}
     spark = start(num_executors=1)
     assert spark.range(100).repartition(2).count() == 100
