@@ -166,8 +166,9 @@ def compare(
         Untimed rounds, at least 1, in place of those of the options.
     watch_warm_up : bool
         Whether to look at the memory in the last of them, rather than in a run of its own: for
-        jobs of minutes.
+        jobs of minutes, and in quick runs, whose figures mean nothing.
     """
+    watch_warm_up |= options.quick
     rows = [Measured(contender.name) for contender in contenders]
     pairs = list(zip(contenders, rows, strict=True))
     for left in reversed(range(options.warm_up if warm_up is None else warm_up)):
