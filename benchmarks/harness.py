@@ -1,4 +1,7 @@
-"""Runs contenders side by side: warm-up, interleaved repetitions, then one run for the memory."""
+"""Runs contenders side by side: warm-up, interleaved repetitions, then one run for the memory.
+
+A quick run, whose figures mean nothing, does all of it at once in the first run of each.
+"""
 
 from __future__ import annotations
 
@@ -166,7 +169,7 @@ def compare(
         Untimed rounds, at least 1, in place of those of the options.
     watch_warm_up : bool
         Whether to look at the memory in the last of them, rather than in a run of its own: for
-        jobs of minutes, and in quick runs, whose figures mean nothing.
+        jobs of minutes.
     """
     watch_warm_up |= options.quick
     rows = [Measured(contender.name) for contender in contenders]
@@ -177,9 +180,11 @@ def compare(
             with _noting_failure(row):
                 if watch:
                     settle()
-                _warm_up(contender, row, MemorySampler() if watch else None)
+                memory = MemorySampler() if watch else None
+                _warm_up(contender, row, memory, counts=options.quick and watch)
     pairs = list(_able(pairs))
-    for contender, row in _able(turns(pairs, repetitions(options, rows), title)):
+    more = repetitions(options, rows) - options.quick
+    for contender, row in _able(turns(pairs, more, title)):
         with _noting_failure(row):
             _repeat(contender, row)
     for contender, row in () if watch_warm_up else _able(pairs):
@@ -241,12 +246,16 @@ def turns(items: Sequence[_Item], repeat: int, title: str) -> Iterator[_Item]:
         _note(f"{title}: repetition {repetition + 1} of {repeat}")
 
 
-def _warm_up(contender: Contender, row: Measured, memory: MemorySampler | None) -> None:
+def _warm_up(
+    contender: Contender, row: Measured, memory: MemorySampler | None, counts: bool
+) -> None:
     gc.collect()
     with memory or nullcontext(), Usage() as usage:
         result = contender.run()
     row.warm_up_s.append(usage.seconds)
     row.memory = memory.summary() if memory else {}
+    if counts:
+        _keep(contender, row, usage, result)
     row.facts.update(contender.check(result))
     contender.release(result)
 
@@ -255,10 +264,14 @@ def _repeat(contender: Contender, row: Measured) -> None:
     gc.collect()
     with Usage() as usage:
         result = contender.run()
+    _keep(contender, row, usage, result)
+    contender.release(result)
+
+
+def _keep(contender: Contender, row: Measured, usage: Usage, result: Any) -> None:
     row.add(**usage.summary())
     for part, seconds in contender.parts(result).items():
         row.parts.setdefault(part, []).append(seconds)
-    contender.release(result)
 
 
 def _watch(contender: Contender, row: Measured) -> None:

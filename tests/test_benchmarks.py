@@ -102,9 +102,9 @@ def test_contenders_take_turns(options):
         )
 
     table = compare("a test", [contender("a"), contender("b")], options, lambda: None, warm_up=1)
-    order = ["a", "b", "a", "b", "b", "a"]  # warm-up, two repetitions
-    if not options.quick:  # which looks at the memory while it warms up
-        order += ["a", "b"]
+    order = ["a", "b", "a", "b", "b", "a", "a", "b"]  # warm-up, two repetitions, memory
+    if options.quick:  # the first run is all of these, and the second repetition follows
+        order = order[:4]
     assert calls == [call for name in order for call in (name, f"free {name}")]
     for row in table.rows:
         assert row.facts == {"rows": 1, "result": row.name}
@@ -300,7 +300,7 @@ def test_long_runs_are_repeated_less_often():
 def test_the_memory_of_long_jobs_is_seen_while_they_warm_up():
     runs = []
     contender = Contender("a", lambda: runs.append(1), lambda _: {})
-    (row,) = compare("a test", [contender], OPTIONS, lambda: None, 3, watch_warm_up=True).rows
+    (row,) = compare("a test", [contender], FULL, lambda: None, 3, watch_warm_up=True).rows
     assert (len(runs), len(row.warm_up_s), len(row.seconds)) == (5, 3, 2)
     assert row.memory["peak_pss_mb"] > 10
 
@@ -308,5 +308,5 @@ def test_the_memory_of_long_jobs_is_seen_while_they_warm_up():
 def test_parts_of_a_job_are_kept_by_repetition():
     runs = iter([9.0, 1.0, 3.0, 9.0])  # warm-up, two repetitions, memory
     contender = Contender("a", lambda: next(runs), lambda _: {}, parts=lambda s: {"read": s})
-    (row,) = compare("a test", [contender], OPTIONS, lambda: None).rows
+    (row,) = compare("a test", [contender], FULL, lambda: None, warm_up=1).rows
     assert row.parts == {"read": [1.0, 3.0]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -192,29 +193,31 @@ def test_flight_delays_says_what_days_it_needs(sample, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["quickstart", "batch_inference", "flight_delays", "nyc_taxi", "plasticc"]
-)
-def test_what_spark_cannot_use_is_said_in_spark_s_words(name, sample, tmp_path):
+@pytest.mark.timeout(600)
+def test_what_spark_cannot_use_is_said_in_spark_s_words(sample, tmp_path):
     times = pd.to_datetime(sample.time_hour).astype("datetime64[ns, UTC]")
     rows = sample.assign(time_hour=times, y=1.0)
     rows = rows.assign(**dict.fromkeys(import_example("nyc_taxi").NUMBERS, 1.0))
     rows = rows.assign(**dict.fromkeys(import_example("nyc_taxi").TIMES, times))
     rows.to_parquet(tmp_path / "nano.parquet")
-    data, text = "nano.parquet", "TIMESTAMP(NANOS"
-    if name == "plasticc":
-        example = import_example("plasticc")
-        for file, columns in example.FILES.items():  # texts where numbers should be
-            pd.DataFrame([dict.fromkeys(columns, "x")]).to_csv(tmp_path / file, index=False)
-        data, text = ".", "[DATATYPE_MISMATCH"
-    output = () if name == "quickstart" else ("--output", "out")
-    done = run_example(name, "--data", data, *output, cwd=tmp_path)
-    assert done.returncode == 2
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"{name}: ")]
-    assert text in line
-    if name == "flight_delays":
-        assert line.startswith("flight_delays: Spark cannot read nano.parquet: ")
-    assert "Traceback" not in done.stderr
+    for file, columns in import_example("plasticc").FILES.items():  # texts where numbers should be
+        pd.DataFrame([dict.fromkeys(columns, "x")]).to_csv(tmp_path / file, index=False)
+
+    def run(name):
+        data = "." if name == "plasticc" else "nano.parquet"
+        output = () if name == "quickstart" else ("--output", "out")
+        return run_example(name, "--data", data, *output, cwd=tmp_path)
+
+    names = ["quickstart", "batch_inference", "flight_delays", "nyc_taxi", "plasticc"]
+    with ThreadPoolExecutor(2) as side_by_side:
+        ended = dict(zip(names, side_by_side.map(run, names), strict=True))
+    for name, done in ended.items():
+        assert done.returncode == 2
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"{name}: ")]
+        assert ("[DATATYPE_MISMATCH" if name == "plasticc" else "TIMESTAMP(NANOS") in line
+        assert "Traceback" not in done.stderr
+        if name == "flight_delays":
+            assert line.startswith("flight_delays: Spark cannot read nano.parquet: ")
 
 
 NONE = "there is no file or folder none.parquet"
@@ -253,5 +256,8 @@ BAD_ARGUMENTS = {
 def test_bad_arguments_get_one_line_and_exit_code_2(name, sample, tmp_path):
     (tmp_path / "text.parquet").write_text("no Parquet")
     sample.drop(columns=["carrier", "hour"]).to_parquet(tmp_path / "narrow.parquet")
-    for arguments, text in BAD_ARGUMENTS[name].items():
-        assert_one_line_and_exit_code_2(run_example(name, *arguments, cwd=tmp_path), text)
+    bad = BAD_ARGUMENTS[name]
+    with ThreadPoolExecutor(2) as side_by_side:
+        ended = list(side_by_side.map(lambda each: run_example(name, *each, cwd=tmp_path), bad))
+    for done, text in zip(ended, bad.values(), strict=True):
+        assert_one_line_and_exit_code_2(done, text)

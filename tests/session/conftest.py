@@ -56,7 +56,7 @@ class Program:
     def stderr(self) -> str:
         return self._stderr.read_text()
 
-    def wait_for(self, text: str, timeout: float = 120) -> None:
+    def wait_for(self, text: str, timeout: float = 200) -> None:
         """Wait until the program has printed `text`."""
         assert eventually(lambda: text in self.stdout or self.process.poll() is not None, timeout)
         assert text in self.stdout, self.stderr

@@ -172,15 +172,13 @@ def test_a_config_that_spark_refuses_is_one_clear_error(run_program):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("ending", "status"),
-    [("sys.exit(3)", 3), ("spark.stop()", 0), ("import ray; ray.shutdown()", 0)],
-)
-def test_every_quiet_end_is_clean(run_program, ending, status):
-    program = run_program(f"{SESSION}\n    {ending}")
-    assert program.finish() == status
-    assert program.stderr == ""
-    program.assert_nothing_left()
+def test_every_quiet_end_is_clean(run_program):
+    endings = {"sys.exit(3)": 3, "spark.stop()": 0, "import ray; ray.shutdown()": 0}
+    programs = [run_program(f"{SESSION}\n    {ending}") for ending in endings]
+    for program, status in zip(programs, endings.values(), strict=True):
+        assert program.finish() == status
+        assert program.stderr == ""
+        program.assert_nothing_left()
 
 
 @pytest.mark.slow

@@ -215,12 +215,13 @@ def test_executors_that_cannot_start_are_one_clear_error(run_program):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("ending", "status"), [("", 0), ("raise ValueError('mine')", 1)])
-def test_at_exit_nothing_is_left(run_program, ending, status):
-    program = run_program(f"{RAY}{TWO.format(more='')}\n    {ending}")
-    assert program.finish() == status
-    assert program.stderr.count("Traceback") == status
-    program.assert_nothing_left()
+def test_at_exit_nothing_is_left(run_program):
+    endings = {"": 0, "raise ValueError('mine')": 1}
+    programs = [run_program(f"{RAY}{TWO.format(more='')}\n    {ending}") for ending in endings]
+    for program, status in zip(programs, endings.values(), strict=True):
+        assert program.finish() == status
+        assert program.stderr.count("Traceback") == status
+        program.assert_nothing_left()
 
 
 @pytest.mark.slow
