@@ -132,8 +132,10 @@ def _lines(table: dict[str, Any], rows: list[dict[str, Any]]) -> Figure:
     sizes = sorted({row["facts"][axis] for row in rows})
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim()
+    few = high < 10 * low  # within a decade each tick has room for its number
     for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        ticks(FuncFormatter(lambda value, _: f"{value:g}" if _is_round(value) else ""))
+        ticks(FuncFormatter(lambda value, _: f"{value:g}" if few or _is_round(value) else ""))
     axes.set_xlabel(axis)
     axes.set_ylabel("peak MB" if drawn else "seconds")
     axes.grid(which="major", color="#e6e6e6", linewidth=0.8)

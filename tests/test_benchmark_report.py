@@ -147,6 +147,19 @@ def test_lines_go_through_the_medians_of_all_sizes():
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
 
+@pytest.mark.parametrize(("seconds", "numbers"), [((5.2, 7.6), "67"), ((0.5, 40), "0.51251020")])
+def test_the_axis_of_lines_has_numbers(seconds, numbers):
+    rows = [measured("fit", each, workers=n) for n, each in enumerate(seconds, 1)]
+    table = recorded("scaling", [Table("", rows, axis="workers")])["tables"][0]
+    figure = charts.figure_of(table)
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    low, high = axes.get_ylim()
+    ticks = [*axes.yaxis.get_major_ticks(), *axes.yaxis.get_minor_ticks()]
+    shown = sorted((t.get_loc(), t.label1.get_text()) for t in ticks if low <= t.get_loc() <= high)
+    assert "".join(text for _, text in shown) == numbers
+
+
 def test_lines_of_facts_leave_out_what_is_nothing():
     drawn = ("driver MB", "spark python MB")
     rows = [
