@@ -109,6 +109,7 @@ def pytest_runtest_makereport(item, call):
     """Say at once what failed: a run that is cut off has no summary."""
     report = yield
     if report.failed:
-        said = call.excinfo.exconly()[:2000]
+        # A test that passes against a strict xfail raises nothing.
+        said = (call.excinfo.exconly() if call.excinfo else report.longreprtext)[:2000]
         item.config.get_terminal_writer().line(f"\n{report.nodeid} failed in {report.when}: {said}")
     return report

@@ -39,11 +39,9 @@ def program_environment(token: str, temporary: Path) -> dict[str, str]:
     return {**environment, **quick, MARK: token, "TMPDIR": str(temporary)}
 
 
-@functools.cache
-def _make_class_archive() -> None:
-    # It halves the start of every JVM after it. raydp_ml makes it with CPU time that nobody else
-    # wants; one test after the other leaves none.
-    ensure_class_archive()
+# It halves the start of every JVM after it. raydp_ml makes it with CPU time that nobody else wants;
+# one test after the other leaves none.
+_make_class_archive = functools.cache(ensure_class_archive)
 
 
 def run_example(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -25,6 +25,12 @@ def finished(done):
     return done.stdout
 
 
+def side_by_side(run, items):
+    """Each item with what `run` makes of it, two at a time: one program leaves a core idle."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(zip(items, pool.map(run, items), strict=True))
+
+
 def number(pattern, text):
     """The number that the one group of `pattern` matches."""
     found = re.search(pattern, text)
@@ -209,9 +215,7 @@ def test_what_spark_cannot_use_is_said_in_spark_s_words(sample, tmp_path):
         return run_example(name, "--data", data, *output, cwd=tmp_path)
 
     names = ["quickstart", "batch_inference", "flight_delays", "nyc_taxi", "plasticc"]
-    with ThreadPoolExecutor(2) as side_by_side:
-        ended = dict(zip(names, side_by_side.map(run, names), strict=True))
-    for name, done in ended.items():
+    for name, done in side_by_side(run, names):
         assert done.returncode == 2
         (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"{name}: ")]
         assert ("[DATATYPE_MISMATCH" if name == "plasticc" else "TIMESTAMP(NANOS") in line
@@ -257,7 +261,5 @@ def test_bad_arguments_get_one_line_and_exit_code_2(name, sample, tmp_path):
     (tmp_path / "text.parquet").write_text("no Parquet")
     sample.drop(columns=["carrier", "hour"]).to_parquet(tmp_path / "narrow.parquet")
     bad = BAD_ARGUMENTS[name]
-    with ThreadPoolExecutor(2) as side_by_side:
-        ended = list(side_by_side.map(lambda each: run_example(name, *each, cwd=tmp_path), bad))
-    for done, text in zip(ended, bad.values(), strict=True):
-        assert_one_line_and_exit_code_2(done, text)
+    for arguments, done in side_by_side(lambda each: run_example(name, *each, cwd=tmp_path), bad):
+        assert_one_line_and_exit_code_2(done, bad[arguments])

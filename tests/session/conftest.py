@@ -11,6 +11,7 @@ import tempfile
 import textwrap
 import time
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -94,11 +95,17 @@ class Program:
                     found.append(path)
         return [str(path) for path in found]
 
-    def assert_nothing_left(self, timeout: float = LEFT_SECONDS) -> None:
-        """Fail unless all of its processes and files are gone, or go within `timeout` seconds."""
+    def assert_nothing_left(
+        self, timeout: float = LEFT_SECONDS, *, but: Collection[int] = ()
+    ) -> None:
+        """Fail unless all of its processes and files are gone, or go within `timeout` seconds.
+
+        A process whose id is in `but` may stay.
+        """
 
         def left() -> list[object]:
-            return [*map(shown, self.processes()), *self.left_files(), *self.ray_files()]
+            processes = [shown(each) for each in self.processes() if each.pid not in but]
+            return [*processes, *self.left_files(), *self.ray_files()]
 
         assert eventually(lambda: not left(), timeout), left()
 

@@ -6,9 +6,6 @@ import signal
 
 import pytest
 
-from tests.fresh_folder import LEFT_SECONDS
-from tests.session.conftest import eventually, shown
-
 PROGRAM = """
     import time
     import raydp_ml
@@ -63,12 +60,7 @@ def test_nothing_remains(run_program, mode):
 def ends_without_trace(program, ending):
     program.wait_for("stopped" if ending == "stop" else "ready")
     if ending == "stop":
-
-        def others():
-            return [each for each in program.processes() if each.pid != program.process.pid]
-
-        assert eventually(lambda: not others(), LEFT_SECONDS), list(map(shown, others()))
-        assert program.left_files() == []
+        program.assert_nothing_left(but={program.process.pid})
         program.process.kill()
     elif ending.startswith("SIG"):
         program.process.send_signal(getattr(signal, ending))
