@@ -105,6 +105,7 @@ EXTRAS = {
         "psutil>=5.9",
         "pytest>=8",
         "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
         "ray[default]>=2.60",  # the state API, which shows the actors
         "ruff>=0.9",
     ],

@@ -1,6 +1,7 @@
 """Runs contenders side by side: warm-up, interleaved repetitions, then one run for the memory.
 
-A quick run, whose figures mean nothing, does all of it at once in the first run of each.
+A quick run, whose figures mean nothing, does all of it at once in the first run of each; and what
+takes minutes is as warm in its first run as in its last, so that this one counts.
 """
 
 from __future__ import annotations
@@ -77,6 +78,11 @@ class Measured:
         self.seconds.append(seconds)
         self.cpu_s.append(cpu_s)
         self.other_cpu_s.append(other_cpu_s)
+
+    def forget(self) -> None:
+        """Drop the timed repetitions: they were of the warm-up."""
+        for kept in (self.seconds, self.cpu_s, self.other_cpu_s, self.parts):
+            kept.clear()
 
     def extend(self, other: Measured) -> None:
         """Add the timed repetitions and warm-ups of `other`, and its error."""
@@ -169,7 +175,7 @@ def compare(
         Untimed rounds, at least 1, in place of those of the options.
     watch_warm_up : bool
         Whether to look at the memory in the last of them, rather than in a run of its own: for
-        jobs of minutes.
+        jobs of minutes. Where it takes more than one, that round is the first repetition too.
     """
     watch_warm_up |= options.quick
     rows = [Measured(contender.name) for contender in contenders]
@@ -181,10 +187,13 @@ def compare(
                 if watch:
                     settle()
                 memory = MemorySampler() if watch else None
-                _warm_up(contender, row, memory, counts=options.quick and watch)
+                _warm_up(contender, row, memory)
     pairs = list(_able(pairs))
-    more = repetitions(options, rows) - options.quick
-    for contender, row in _able(turns(pairs, more, title)):
+    counts = options.quick or (watch_warm_up and _is_long(rows))
+    if not counts:
+        for row in rows:
+            row.forget()
+    for contender, row in _able(turns(pairs, repetitions(options, rows) - counts, title)):
         with _noting_failure(row):
             _repeat(contender, row)
     for contender, row in () if watch_warm_up else _able(pairs):
@@ -233,8 +242,11 @@ def complete(tables: Iterable[Table]) -> list[Table]:
 
 def repetitions(options: Options, rows: Sequence[Measured]) -> int:
     """Timed repetitions: those of the options, but few of what took long when last warmed up."""
-    longest = max((row.warm_up_s[-1] for row in rows if row.warm_up_s), default=0.0)
-    return min(options.repeat, _FEW) if longest > _LONG_SECONDS else options.repeat
+    return min(options.repeat, _FEW) if _is_long(rows) else options.repeat
+
+
+def _is_long(rows: Sequence[Measured]) -> bool:
+    return any(row.warm_up_s[-1] > _LONG_SECONDS for row in rows if row.warm_up_s)
 
 
 def turns(items: Sequence[_Item], repeat: int, title: str) -> Iterator[_Item]:
@@ -246,15 +258,13 @@ def turns(items: Sequence[_Item], repeat: int, title: str) -> Iterator[_Item]:
         _note(f"{title}: repetition {repetition + 1} of {repeat}")
 
 
-def _warm_up(
-    contender: Contender, row: Measured, memory: MemorySampler | None, counts: bool
-) -> None:
+def _warm_up(contender: Contender, row: Measured, memory: MemorySampler | None) -> None:
     gc.collect()
     with memory or nullcontext(), Usage() as usage:
         result = contender.run()
     row.warm_up_s.append(usage.seconds)
-    row.memory = memory.summary() if memory else {}
-    if counts:
+    if memory:
+        row.memory = memory.summary()
         _keep(contender, row, usage, result)
     row.facts.update(contender.check(result))
     contender.release(result)

@@ -181,8 +181,9 @@ def about(record: dict[str, Any]) -> str:
     changes = " with uncommitted changes" if record["uncommitted_changes"] else ""
     return (
         f"Median (least..most) of {' or '.join(map(str, counts))} interleaved repetitions after "
-        "warm-up, but for cold starts; CPU seconds of all processes of the run, and of others on "
-        "the machine meanwhile, to which Ray's workers count once they have ended"
+        "warm-up (but for cold starts, and for jobs of minutes, which warm themselves); CPU "
+        "seconds of all processes of the run, and of others on the machine meanwhile, to which "
+        "Ray's workers count once they have ended"
         f"{memory}.\n\n"
         f"`{record['command']}`, {record['date']}, commit {str(record['commit'])[:12]}{changes}; "
         f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gb']:.0f} GB; load "

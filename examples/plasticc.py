@@ -140,12 +140,18 @@ def draw(target, predicted):
     return figure
 
 
+def read_tables(spark, folder):
+    """Read the challenge's observations and metadata."""
+    csv = spark.read.options(header=True, inferSchema=True).csv
+    return [csv(str(folder / name)) for name in FILES]
+
+
 def run(spark, options):
     """Do the whole job, from the observations to the picture."""
-    tables = make_light_curves(spark, options.objects, random_state=0)
     if options.data:
-        csv = spark.read.options(header=True, inferSchema=True).csv
-        tables = [csv(str(options.data / name)) for name in FILES]
+        tables = read_tables(spark, options.data)
+    else:
+        tables = make_light_curves(spark, options.objects, random_state=0)
     objects = make_features(spark, *tables)
     counts = [objects.where(part).count() for part in ("not test", "test")]
     if min(counts) < 20:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 import psutil
 import pytest
+
+from benchmarks.session import ensure_class_archive
 
 # Spark's Python workers must be this interpreter also where no environment is activated.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -18,6 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NUM_CPUS = 2
+BEGUN = time.monotonic()
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +97,8 @@ def one_thread():
 def pytest_addoption(parser):
     help_ = "run tests that use Spark in this mode only, and skip those that are of other modes"
     parser.addoption("--spark-mode", choices=["local", "standalone", "native", "own"], help=help_)
+    help_ = "begin no slow test after so many minutes, so that a slow machine ends in time"
+    parser.addoption("--slow-minutes", type=float, help=help_)
 
 
 def pytest_generate_tests(metafunc):
@@ -104,12 +110,42 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("spark", modes, indirect=True, scope="session")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Say at once what failed: a run that is cut off has no summary."""
-    report = yield
-    if report.failed:
-        # A test that passes against a strict xfail raises nothing.
-        said = (call.excinfo.exconly() if call.excinfo else report.longreprtext)[:2000]
-        item.config.get_terminal_writer().line(f"\n{report.nodeid} failed in {report.when}: {said}")
-    return report
+@pytest.hookimpl(trylast=True)  # after pytest has put the tests of one Spark mode together
+def pytest_collection_modifyitems(items):
+    """Put slow programs last: what `--slow-minutes` cuts off must not be what others wait for."""
+    items.sort(key=lambda item: is_slow(item) and "spark" not in item.fixturenames)
+
+
+def pytest_runtest_setup(item):
+    minutes = item.config.getoption("--slow-minutes")
+    if minutes is not None and is_slow(item) and time.monotonic() > BEGUN + 60 * minutes:
+        pytest.skip(f"slow, and {minutes:g} minutes had passed (--slow-minutes)")
+
+
+def is_slow(item):
+    return item.get_closest_marker("slow") is not None
+
+
+def pytest_sessionstart(session):
+    """Make the archive of classes before several processes of tests leave no CPU idle for it."""
+    if session.config.getoption("numprocesses", None):
+        ensure_class_archive()
+
+
+class FailureLog:
+    """Says at once what failed: a run that is cut off has no summary."""
+
+    def __init__(self, terminal):
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            said = report.longreprtext[-2000:]
+            self._terminal.write_line(f"\n{report.nodeid} failed in {report.when}: {said}")
+
+
+@pytest.hookimpl(trylast=True)  # after pytest's own terminal
+def pytest_configure(config):
+    # A process that runs a share of the tests (`-n`) has no terminal, and sends its reports.
+    if terminal := config.pluginmanager.get_plugin("terminalreporter"):
+        config.pluginmanager.register(FailureLog(terminal))

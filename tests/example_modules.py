@@ -1,19 +1,54 @@
-"""The examples as modules, for tests that look into their steps; and their notebooks."""
+"""The examples as modules, for tests of their steps and of their errors; and their notebooks."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
+import subprocess
 import sys
 
+import pytest
+
+import raydp_ml
 from tests.fresh_folder import EXAMPLES
 
 
 def import_example(name):
-    """Import ``examples/NAME.py``; Ray's workers find what it defines, too."""
+    """Import ``examples/NAME.py``."""
     if str(EXAMPLES) not in sys.path:
         sys.path.insert(0, str(EXAMPLES))
     return importlib.import_module(name)
+
+
+def run_main(name, *arguments, cwd, spark=None):
+    """Run what ``examples/NAME.py`` runs as a program, in this process: it takes no start.
+
+    Parameters
+    ----------
+    name, *arguments : str
+    cwd : Path
+    spark : SparkSession, optional
+        What its session is to be; without it, the example must end before it starts one. Its
+        files must be named with their folders: the JVM stays where it was started.
+    """
+    module = import_example(name)
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+    ):
+        patch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        patch.setattr(raydp_ml, "spark_session", lambda *_, **__: contextlib.nullcontext(spark))
+        try:
+            module.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+    return subprocess.CompletedProcess(arguments, status, stdout.getvalue(), stderr.getvalue())
 
 
 def execute_notebook(name, folder):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import raydp_peer, report, session
+from benchmarks import harness, raydp_peer, report, session
 from benchmarks.exchange import joined, mode_targets
 from benchmarks.harness import (
     INTERRUPTED,
@@ -303,6 +304,27 @@ def test_the_memory_of_long_jobs_is_seen_while_they_warm_up():
     (row,) = compare("a test", [contender], FULL, lambda: None, 3, watch_warm_up=True).rows
     assert (len(runs), len(row.warm_up_s), len(row.seconds)) == (5, 3, 2)
     assert row.memory["peak_pss_mb"] > 10
+
+
+def test_the_first_round_of_jobs_of_minutes_is_a_repetition(monkeypatch):
+    monkeypatch.setattr(harness, "_LONG_SECONDS", 0.005)
+    order = []
+
+    def contender(name, seconds):
+        def run():
+            order.append(name)
+            time.sleep(seconds)
+
+        return Contender(name, run, lambda _: {}, parts=lambda _: {"sleep": seconds})
+
+    both = [contender("long", 0.01), contender("short", 0)]
+    options = replace(FULL, repeat=5)
+    table = compare("a test", both, options, lambda: None, 1, watch_warm_up=True)
+    assert [order.count(row.name) for row in table.rows] == [3, 3]
+    for row in table.rows:
+        assert len(row.seconds) == len(row.cpu_s) == len(row.parts["sleep"]) == 3
+        assert row.seconds[0] == row.warm_up_s[0]
+        assert row.memory["peak_pss_mb"] > 10
 
 
 def test_parts_of_a_job_are_kept_by_repetition():

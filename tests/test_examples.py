@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from sklearn.datasets import make_friedman1
 from sklearn.model_selection import cross_val_score
 
 import raydp_ml
-from tests.example_modules import import_example
+from tests.example_modules import import_example, run_main
 from tests.fresh_folder import assert_one_line_and_exit_code_2, run_example
 
 
@@ -23,12 +22,6 @@ def finished(done):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
-
-
-def side_by_side(run, items):
-    """Each item with what `run` makes of it, two at a time: one program leaves a core idle."""
-    with ThreadPoolExecutor(2) as pool:
-        return list(zip(items, pool.map(run, items), strict=True))
 
 
 def number(pattern, text):
@@ -67,7 +60,7 @@ def test_quickstart_on_ones_own_parquet(tmp_path):
     for label, text in {
         "cost": "lacks the column 'cost' or any other; it has ['a', 'b', 'price']",
     }.items():
-        done = run_example("quickstart", *arguments, label, cwd=tmp_path)
+        done = run_main("quickstart", *arguments, label, cwd=tmp_path)
         assert_one_line_and_exit_code_2(done, text)
 
 
@@ -166,13 +159,10 @@ def test_ray_ecosystem(tmp_path):
 # ---------------------------------------------------------------- flight delays
 
 
-def flight_delays(folder, *arguments):
-    return run_example("flight_delays", "--output", "out", *arguments, cwd=folder)
-
-
 def test_flight_delays(sample, tmp_path):
     sample.to_parquet(tmp_path / "flights.parquet")
-    out = finished(flight_delays(tmp_path, "--data", "flights.parquet", "--rounds", "20"))
+    arguments = ("--data", "flights.parquet", "--rounds", "20", "--output", "out")
+    out = finished(run_example("flight_delays", *arguments, cwd=tmp_path))
     assert f"{len(sample):,} flights: " in out
     ours, plain = (number(rf"{name} +(0\.\d+) ", out) for name in ("raydp_ml", "plain xgboost"))
     assert abs(ours - plain) <= 0.005
@@ -185,11 +175,11 @@ def test_flight_delays(sample, tmp_path):
     assert not {"dep_delay", "arr_delay", "late"} & set(pipeline[-1].feature_names_in_)
 
 
-@pytest.mark.slow
-def test_flight_delays_says_what_days_it_needs(sample, tmp_path):
+def test_flight_delays_says_what_days_it_needs(spark, sample, tmp_path):
     days = sample[(sample.day == 1) & (sample.month < 12)]
     days.to_parquet(tmp_path / "days.parquet")
-    done = flight_delays(tmp_path, "--data", "days.parquet")
+    arguments = ("--data", str(tmp_path / "days.parquet"), "--output", "out")
+    done = run_main("flight_delays", *arguments, cwd=tmp_path, spark=spark)
     assert done.returncode == 2
     assert "needs flights that landed on 12 days; there are 11" in done.stderr
     assert "Traceback" not in done.stderr
@@ -198,9 +188,7 @@ def test_flight_delays_says_what_days_it_needs(sample, tmp_path):
 # --------------------------------------------------------------- bad arguments
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_what_spark_cannot_use_is_said_in_spark_s_words(sample, tmp_path):
+def test_what_spark_cannot_use_is_said_in_spark_s_words(spark, sample, tmp_path):
     times = pd.to_datetime(sample.time_hour).astype("datetime64[ns, UTC]")
     rows = sample.assign(time_hour=times, y=1.0)
     rows = rows.assign(**dict.fromkeys(import_example("nyc_taxi").NUMBERS, 1.0))
@@ -209,19 +197,16 @@ def test_what_spark_cannot_use_is_said_in_spark_s_words(sample, tmp_path):
     for file, columns in import_example("plasticc").FILES.items():  # texts where numbers should be
         pd.DataFrame([dict.fromkeys(columns, "x")]).to_csv(tmp_path / file, index=False)
 
-    def run(name):
-        data = "." if name == "plasticc" else "nano.parquet"
+    for name in ("quickstart", "batch_inference", "flight_delays", "nyc_taxi", "plasticc"):
+        data = str(tmp_path if name == "plasticc" else tmp_path / "nano.parquet")
         output = () if name == "quickstart" else ("--output", "out")
-        return run_example(name, "--data", data, *output, cwd=tmp_path)
-
-    names = ["quickstart", "batch_inference", "flight_delays", "nyc_taxi", "plasticc"]
-    for name, done in side_by_side(run, names):
+        done = run_main(name, "--data", data, *output, cwd=tmp_path, spark=spark)
         assert done.returncode == 2
         (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"{name}: ")]
         assert ("[DATATYPE_MISMATCH" if name == "plasticc" else "TIMESTAMP(NANOS") in line
         assert "Traceback" not in done.stderr
         if name == "flight_delays":
-            assert line.startswith("flight_delays: Spark cannot read nano.parquet: ")
+            assert line.startswith(f"flight_delays: Spark cannot read {data}: ")
 
 
 NONE = "there is no file or folder none.parquet"
@@ -260,6 +245,11 @@ BAD_ARGUMENTS = {
 def test_bad_arguments_get_one_line_and_exit_code_2(name, sample, tmp_path):
     (tmp_path / "text.parquet").write_text("no Parquet")
     sample.drop(columns=["carrier", "hour"]).to_parquet(tmp_path / "narrow.parquet")
-    bad = BAD_ARGUMENTS[name]
-    for arguments, done in side_by_side(lambda each: run_example(name, *each, cwd=tmp_path), bad):
-        assert_one_line_and_exit_code_2(done, bad[arguments])
+    for arguments, text in BAD_ARGUMENTS[name].items():
+        done = run_main(name, *arguments, cwd=tmp_path)
+        assert_one_line_and_exit_code_2(done, text)
+
+
+def test_bad_arguments_end_a_program_so(tmp_path):
+    done = run_example("quickstart", "--data", "none.parquet", cwd=tmp_path)
+    assert_one_line_and_exit_code_2(done, NONE)

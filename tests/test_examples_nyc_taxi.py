@@ -13,7 +13,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from raydp_ml.datasets import make_taxi_trips
-from tests.example_modules import execute_notebook, import_example, pictures, printed
+from tests.example_modules import execute_notebook, import_example, pictures, printed, run_main
 from tests.fresh_folder import EXAMPLES, assert_one_line_and_exit_code_2, run_example
 
 REAL = Path(
@@ -103,14 +103,13 @@ def test_bad_arguments(tmp_path):
         ("--rows", "0"): "--rows and --workers must be at least 1",
         ("--rows", "x"): "error: argument --rows: invalid int value: 'x'",
     }.items():
-        done = run_example("nyc_taxi", *arguments, "--output", "out", cwd=tmp_path)
+        done = run_main("nyc_taxi", *arguments, "--output", "out", cwd=tmp_path)
         assert_one_line_and_exit_code_2(done, text)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
-def test_too_few_clean_trips_are_said_to_be_too_few(tmp_path):
-    done = run_example("nyc_taxi", "--rows", "30", "--output", "out", cwd=tmp_path)
+def test_too_few_clean_trips_are_said_to_be_too_few(spark, tmp_path):
+    done = run_main("nyc_taxi", "--rows", "30", "--output", "out", cwd=tmp_path, spark=spark)
     assert done.returncode == 2
     assert "at least 20 clean trips to learn from and 20 to test are needed; got [2" in done.stderr
     assert "Traceback" not in done.stderr

@@ -66,9 +66,8 @@ def every_type(spark, rows):
 
 @ALL_MODES
 @BOTH_PATHS
-@pytest.mark.parametrize("partitions", [1, 7])
-def test_every_type_both_ways(spark, use_jar, partitions):
-    df = every_type(spark, 200).repartition(partitions).cache()
+def test_every_type_both_ways(spark, use_jar):
+    df = every_type(spark, 200).repartition(7).cache()
     expected = [tuple(row) for row in df.collect()]
     with export(df, use_jar=use_jar) as blocks:
         assert blocks.num_rows == len(blocks) == 200
@@ -211,9 +210,8 @@ def test_columns_and_dtype(spark):
         from_spark(df, dtype="int8")
 
 
-@pytest.mark.modes("own")
-@BOTH_PATHS
-def test_failed_and_retried_tasks_neither_lose_nor_double_rows(spark, use_jar, tmp_path):
+@pytest.mark.slow
+def test_failed_and_retried_tasks_neither_lose_nor_double_rows(tmp_path):
     """Half of each partition is written, then its task fails once.
 
     The JVM allows no second attempt in local mode, so this runs in a process with
@@ -223,13 +221,12 @@ def test_failed_and_retried_tasks_neither_lose_nor_double_rows(spark, use_jar, t
     import sys
 
     code = f"""
-import pyspark.sql.functions as F, os, ray
+import os, ray, tempfile
 from pyspark.sql import SparkSession
 from raydp_ml.exchange.spark_to_blocks import export
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
 spark = SparkSession.builder.master("local[2, 3]").config("spark.ui.enabled", "false").getOrCreate()
 spark.sparkContext.setLogLevel("OFF")
-marks = {str(tmp_path)!r}
 def fail_once(batches):
     from pyspark import TaskContext
     seen, part = 0, TaskContext.get().partitionId()
@@ -240,10 +237,12 @@ def fail_once(batches):
         if seen >= 150_000 and not os.path.exists(mark):
             open(mark, "w").close()
             raise RuntimeError("fails once, half way")
-df = spark.range(0, 1_200_000, 1, 4).mapInArrow(fail_once, "id long")
-blocks = export(df, use_jar={use_jar})
-assert len(os.listdir(marks)) == 4, os.listdir(marks)
-assert blocks.to_arrow().column("id").to_pylist() == list(range(1_200_000))
+for use_jar in True, False:
+    marks = tempfile.mkdtemp(dir={str(tmp_path)!r})
+    df = spark.range(0, 1_200_000, 1, 4).mapInArrow(fail_once, "id long")
+    blocks = export(df, use_jar=use_jar)
+    assert len(os.listdir(marks)) == 4, os.listdir(marks)
+    assert blocks.to_arrow().column("id").to_pylist() == list(range(1_200_000))
 print("exact")
 """
     done = subprocess.run(

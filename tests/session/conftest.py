@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -30,7 +29,6 @@ class Program:
 
     def __init__(self, source: str, folder: Path) -> None:
         self.folder = folder
-        self._start = time.time()
         self._token = uuid.uuid4().hex
         script = folder / "program.py"
         script.write_text(textwrap.dedent(source))
@@ -83,17 +81,11 @@ class Program:
 
     def ray_files(self) -> list[str]:
         """What Spark's JVMs in Ray actors have in Ray's folders, other than logs."""
-        found = [
-            path
+        return [
+            str(path)
             for path in below(self.folder)
             if path.match("ray/session_*/spark-*") or path.name.startswith("hs_err")
         ]
-        # Where Ray's own Java driver unpacks its libraries, whatever Ray's folder is.
-        for path in Path("/tmp/ray").glob("[0-9]*"):
-            with contextlib.suppress(FileNotFoundError):  # it may vanish meanwhile
-                if path.name.isdigit() and path.stat().st_mtime > self._start:
-                    found.append(path)
-        return [str(path) for path in found]
 
     def assert_nothing_left(
         self, timeout: float = LEFT_SECONDS, *, but: Collection[int] = ()

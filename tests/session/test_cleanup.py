@@ -39,21 +39,19 @@ PROGRAM = """
 ENDINGS = {
     "local": ("exit", "stop", "exception", "SIGINT", "SIGKILL"),
     "native": ("stop", "SIGKILL"),
-    "standalone": ("stop", "SIGKILL"),
+    "standalone": ("exit", "stop", "SIGKILL"),
     "own": ("exit", "SIGKILL"),
 }
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "mode", ["local", *(pytest.param(mode, marks=pytest.mark.slow) for mode in list(ENDINGS)[1:])]
 )
 def test_nothing_remains(run_program, mode):
-    programs = (
-        (run_program(PROGRAM.format(mode=mode, ending=each)), each) for each in ENDINGS[mode]
-    )
-    # Side by side, for each alone leaves a core idle; but native ones would take what others
-    # unpack into Ray's common folder for something left of theirs.
-    for program, ending in programs if mode == "native" else list(programs):
+    # Side by side, for each alone leaves a core idle.
+    programs = [run_program(PROGRAM.format(mode=mode, ending=each)) for each in ENDINGS[mode]]
+    for program, ending in zip(programs, ENDINGS[mode], strict=True):
         ends_without_trace(program, ending)
 
 

@@ -77,6 +77,14 @@ class InBackground(threading.Thread):
         return self.outcome
 
 
+def test_the_driver_uses_the_libraries_in_the_folder_of_ray_s_session(spark):
+    # Left to itself, Ray's Java driver unpacks them into a folder that nobody removes.
+    pid = spark._jvm.java.lang.ProcessHandle.current().pid()
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    (library,) = set(re.findall(r"\S*/libcore_worker_library_java\S*", maps))
+    assert Path(library).parent.name.startswith("session_")
+
+
 def test_each_executor_is_the_jvm_of_a_ray_actor(spark, ray_cluster):
     executors = jvms(spark, "executor-")
     assert len(executors) == 2

@@ -38,6 +38,7 @@ RAY = f"""{NATIVE}
 """
 
 
+@pytest.mark.slow
 def test_five_sessions_in_one_process(run_program):
     program = run_program(f"""{RAY}
     for round in range(5):
@@ -140,6 +141,7 @@ def test_executors_that_cannot_start_are_told_of(run_program):
     program.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_session_whose_appmaster_dies_again_and_again_ends(run_program):
     program = run_program(f"""{RAY}
     import psutil
@@ -268,14 +270,14 @@ def test_dynamic_allocation(run_program):
     program.assert_nothing_left()
 
 
-ENDINGS = ("exit", "exception", "SIGINT", "SIGKILL")
+ENDINGS = ("exit", "SIGINT", "SIGKILL")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_programs_that_end_without_stop(run_program):
     # What a race leaves behind is seen in one of many: RAYDP_ML_ENDINGS=20 runs more of them.
-    for round in range(int(os.environ.get("RAYDP_ML_ENDINGS", "3"))):
+    for round in range(int(os.environ.get("RAYDP_ML_ENDINGS", "1"))):
         program = run_program(f"""{NATIVE}
     spark = start(num_executors=1)
     assert spark.range(100).repartition(2).count() == 100
@@ -286,6 +288,7 @@ def test_programs_that_end_without_stop(run_program):
         program.assert_nothing_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_endings_in_the_middle_of_a_job(run_program, ending):
     program = run_program(f"""{RAY}
@@ -295,8 +298,6 @@ def test_endings_in_the_middle_of_a_job(run_program, ending):
     threading.Thread(target=job.sum, daemon=True).start()
     time.sleep(2)
     print("busy", flush=True)
-    if {ending!r} == "exception":
-        raise RuntimeError("the user's own error")
     if {ending!r} != "exit":
         time.sleep(300)
     """)
@@ -306,9 +307,6 @@ def test_endings_in_the_middle_of_a_job(run_program, ending):
     status = program.finish()
     if ending == "exit":
         assert status == 0, program.stderr
-    elif ending == "exception":
-        assert status == 1
-        assert "the user's own error" in program.stderr
     else:
         assert status != 0
     program.assert_nothing_left()

@@ -85,6 +85,7 @@ def test_blocks_and_workers_stay_on_their_executors_nodes(run_program):
     finished(program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("during", ["job", "from_spark"])
 def test_a_node_that_goes_while_its_executor_works(run_program, during):
     program = run_program(f"""{THREE_NODES}
