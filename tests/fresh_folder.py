@@ -50,7 +50,7 @@ def run_example(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedPr
 
 
 def run_python(
-    *arguments: str, cwd: Path, timeout: float = 280
+    *arguments: str, cwd: Path, timeout: float = 500
 ) -> subprocess.CompletedProcess[str]:
     """Run Python in `cwd`, and fail if a process, a temporary file or new file in `cwd` is left.
 

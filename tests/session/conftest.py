@@ -55,12 +55,12 @@ class Program:
     def stderr(self) -> str:
         return self._stderr.read_text()
 
-    def wait_for(self, text: str, timeout: float = 200) -> None:
+    def wait_for(self, text: str, timeout: float = 400) -> None:
         """Wait until the program has printed `text`."""
         assert eventually(lambda: text in self.stdout or self.process.poll() is not None, timeout)
         assert text in self.stdout, self.stderr
 
-    def finish(self, timeout: float = 180) -> int:
+    def finish(self, timeout: float = 400) -> int:
         """Wait for the end of the program and return its exit status."""
         try:
             return self.process.wait(timeout)

@@ -49,10 +49,8 @@ ENDINGS = {
     "mode", ["local", *(pytest.param(mode, marks=pytest.mark.slow) for mode in list(ENDINGS)[1:])]
 )
 def test_nothing_remains(run_program, mode):
-    # Side by side, for each alone leaves a core idle.
-    programs = [run_program(PROGRAM.format(mode=mode, ending=each)) for each in ENDINGS[mode]]
-    for program, ending in zip(programs, ENDINGS[mode], strict=True):
-        ends_without_trace(program, ending)
+    for ending in ENDINGS[mode]:
+        ends_without_trace(run_program(PROGRAM.format(mode=mode, ending=ending)), ending)
 
 
 def ends_without_trace(program, ending):

@@ -131,7 +131,7 @@ def test_ctrl_c_ends_a_running_job_and_the_program(run_program):
     """)
     program.wait_for("running")
     program.process.send_signal(signal.SIGINT)
-    assert program.finish(30) != 0
+    assert program.finish(60) != 0
     assert program.stderr.count("Traceback") == 1, program.stderr
     assert program.stderr.rstrip().endswith("KeyboardInterrupt")
     program.assert_nothing_left()

@@ -52,7 +52,7 @@ def test_five_sessions_in_one_process(run_program):
     assert all(g["state"] == "REMOVED" for g in ray.util.placement_group_table().values())
     print("five", flush=True)
     """)
-    assert program.finish(300) == 0, program.stderr
+    assert program.finish() == 0, program.stderr
     assert program.stdout == "five\n"
     shown = [line for line in program.stderr.splitlines() if "could not bind on port" not in line]
     assert len(shown) == 5, program.stderr
@@ -185,7 +185,7 @@ def test_a_session_whose_appmaster_dies_again_and_again_ends(run_program):
     again = start(num_executors=1)
     assert again is not spark and again.range(3).count() == 3
     """)
-    assert program.finish(280) == 0, program.stderr
+    assert program.finish() == 0, program.stderr
     assert "was stopped" in program.stdout
     program.assert_nothing_left()
 
@@ -266,7 +266,7 @@ def test_dynamic_allocation(run_program):
         assert executors() == 2
         # What a shuffle left behind keeps its executors; here is none.
     """)
-    assert program.finish(300) == 0, program.stderr
+    assert program.finish() == 0, program.stderr
     program.assert_nothing_left()
 
 

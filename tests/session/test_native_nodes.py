@@ -48,7 +48,7 @@ END = """
 
 
 def finished(program):
-    assert program.finish(280) == 0, program.stderr
+    assert program.finish() == 0, program.stderr
     assert program.stdout.endswith("done\n"), program.stderr
     program.assert_nothing_left()
 

@@ -93,7 +93,7 @@ def test_a_client_address_is_refused_before_connecting(run_program):
         except raydp_ml.exceptions.SessionError as error:
             print(error)
     """)
-    assert program.finish(30) == 0, program.stderr
+    assert program.finish(60) == 0, program.stderr
     assert "RAY_ADDRESS is 'ray://10.255.255.1:10001', a client connection" in program.stdout
     assert "ray.init(address='auto')" in program.stdout
 

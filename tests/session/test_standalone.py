@@ -188,7 +188,7 @@ def test_modes_can_follow_each_other(run_program):
             assert bool(lifecycle.executor_cpus()) == (mode == "standalone")
         assert cpus_come_back()
     """)
-    assert program.finish(300) == 0, program.stderr
+    assert program.finish() == 0, program.stderr
     assert program.stderr == ""
     program.assert_nothing_left()
 
