@@ -120,11 +120,14 @@ def test_what_the_cluster_cannot_hold_is_refused_at_once(run_program):
     busy = ray.remote(num_cpus=1)(Busy).remote()
     ray.get(busy.ready.remote())
     free = 1
-    for strategy in (None, "PACK"):
+    for strategy, timeout in ((None, 15), ("PACK", 2)):  # one of two starts, or neither
         start = time.monotonic()
         try:
             raydp_ml.init_spark(
-                mode="standalone", num_executors=2, placement_group_strategy=strategy, timeout=2
+                mode="standalone",
+                num_executors=2,
+                placement_group_strategy=strategy,
+                timeout=timeout,
             )
         except ResourceError as error:
             print(json.dumps([str(error), time.monotonic() - start]))
@@ -146,11 +149,12 @@ def test_what_the_cluster_cannot_hold_is_refused_at_once(run_program):
     )
     assert "'special': 0" in texts[2]
     assert "can hold 1 of them under placement_group_strategy='STRICT_SPREAD'" in texts[3]
-    assert "1 of them started within timeout=2 seconds" in texts[4]
+    assert "1 of them started within timeout=15 seconds" in texts[4]
     assert "Free now: {'CPU': " in texts[4]
     assert "0 of them started within timeout=2 seconds" in texts[5]
     assert all(seconds < 5 for _, seconds in errors[:4])
-    assert all(seconds < 8 for _, seconds in errors[4:])
+    assert 15 <= errors[4][1] < 30
+    assert 2 <= errors[5][1] < 10
     program.assert_nothing_left()
 
 
