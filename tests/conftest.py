@@ -112,7 +112,10 @@ def pytest_generate_tests(metafunc):
 
 @pytest.hookimpl(trylast=True)  # after pytest has put the tests of one Spark mode together
 def pytest_collection_modifyitems(items):
-    """Put slow programs last: what `--slow-minutes` cuts off must not be what others wait for."""
+    """Put slow programs last: what `--slow-minutes` cuts off must not be what others wait for.
+
+    Slow tests of a shared Spark session stay in their place: it lives once, for one run of tests.
+    """
     items.sort(key=lambda item: is_slow(item) and "spark" not in item.fixturenames)
 
 

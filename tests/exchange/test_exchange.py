@@ -66,8 +66,9 @@ def every_type(spark, rows):
 
 @ALL_MODES
 @BOTH_PATHS
-def test_every_type_both_ways(spark, use_jar):
-    df = every_type(spark, 200).repartition(7).cache()
+@pytest.mark.parametrize("partitions", [1, 7])
+def test_every_type_both_ways(spark, use_jar, partitions):
+    df = every_type(spark, 200).repartition(partitions).cache()
     expected = [tuple(row) for row in df.collect()]
     with export(df, use_jar=use_jar) as blocks:
         assert blocks.num_rows == len(blocks) == 200

@@ -39,7 +39,7 @@ PROGRAM = """
 ENDINGS = {
     "local": ("exit", "stop", "exception", "SIGINT", "SIGKILL"),
     "native": ("stop", "SIGKILL"),
-    "standalone": ("exit", "stop", "SIGKILL"),
+    "standalone": ("stop", "SIGKILL"),
     "own": ("exit", "SIGKILL"),
 }
 

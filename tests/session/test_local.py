@@ -173,7 +173,7 @@ def test_a_config_that_spark_refuses_is_one_clear_error(run_program):
 
 @pytest.mark.slow
 def test_every_quiet_end_is_clean(run_program):
-    endings = {"spark.stop(); sys.exit(3)": 3, "import ray; ray.shutdown()": 0}
+    endings = {"sys.exit(3)": 3, "spark.stop()": 0, "import ray; ray.shutdown()": 0}
     programs = [run_program(f"{SESSION}\n    {ending}") for ending in endings]
     for program, status in zip(programs, endings.values(), strict=True):
         assert program.finish() == status

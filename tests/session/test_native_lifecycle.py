@@ -270,7 +270,7 @@ def test_dynamic_allocation(run_program):
     program.assert_nothing_left()
 
 
-ENDINGS = ("exit", "SIGINT", "SIGKILL")
+ENDINGS = ("exit", "exception", "SIGINT", "SIGKILL")
 
 
 @pytest.mark.slow
@@ -298,6 +298,8 @@ def test_endings_in_the_middle_of_a_job(run_program, ending):
     threading.Thread(target=job.sum, daemon=True).start()
     time.sleep(2)
     print("busy", flush=True)
+    if {ending!r} == "exception":
+        raise RuntimeError("the user's own error")
     if {ending!r} != "exit":
         time.sleep(300)
     """)
@@ -307,6 +309,9 @@ def test_endings_in_the_middle_of_a_job(run_program, ending):
     status = program.finish()
     if ending == "exit":
         assert status == 0, program.stderr
+    elif ending == "exception":
+        assert status == 1
+        assert "the user's own error" in program.stderr
     else:
         assert status != 0
     program.assert_nothing_left()

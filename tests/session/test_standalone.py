@@ -219,6 +219,16 @@ def test_executors_that_cannot_start_are_one_clear_error(run_program):
 
 
 @pytest.mark.slow
+def test_at_exit_nothing_is_left(run_program):
+    endings = {"": 0, "raise ValueError('mine')": 1}
+    programs = [run_program(f"{RAY}{TWO.format(more='')}\n    {ending}") for ending in endings]
+    for program, status in zip(programs, endings.values(), strict=True):
+        assert program.finish() == status
+        assert program.stderr.count("Traceback") == status
+        program.assert_nothing_left()
+
+
+@pytest.mark.slow
 def test_half_a_cpu_and_a_custom_resource(run_program):
     program = run_program("""
         import ray
