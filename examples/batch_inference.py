@@ -105,11 +105,8 @@ def main():
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         with raydp_ml.spark_session("batch_inference", configs=configs) as spark:
-            try:
-                run(spark, options)
-            except PySparkException as error:  # Its text comes from Spark, while that lives.
-                fail(error)
-    except (OSError, RayDPMLError) as error:
+            run(spark, options)
+    except (OSError, PySparkException, RayDPMLError) as error:
         fail(error)
 
 

@@ -177,10 +177,9 @@ def main():
         with raydp_ml.spark_session(
             "flight_delays", mode=options.mode, num_executors=options.workers, configs=configs
         ) as spark:
-            try:
-                run(spark, options)
-            except AnalysisException as error:  # Its text comes from Spark, while that lives.
-                fail(f"Spark cannot read {options.data}: {str(error).splitlines()[0]}")
+            run(spark, options)
+    except AnalysisException as error:
+        fail(f"Spark cannot read {options.data}: {str(error).splitlines()[0]}")
     except (OSError, RayDPMLError) as error:
         fail(error)
 

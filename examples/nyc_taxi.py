@@ -5,34 +5,26 @@ network learn from them side by side. What follows from the fare (tip, total) is
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-import matplotlib
-import pyarrow as pa
-import pyarrow.dataset
 from matplotlib import pyplot as plt
 from pyspark.errors import PySparkException
 from sklearn.pipeline import make_pipeline
 
 import raydp_ml
-from raydp_ml.datasets import make_taxi_trips
-from raydp_ml.exceptions import RayDPMLError
+from raydp_ml.datasets import make_taxi_trips, read_taxi_trips
+from raydp_ml.exceptions import RayDPMLError, SchemaError
 from raydp_ml.preprocessing import StandardScaler
 from raydp_ml.torch import TorchRegressor
 from raydp_ml.xgboost import XGBRegressor
 
-TIMES = ["tpep_pickup_datetime", "tpep_dropoff_datetime"]
-NUMBERS = ["passenger_count", "trip_distance", "RatecodeID", "PULocationID", "DOLocationID"]
-NUMBERS += ["fare_amount"]
 # 2.50 dollars is the least fare, 5 a negotiated rate; zones 132 and 1 are the airports JFK, Newark.
 FEATURES = """
     select fare_amount as fare, trip_distance as miles, minutes, trip_distance / minutes as speed,
         passenger_count as passengers, PULocationID as from_zone, DOLocationID as to_zone,
         int(132 in (PULocationID, DOLocationID)) as jfk, int(DOLocationID = 1) as newark,
         hour(start) + minute(start) / 60 as hour, weekday(start) as weekday,
-        -- int: the hash of a double is another, and a file's types must not change the split
-        pmod(xxhash64(start, minutes, int(PULocationID), int(DOLocationID)), 5) = 0 as held_out
+        pmod(xxhash64(start, minutes, PULocationID, DOLocationID), 5) = 0 as held_out
     from (select *, tpep_pickup_datetime as start, timestampdiff(
               second, tpep_pickup_datetime, tpep_dropoff_datetime) / 60 as minutes from {trips})
     where fare_amount between 2.5 and 500 and trip_distance between 0.01 and 100 and
@@ -42,33 +34,6 @@ TREES = {"n_estimators": 300, "max_depth": 6, "learning_rate": 0.05, "subsample"
 TREES |= {"colsample_bytree": 0.8, "min_child_weight": 10, "random_state": 0}
 NETWORK = {"hidden_layer_sizes": (64, 64), "max_epochs": 40, "batch_size": 512, "lr": 0.005}
 NETWORK |= {"lr_scheduler": "CosineAnnealingLR", "lr_scheduler__T_max": 40, "random_state": 0}
-
-
-def fail(text):
-    """End the program as a user's mistake does."""
-    print(f"nyc_taxi: {str(text).splitlines()[0]}", file=sys.stderr)
-    sys.exit(2)
-
-
-def check_columns(path):
-    """End the program unless `path` has the columns that are needed."""
-    try:
-        kind = "csv" if ".csv" in path.suffixes else "parquet"
-        names = pyarrow.dataset.dataset(path, format=kind).schema.names
-    except (OSError, pa.ArrowInvalid) as error:
-        fail(f"cannot read {path}: {error}")
-    if missing := [name for name in TIMES + NUMBERS if name not in names]:
-        fail(f"{path} lacks the columns {missing}; it has {names}")
-
-
-def read_trips(spark, path):
-    """Read trip records that were downloaded; what is no time or no number is null."""
-    csv = ".csv" in path.suffixes
-    trips = spark.read.csv(str(path), header=True) if csv else spark.read.parquet(str(path))
-    columns = [f"try_cast({name} as timestamp_ntz) as {name}" for name in TIMES]
-    return trips.selectExpr(
-        *columns, *(f"try_cast({name} as double) as {name}" for name in NUMBERS)
-    )
 
 
 def split(spark, trips):
@@ -111,12 +76,16 @@ def draw(predicted):
 
 def run(spark, options):
     """Do the whole job, from the records to the picture."""
-    made = make_taxi_trips(spark, options.rows, random_state=0)
-    trips = (read_trips(spark, options.data) if options.data else made).cache()
+    if options.data:
+        trips = read_taxi_trips(spark, options.data).cache()
+    else:
+        trips = make_taxi_trips(spark, options.rows, random_state=0).cache()
+    options.output.mkdir(parents=True, exist_ok=True)
     train, test = split(spark, trips)
     counts = [trips.count(), train.count(), test.count()]
     if min(counts) < 20:
-        fail(f"at least 20 clean trips to learn from and 20 to test are needed; got {counts[1:]}")
+        needed = "at least 20 clean trips to learn from and 20 to test are needed"
+        raise SchemaError(f"{needed}; got {counts[1:]}")
     print("{:,} trips: {:,} to learn from, {:,} held out, the rest is dirt".format(*counts))
     predicted = learn(train, test, options.workers)
     print(f"{'On the held-out trips':24}{'RMSE, $':>8}{'R²':>8}")
@@ -128,28 +97,22 @@ def run(spark, options):
 
 def main():
     """Read the command line, and run the job in a Spark session of its own."""
+    # Without its usage, argparse reports an error in one line.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, help="CSV or Parquet (default: trips are generated)")
+    parser.add_argument("--data", help="CSV or Parquet (default: trips are generated)")
     parser.add_argument("--rows", type=int, default=100_000, help="to generate (default 100,000)")
     parser.add_argument("--workers", type=int, default=2, help="training workers (default 2)")
     here = Path(__file__).parent / "output"
     parser.add_argument("--output", type=Path, default=here, help="folder (default %(default)s)")
     options = parser.parse_args()
     if min(options.rows, options.workers) < 1:
-        fail("--rows and --workers must be at least 1")
-    if options.data:
-        check_columns(options.data)
-    matplotlib.use("Agg")
+        parser.error("--rows and --workers must be at least 1")
     configs = {"spark.sql.session.timeZone": "UTC", "spark.ui.showConsoleProgress": False}
     try:
-        options.output.mkdir(parents=True, exist_ok=True)
         with raydp_ml.spark_session("nyc_taxi", configs=configs) as spark:
-            try:
-                run(spark, options)
-            except PySparkException as error:  # Its text comes from Spark, while that lives.
-                fail(error)
-    except (OSError, RayDPMLError) as error:
-        fail(error)
+            run(spark, options)
+    except (OSError, PySparkException, RayDPMLError) as error:
+        parser.error(str(error).splitlines()[0])
 
 
 if __name__ == "__main__":

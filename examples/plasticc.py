@@ -6,13 +6,9 @@ from the sequences; the challenge's weighted log-loss compares them.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 from matplotlib import pyplot as plt
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as sql
@@ -20,14 +16,12 @@ from sklearn.metrics import ConfusionMatrixDisplay, log_loss
 from torch import cat, nn
 
 import raydp_ml
-from raydp_ml.datasets import make_light_curves
-from raydp_ml.exceptions import RayDPMLError
+from raydp_ml.datasets import make_light_curves, read_light_curves
+from raydp_ml.exceptions import RayDPMLError, SchemaError
 from raydp_ml.torch import TorchClassifier
 from raydp_ml.xgboost import XGBClassifier
 
 ABOUT = ["object_id", "target", "ddf", "hostgal_photoz", "hostgal_photoz_err", "distmod", "mwebv"]
-OBSERVED = ["object_id", "mjd", "passband", "flux", "flux_err", "detected"]
-FILES = {"training_set.csv": OBSERVED, "training_set_metadata.csv": ABOUT}
 WINDOWS = """
     select *, max(abs(flux)) over (partition by object_id) as top,
         flux - lag(flux) over (partition by object_id, passband order by mjd) as step
@@ -77,23 +71,6 @@ class LightCurveNet(nn.Module):
         return self.all(cat([self.curve(curve.view(-1, 6, 79)), scales], dim=1))
 
 
-def fail(text):
-    """End the program as a user's mistake does."""
-    print(f"plasticc: {str(text).splitlines()[0]}", file=sys.stderr)
-    sys.exit(2)
-
-
-def check_columns(folder):
-    """End the program unless `folder` has the challenge's files, with the columns needed."""
-    for name, needed in FILES.items():
-        try:
-            names = pyarrow.csv.open_csv(folder / name).schema.names
-        except (OSError, pa.ArrowInvalid) as error:
-            fail(f"cannot read {folder / name}: {error}")
-        if missing := [column for column in needed if column not in names]:
-            fail(f"{folder / name} lacks the columns {missing}; it has {names}")
-
-
 def make_features(spark, observations, metadata):
     """One row for each object: features of each band and of all, colours, and the sequences."""
     observed = spark.sql(WINDOWS, observations=observations).cache()
@@ -140,57 +117,46 @@ def draw(target, predicted):
     return figure
 
 
-def read_tables(spark, folder):
-    """Read the challenge's observations and metadata."""
-    csv = spark.read.options(header=True, inferSchema=True).csv
-    return [csv(str(folder / name)) for name in FILES]
-
-
 def run(spark, options):
     """Do the whole job, from the observations to the picture."""
     if options.data:
-        tables = read_tables(spark, options.data)
+        tables = read_light_curves(spark, options.data)
     else:
         tables = make_light_curves(spark, options.objects, random_state=0)
+    options.output.mkdir(parents=True, exist_ok=True)
     objects = make_features(spark, *tables)
     counts = [objects.where(part).count() for part in ("not test", "test")]
     if min(counts) < 20:
-        fail(f"at least 20 objects to learn from and 20 to test are needed; got {counts}")
+        needed = "at least 20 objects to learn from and 20 to test are needed"
+        raise SchemaError(f"{needed}; got {counts}")
     classes, held_out = learn(objects, options.workers)
     print(f"{sum(counts):,} objects, {len(held_out):,} of them held out")
     print("Weighted log-loss on the held-out objects")
     for model in ("class_shares", "xgboost", "torch"):
         print(f"{model:16}{weighted_log_loss(held_out, model, classes):8.4f}")
     predicted = classes[np.stack(held_out.xgboost).argmax(axis=1)]
-    picture = options.output / "confusion.png"
-    draw(held_out.target, predicted).savefig(picture, dpi=150)
-    print(f"Drew {picture}")
+    draw(held_out.target, predicted).savefig(options.output / "confusion.png", dpi=150)
+    print(f"Drew {options.output / 'confusion.png'}")
 
 
 def main():
     """Read the command line, and run the job in a Spark session of its own."""
+    # Without its usage, argparse reports an error in one line.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, help=f"folder with {' and '.join(FILES)}")
+    parser.add_argument("--data", help="folder with the challenge's training set")
     parser.add_argument("--objects", type=int, default=4000, help="to generate (default 4,000)")
     parser.add_argument("--workers", type=int, default=2, help="training workers (default 2)")
     here = Path(__file__).parent / "output"
     parser.add_argument("--output", type=Path, default=here, help="folder (default %(default)s)")
     options = parser.parse_args()
     if min(options.objects, options.workers) < 1:
-        fail("--objects and --workers must be at least 1")
-    if options.data:
-        check_columns(options.data)
-    matplotlib.use("Agg")
+        parser.error("--objects and --workers must be at least 1")
     configs = {"spark.ui.showConsoleProgress": False, "spark.sql.shuffle.partitions": 8}
     try:
-        options.output.mkdir(parents=True, exist_ok=True)
         with raydp_ml.spark_session("plasticc", configs=configs) as spark:
-            try:
-                run(spark, options)
-            except PySparkException as error:  # Its text comes from Spark, while that lives.
-                fail(error)
-    except (OSError, RayDPMLError) as error:
-        fail(error)
+            run(spark, options)
+    except (OSError, PySparkException, RayDPMLError) as error:
+        parser.error(str(error).splitlines()[0])
 
 
 if __name__ == "__main__":

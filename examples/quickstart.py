@@ -91,11 +91,8 @@ def main():
     configs = {"spark.ui.showConsoleProgress": False}
     try:
         with raydp_ml.spark_session("quickstart", configs=configs) as spark:
-            try:
-                run(spark, options)
-            except PySparkException as error:  # Its text comes from Spark, while that lives.
-                fail(error)
-    except RayDPMLError as error:
+            run(spark, options)
+    except (PySparkException, RayDPMLError) as error:
         fail(error)
 
 

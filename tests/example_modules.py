@@ -8,11 +8,18 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import raydp_ml
 from tests.fresh_folder import EXAMPLES
+
+# 6,433 of New York's trips of March 2019; a file that is not part of this repository.
+REAL_TRIPS = Path(
+    os.environ.get("RAYDP_ML_TAXI_TRIPS")
+    or EXAMPLES.parent.parent / "shared" / "data" / "nyc_taxi_trips.csv"
+)
 
 
 def import_example(name):

@@ -14,6 +14,7 @@ from sklearn.datasets import make_friedman1
 from sklearn.model_selection import cross_val_score
 
 import raydp_ml
+from raydp_ml.datasets import make_light_curves, make_taxi_trips
 from tests.example_modules import import_example, run_main
 from tests.fresh_folder import assert_one_line_and_exit_code_2, run_example
 
@@ -191,19 +192,20 @@ def test_flight_delays_says_what_days_it_needs(spark, sample, tmp_path):
 def test_what_spark_cannot_use_is_said_in_spark_s_words(spark, sample, tmp_path):
     times = pd.to_datetime(sample.time_hour).astype("datetime64[ns, UTC]")
     rows = sample.assign(time_hour=times, y=1.0)
-    rows = rows.assign(**dict.fromkeys(import_example("nyc_taxi").NUMBERS, 1.0))
-    rows = rows.assign(**dict.fromkeys(import_example("nyc_taxi").TIMES, times))
-    rows.to_parquet(tmp_path / "nano.parquet")
-    for file, columns in import_example("plasticc").FILES.items():  # texts where numbers should be
-        pd.DataFrame([dict.fromkeys(columns, "x")]).to_csv(tmp_path / file, index=False)
+    trip = make_taxi_trips(spark, 1).toPandas().iloc[0]
+    moments = {name: times for name in trip.index if name.endswith("_datetime")}
+    rows.assign(**{**trip, **moments}).to_parquet(tmp_path / "nano.parquet")
+    files = ("training_set.csv", "training_set_metadata.csv")
+    for file, table in zip(files, make_light_curves(spark, 1), strict=True):
+        pd.DataFrame("x", [0], table.columns).to_csv(tmp_path / file, index=False)
 
     for name in ("quickstart", "batch_inference", "flight_delays", "nyc_taxi", "plasticc"):
         data = str(tmp_path if name == "plasticc" else tmp_path / "nano.parquet")
         output = () if name == "quickstart" else ("--output", "out")
         done = run_main(name, "--data", data, *output, cwd=tmp_path, spark=spark)
         assert done.returncode == 2
-        (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"{name}: ")]
-        assert ("[DATATYPE_MISMATCH" if name == "plasticc" else "TIMESTAMP(NANOS") in line
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(name)]
+        assert ("[CAST_INVALID_INPUT]" if name == "plasticc" else "TIMESTAMP(NANOS") in line
         assert "Traceback" not in done.stderr
         if name == "flight_delays":
             assert line.startswith(f"flight_delays: Spark cannot read {data}: ")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,14 +10,16 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import r2_score, root_mean_squared_error
 
-from raydp_ml.datasets import make_taxi_trips
-from tests.example_modules import execute_notebook, import_example, pictures, printed, run_main
-from tests.fresh_folder import EXAMPLES, assert_one_line_and_exit_code_2, run_example
-
-REAL = Path(
-    os.environ.get("RAYDP_ML_TAXI_TRIPS")
-    or EXAMPLES.parent.parent / "shared" / "data" / "nyc_taxi_trips.csv"
+from raydp_ml.datasets import make_taxi_trips, read_taxi_trips
+from tests.example_modules import (
+    REAL_TRIPS,
+    execute_notebook,
+    import_example,
+    pictures,
+    printed,
+    run_main,
 )
+from tests.fresh_folder import assert_one_line_and_exit_code_2, run_example
 
 
 def scores(text):
@@ -46,10 +46,10 @@ def test_generated_trips(tmp_path):
     assert (tmp_path / "out" / "fares.png").read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"the real trips are not there: {REAL}")
+@pytest.mark.skipif(not REAL_TRIPS.exists(), reason=f"not there: {REAL_TRIPS}")
 def test_real_trips_beside_scikit_learn(spark):
     example = import_example("nyc_taxi")
-    train, test = example.split(spark, example.read_trips(spark, REAL))
+    train, test = example.split(spark, read_taxi_trips(spark, REAL_TRIPS))
     predicted = example.learn(train, test, workers=2)
     rmse, r2 = example.score(predicted, "xgboost")
     rows, held_out = train.toPandas(), test.toPandas()
@@ -89,7 +89,7 @@ def test_features_know_nothing_of_the_fare_and_come_from_clean_trips(spark, tmp_
     rows.to_csv(tmp_path / "trips.csv", index=False)
     rows.to_parquet(tmp_path / "trips.parquet", coerce_timestamps="us")  # as the city's
     for path in tmp_path.iterdir():
-        again, _ = example.split(spark, example.read_trips(spark, path))
+        again, _ = example.split(spark, read_taxi_trips(spark, path))
         assert again.exceptAll(train).count() == train.exceptAll(again).count() == 0
 
 
@@ -97,8 +97,8 @@ def test_bad_arguments(tmp_path):
     (tmp_path / "text.parquet").write_text("no Parquet")
     pd.DataFrame({"fare_amount": [1.0]}).to_csv(tmp_path / "narrow.csv", index=False)
     for arguments, text in {
-        ("--data", "none.csv"): "nyc_taxi: cannot read none.csv: ",
-        ("--data", "text.parquet"): "cannot read text.parquet: ",
+        ("--data", "none.csv"): "nyc_taxi.py: error: there is no file or folder none.csv",
+        ("--data", "text.parquet"): "error: cannot read text.parquet as Parquet: ",
         ("--data", "narrow.csv"): "'DOLocationID']; it has ['fare_amount']",
         ("--rows", "0"): "--rows and --workers must be at least 1",
         ("--rows", "x"): "error: argument --rows: invalid int value: 'x'",

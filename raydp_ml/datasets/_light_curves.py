@@ -1,9 +1,11 @@
-"""`make_light_curves`."""
+"""`make_light_curves` and `read_light_curves`."""
 
 from __future__ import annotations
 
 import math
+import os
 from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 
 from raydp_ml.datasets._draws import Draws, check_session, seed_of
 from raydp_ml.datasets._light_curve_kinds import KINDS, PERIODS, shapes
+from raydp_ml.datasets._record_files import check_columns, read_records
 from raydp_ml.expressions import array_of, position
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ def make_light_curves(
 
     See Also
     --------
+    read_light_curves : The challenge's own tables, from files.
     make_taxi_trips : Taxi trips in New York's record layout.
 
     Notes
@@ -111,15 +115,69 @@ def make_light_curves(
     objects = spark.range(1, n_objects + 1).withColumnRenamed("id", "object_id")
     for columns in (_class_and_field(n_objects, draws), _place(draws), _light(draws)):
         objects = objects.selectExpr("*", *columns)
-    metadata = objects.selectExpr("*", *_sky()).selectExpr(*_METADATA)
+    metadata = objects.selectExpr("*", "z as hostgal_specz", *_sky()).select(*_METADATA)
     observed = objects.selectExpr("*", "explode(sequence(0, 6 * visits - 1)) as number")
     each = Draws(("object_id", "number"), seed)
     for columns in (_visit(each), [f"{_flux(draws)} as light"], _noise(each)):
         observed = observed.selectExpr("*", *columns)
-    return observed.selectExpr(*_observation(each)), metadata
+    observed = observed.selectExpr("*", *_observation(each))
+    return observed.select(*_OBSERVATIONS), metadata
 
 
-_METADATA = ["object_id", "ra", "decl", "gal_l", "gal_b", "ddf", "z as hostgal_specz"]
+@validate_params({"folder": [str, os.PathLike]}, prefer_skip_nested_validation=True)
+def read_light_curves(
+    spark: SparkSession, folder: str | os.PathLike[str]
+) -> tuple[DataFrame, DataFrame]:
+    """Read the training set of the PLAsTiCC challenge, as it can be downloaded.
+
+    Parameters
+    ----------
+    spark : pyspark.sql.SparkSession
+        The session that reads the tables, lazily.
+    folder : str or path-like
+        A folder on this machine that has ``training_set.csv``, the observations, and
+        ``training_set_metadata.csv``.
+
+    Returns
+    -------
+    observations, metadata : pyspark.sql.DataFrame
+        As `make_light_curves` returns them, with null for NaN. Columns that it does not have stay
+        as they are read.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file is missing.
+    SchemaError
+        A file cannot be read, or lacks a column that `make_light_curves` returns. A value that is
+        no number is Spark's own error, at the first action.
+    SessionError
+        The session was stopped.
+    InvalidParameterError
+        `folder` or `spark` is of the wrong type.
+
+    See Also
+    --------
+    make_light_curves : Tables in this layout that Spark generates.
+
+    Examples
+    --------
+    >>> from raydp_ml.datasets import read_light_curves
+    >>> observations, metadata = read_light_curves(spark, "plasticc")  # doctest: +SKIP
+    """
+    files = [Path(folder, name) for name in ("training_set.csv", "training_set_metadata.csv")]
+    for file, needed in zip(files, (_OBSERVATIONS, _METADATA), strict=True):
+        check_columns(file, needed)
+    check_session(spark, "read_light_curves")
+    layouts = make_light_curves(spark, 1)
+    observations, metadata = (
+        read_records(spark, file, layout) for file, layout in zip(files, layouts, strict=True)
+    )
+    return observations, metadata
+
+
+_OBSERVATIONS = ["object_id", "mjd", "passband", "flux", "flux_err", "detected"]
+_METADATA = ["object_id", "ra", "decl", "gal_l", "gal_b", "ddf", "hostgal_specz"]
 _METADATA += ["hostgal_photoz", "hostgal_photoz_err", "distmod", "mwebv", "target"]
 
 
@@ -253,11 +311,4 @@ def _observation(each: Draws) -> list[str]:
     flux = f"(light + flux_err * {each.normal('noise')})"
     # (erf(x / 2) + 1) / 2 is the probability that sqrt(2) times a normal draw is less than x.
     detected = f"sqrt(2D) * {each.normal('detection')} < abs({flux}) / flux_err - 5.5D"
-    return [
-        "object_id",
-        "mjd",
-        "passband",
-        f"{flux} as flux",
-        "flux_err",
-        f"int({detected}) as detected",
-    ]
+    return [f"{flux} as flux", f"int({detected}) as detected"]

@@ -1,14 +1,17 @@
-"""`make_taxi_trips`."""
+"""`make_taxi_trips` and `read_taxi_trips`."""
 
 from __future__ import annotations
 
+import os
 from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
 from raydp_ml.datasets._draws import Draws, check_session, seed_of
+from raydp_ml.datasets._record_files import check_columns, read_records
 from raydp_ml.datasets._taxi_zones import JFK, NEWARK, ZONES
 from raydp_ml.expressions import array_of
 
@@ -73,6 +76,7 @@ def make_taxi_trips(
 
     See Also
     --------
+    read_taxi_trips : Real trips, from files.
     make_light_curves : Light curves of astronomical objects.
 
     Notes
@@ -113,6 +117,56 @@ def make_taxi_trips(
     for columns in (_when_and_where(draws), _ROUTE, _journey(draws), _METER, _charges(draws)):
         trips = trips.selectExpr("*", *columns)
     return trips.selectExpr(*_record(draws))
+
+
+_NEEDED = ["tpep_pickup_datetime", "tpep_dropoff_datetime", "passenger_count", "trip_distance"]
+_NEEDED += ["RatecodeID", "PULocationID", "DOLocationID", "fare_amount"]
+
+
+@validate_params({"path": [str, os.PathLike]}, prefer_skip_nested_validation=True)
+def read_taxi_trips(spark: SparkSession, path: str | os.PathLike[str]) -> DataFrame:
+    """Read New York's public trip records of yellow taxis, as they can be downloaded.
+
+    Parameters
+    ----------
+    spark : pyspark.sql.SparkSession
+        The session that reads the trips, lazily.
+    path : str or path-like
+        A file or folder on this machine; CSV with a header if its name ends in ``.csv``
+        (``.csv.gz``, ...), else Parquet.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        The file's columns. Those that `make_taxi_trips` has too are of the types that they have
+        there, with null for NaN.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file or folder.
+    SchemaError
+        It cannot be read, or lacks one of the two times, ``passenger_count``,
+        ``trip_distance``, ``RatecodeID``, ``PULocationID``, ``DOLocationID`` and
+        ``fare_amount``. A value that is no time or no number is Spark's own error, at the first
+        action.
+    SessionError
+        The session was stopped.
+    InvalidParameterError
+        `path` or `spark` is of the wrong type.
+
+    See Also
+    --------
+    make_taxi_trips : Trips in this layout that Spark generates.
+
+    Examples
+    --------
+    >>> from raydp_ml.datasets import read_taxi_trips
+    >>> trips = read_taxi_trips(spark, "yellow_tripdata_2019-03.parquet")  # doctest: +SKIP
+    """
+    check_columns(Path(path), _NEEDED)
+    check_session(spark, "read_taxi_trips")
+    return read_records(spark, Path(path), make_taxi_trips(spark, 1))
 
 
 def _numbers(text: str) -> list[float]:

@@ -183,6 +183,7 @@ class DriverJvm:
                     self.spark.stop()
             shutil.rmtree(self._folder, ignore_errors=True)
         else:
+            _keep_texts(sys.exc_info()[1])
             self._end_process(self._process)
             self._forget()
         self.spark = None
@@ -237,6 +238,26 @@ class DriverJvm:
         if SparkContext._gateway is self._gateway:
             SparkContext._gateway = None
             SparkContext._jvm = None
+
+
+def _keep_texts(error: BaseException | None) -> None:
+    """Fix the texts of Spark's errors on their way out, which ask the JVM each time for them."""
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors.exceptions.captured import CapturedException
+
+    while error is not None:
+        kind = type(error)
+        if isinstance(error, (CapturedException, Py4JJavaError)) and kind.__str__ is not _kept_text:
+            with contextlib.suppress(Exception):  # the JVM may have died
+                error._raydp_ml_text = str(error)  # type: ignore[union-attr]
+                named = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+                error.__class__ = type(kind.__name__, (kind,), {"__str__": _kept_text, **named})
+        # As Python prints a chain of errors.
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _kept_text(error: Any) -> str:
+    return str(error._raydp_ml_text)
 
 
 def foreign_session() -> str | None:

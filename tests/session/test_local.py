@@ -63,6 +63,30 @@ def test_a_session_is_reused_or_refused_and_stopped(run_program):
     program.assert_nothing_left()
 
 
+def test_what_spark_says_of_an_error_outlives_spark(run_program):
+    program = run_program("""
+    import raydp_ml
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import AnalysisException
+
+    try:
+        with raydp_ml.spark_session() as spark:
+            try:
+                spark._jvm.java.util.ArrayList().get(3)
+            except Py4JJavaError:
+                spark.sql("select nothing")
+    except AnalysisException as error:
+        print(error)
+        raise
+    """)
+    assert program.finish() == 1
+    analysis = "[UNRESOLVED_COLUMN.WITHOUT_SUGGESTION] A column, variable, or function parameter"
+    assert program.stdout.startswith(analysis)
+    assert f"\npyspark.errors.exceptions.captured.AnalysisException: {analysis}" in program.stderr
+    assert "java.lang.IndexOutOfBoundsException: Index 3 out of bounds" in program.stderr
+    assert "str() failed" not in program.stderr
+
+
 @pytest.mark.slow
 def test_sessions_can_follow_each_other_each_with_its_heap(run_program):
     program = run_program(f"""{HEAP}
