@@ -245,7 +245,9 @@ def _keep_texts(error: BaseException | None) -> None:
     from py4j.protocol import Py4JJavaError
     from pyspark.errors.exceptions.captured import CapturedException
 
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # `raise error from error` is a circle
+        seen.add(id(error))
         kind = type(error)
         if isinstance(error, (CapturedException, Py4JJavaError)) and kind.__str__ is not _kept_text:
             with contextlib.suppress(Exception):  # the JVM may have died
