@@ -73,8 +73,11 @@ def test_what_spark_says_of_an_error_outlives_spark(run_program):
         with raydp_ml.spark_session() as spark:
             try:
                 spark._jvm.java.util.ArrayList().get(3)
-            except Py4JJavaError:
-                spark.sql("select nothing")
+            except Py4JJavaError as cause:
+                try:
+                    spark.sql("select nothing")
+                except AnalysisException as error:
+                    raise error from cause
     except AnalysisException as error:
         print(error)
         raise
@@ -83,7 +86,7 @@ def test_what_spark_says_of_an_error_outlives_spark(run_program):
     analysis = "[UNRESOLVED_COLUMN.WITHOUT_SUGGESTION] A column, variable, or function parameter"
     assert program.stdout.startswith(analysis)
     assert f"\npyspark.errors.exceptions.captured.AnalysisException: {analysis}" in program.stderr
-    assert "java.lang.IndexOutOfBoundsException: Index 3 out of bounds" in program.stderr
+    assert ": java.lang.IndexOutOfBoundsException: Index 3 out of bounds" in program.stderr
     assert "str() failed" not in program.stderr
 
 
