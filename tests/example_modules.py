@@ -22,6 +22,12 @@ REAL_TRIPS = Path(
 )
 
 
+def write_challenge(tables, folder, **options):
+    """Write observations and metadata, of pandas, as the files of the PLAsTiCC challenge."""
+    for table, name in zip(tables, ("training_set", "training_set_metadata"), strict=True):
+        table.to_csv(folder / f"{name}.csv", index=False, **options)
+
+
 def import_example(name):
     """Import ``examples/NAME.py``."""
     if str(EXAMPLES) not in sys.path:

@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 import raydp_ml
 from raydp_ml.datasets import make_light_curves, make_taxi_trips
-from tests.example_modules import import_example, run_main
+from tests.example_modules import import_example, run_main, write_challenge
 from tests.fresh_folder import assert_one_line_and_exit_code_2, run_example
 
 
@@ -195,16 +195,16 @@ def test_what_spark_cannot_use_is_said_in_spark_s_words(spark, sample, tmp_path)
     trip = make_taxi_trips(spark, 1).toPandas().iloc[0]
     moments = {name: times for name in trip.index if name.endswith("_datetime")}
     rows.assign(**{**trip, **moments}).to_parquet(tmp_path / "nano.parquet")
-    files = ("training_set.csv", "training_set_metadata.csv")
-    for file, table in zip(files, make_light_curves(spark, 1), strict=True):
-        pd.DataFrame("x", [0], table.columns).to_csv(tmp_path / file, index=False)
+    texts = [pd.DataFrame("x", [0], table.columns) for table in make_light_curves(spark, 1)]
+    write_challenge(texts, tmp_path)
 
     for name in ("quickstart", "batch_inference", "flight_delays", "nyc_taxi", "plasticc"):
         data = str(tmp_path if name == "plasticc" else tmp_path / "nano.parquet")
         output = () if name == "quickstart" else ("--output", "out")
         done = run_main(name, "--data", data, *output, cwd=tmp_path, spark=spark)
         assert done.returncode == 2
-        (line,) = [line for line in done.stderr.splitlines() if line.startswith(name)]
+        begin = f"{name}.py: error: " if name in ("nyc_taxi", "plasticc") else f"{name}: "
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(begin)]
         assert ("[CAST_INVALID_INPUT]" if name == "plasticc" else "TIMESTAMP(NANOS") in line
         assert "Traceback" not in done.stderr
         if name == "flight_delays":

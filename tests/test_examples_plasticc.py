@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 
 from raydp_ml.datasets import make_light_curves, read_light_curves
-from tests.example_modules import execute_notebook, import_example, pictures, printed, run_main
+from tests.example_modules import (
+    execute_notebook,
+    import_example,
+    pictures,
+    printed,
+    run_main,
+    write_challenge,
+)
 from tests.fresh_folder import assert_one_line_and_exit_code_2, run_example
 
 
@@ -121,9 +128,13 @@ def test_the_weighted_log_loss_is_the_challenges():
     assert worst == pytest.approx(15 * np.log(10))
 
 
-def test_bad_arguments(tmp_path):
+def test_bad_arguments(tables, tmp_path):
+    (tmp_path / "half").mkdir()
+    observations, metadata = (table.toPandas() for table in tables)
+    write_challenge([observations, metadata.drop(columns="target")], tmp_path / "half")
     for arguments, text in {
         ("--data", "none"): "plasticc.py: error: there is no file or folder none/training_set.csv",
+        ("--data", "half"): "lacks the columns ['target']; it has ['object_id', 'ra', ",
         ("--objects", "0"): "--objects and --workers must be at least 1",
         ("--objects", "x"): "error: argument --objects: invalid int value: 'x'",
     }.items():
@@ -133,8 +144,7 @@ def test_bad_arguments(tmp_path):
 
 
 def test_the_challenges_own_files(spark, features, tables, tmp_path):
-    for table, name in zip(tables, ("training_set", "training_set_metadata"), strict=True):
-        table.toPandas().to_csv(tmp_path / f"{name}.csv", index=False)
+    write_challenge([table.toPandas() for table in tables], tmp_path)
     example = import_example("plasticc")
     read = example.make_features(spark, *read_light_curves(spark, tmp_path)).toPandas()
     read = read.set_index("object_id").loc[features.index]

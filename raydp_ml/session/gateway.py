@@ -248,18 +248,17 @@ def _keep_texts(error: BaseException | None) -> None:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # `raise error from error` is a circle
         seen.add(id(error))
-        kind = type(error)
-        if isinstance(error, (CapturedException, Py4JJavaError)) and kind.__str__ is not _kept_text:
+        if isinstance(error, (CapturedException, Py4JJavaError)):
             with contextlib.suppress(Exception):  # the JVM may have died
-                error._raydp_ml_text = str(error)  # type: ignore[union-attr]
-                named = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
-                error.__class__ = type(kind.__name__, (kind,), {"__str__": _kept_text, **named})
+                _keep_text(error)
         # As Python prints a chain of errors.
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _kept_text(error: Any) -> str:
-    return str(error._raydp_ml_text)
+def _keep_text(error: BaseException) -> None:
+    kind, text = type(error), str(error)
+    named = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    error.__class__ = type(kind.__name__, (kind,), {"__str__": lambda _: text, **named})
 
 
 def foreign_session() -> str | None:

@@ -16,9 +16,7 @@ from raydp_ml.datasets import (
     read_taxi_trips,
 )
 from raydp_ml.exceptions import SchemaError
-from tests.example_modules import REAL_TRIPS
-
-CURVES = ("training_set.csv", "training_set_metadata.csv")
+from tests.example_modules import REAL_TRIPS, write_challenge
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +56,7 @@ def test_real_trips_read_as_pandas_reads_them(spark):
 
 def test_light_curves_read_as_they_were_written(spark, tmp_path):
     tables = [table.toPandas() for table in make_light_curves(spark, 30, 2)]
-    for table, name in zip(tables, CURVES, strict=True):
-        table.to_csv(tmp_path / name, index=False, na_rep="NaN")
+    write_challenge(tables, tmp_path, na_rep="NaN")
     for read, table in zip(read_light_curves(spark, tmp_path), tables, strict=True):
         keys = [name for name in ("object_id", "passband", "mjd") if name in table]
         found, expected = (
@@ -85,11 +82,11 @@ def test_files_that_do_not_fit_are_refused(spark, trips, tmp_path):
     with pytest.raises(NumberFormatException, match=r"CAST_INVALID_INPUT.*'much'"):
         read_taxi_trips(spark, wrong).toPandas()
 
-    for table, name in zip(make_light_curves(spark, 3), CURVES, strict=True):
-        table.drop("target").toPandas().to_csv(tmp_path / name, index=False)
+    tables = [table.drop("target").toPandas() for table in make_light_curves(spark, 3)]
+    write_challenge(tables, tmp_path)
     with pytest.raises(SchemaError, match=r"metadata\.csv lacks the columns \['target'\]; it has"):
         read_light_curves(spark, tmp_path)
-    (tmp_path / CURVES[1]).unlink()
+    (tmp_path / "training_set_metadata.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"no file or folder .*training_set_metadata\.csv"):
         read_light_curves(spark, str(tmp_path))
 
