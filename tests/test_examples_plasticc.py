@@ -151,6 +151,16 @@ def test_the_challenges_own_files(spark, features, tables, tmp_path):
     pd.testing.assert_frame_equal(read, features, rtol=1e-9)
 
 
+def test_a_value_that_is_no_number(spark, tables, tmp_path):
+    observations, metadata = (table.toPandas() for table in tables)
+    write_challenge([observations.assign(flux="x"), metadata], tmp_path)
+    arguments = ("--data", str(tmp_path), "--output", "out")
+    done = run_main("plasticc", *arguments, cwd=tmp_path, spark=spark)
+    text = "training_set.csv: column 'flux' has 'x', and must be of type double"
+    assert_one_line_and_exit_code_2(done, text)
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_few_objects_are_said_to_be_too_few(spark, tmp_path):
     done = run_main("plasticc", "--objects", "3", "--output", "out", cwd=tmp_path, spark=spark)
     assert done.returncode == 2

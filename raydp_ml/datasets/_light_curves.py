@@ -133,7 +133,7 @@ def read_light_curves(
     Parameters
     ----------
     spark : pyspark.sql.SparkSession
-        The session that reads the tables, lazily.
+        The session that reads the tables: once to look at every value, then lazily.
     folder : str or path-like
         A folder on this machine that has ``training_set.csv``, the observations, and
         ``training_set_metadata.csv``.
@@ -149,8 +149,8 @@ def read_light_curves(
     FileNotFoundError
         A file is missing.
     SchemaError
-        A file cannot be read, or lacks a column that `make_light_curves` returns. A value that is
-        no number is Spark's own error, at the first action.
+        A file cannot be read, lacks a column that `make_light_curves` returns, or has a value
+        that is no number.
     SessionError
         The session was stopped.
     InvalidParameterError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,17 +34,54 @@ def read_records(spark: SparkSession, path: Path, layout: DataFrame) -> DataFram
     place = f"file://{path.absolute()}"
     records = spark.read.csv(place, header=True) if _is_csv(path) else spark.read.parquet(place)
     types = dict(layout.dtypes)
-    return records.selectExpr(*(_as_type(name, types.get(name)) for name in records.columns))
+    _check_values(path, records, types)
+    return records.selectExpr(
+        *(
+            f"{_cast('cast', name, types[name])} as `{name}`" if name in types else f"`{name}`"
+            for name in records.columns
+        )
+    )
+
+
+def _check_values(path: Path, records: DataFrame, types: Mapping[str, str]) -> None:
+    """Raise for a value that is not of its column's type; later, a query would fail midway."""
+    changed = [name for name, kind in records.dtypes if types.get(name, kind) != kind]
+    if not changed:
+        return
+    misfits = records.selectExpr(
+        *(
+            f"min({_value(name, types[name])}) "
+            f"filter (where {_cast('try_cast', name, types[name])} is null) as `{name}`"
+            for name in changed
+        )
+    ).first()
+    wrong = [
+        f"{name!r} has {value!r}, and must be of type {types[name]}"
+        for name, value in zip(changed, misfits or (), strict=True)
+        if value is not None
+    ]
+    if wrong:
+        raise SchemaError(f"{path}: column {'; column '.join(wrong)}")
 
 
 def _is_csv(path: Path) -> bool:
     return ".csv" in path.suffixes
 
 
-def _as_type(name: str, kind: str | None) -> str:
-    if kind is None:
-        return f"`{name}`"
-    # A count may be written as 1.0, and pandas writes what is not known as NaN.
-    numeric = kind in ("int", "bigint", "double")
-    value = f"nullif(cast(`{name}` as double), double('NaN'))" if numeric else f"`{name}`"
-    return f"cast({value} as {kind}) as `{name}`"
+def _value(name: str, kind: str) -> str:
+    """SQL of a column's value as it was read; pandas writes NaN for a number that is not known."""
+    return (
+        f"if(isnan(try_cast(`{name}` as double)), null, `{name}`)"
+        if _is_number(kind)
+        else f"`{name}`"
+    )
+
+
+def _cast(cast: str, name: str, kind: str) -> str:
+    # A count may be written as 1.0.
+    value = f"{cast}({_value(name, kind)} as double)" if _is_number(kind) else f"`{name}`"
+    return f"{cast}({value} as {kind})"
+
+
+def _is_number(kind: str) -> bool:
+    return kind in ("int", "bigint", "double")

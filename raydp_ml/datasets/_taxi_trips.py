@@ -130,7 +130,8 @@ def read_taxi_trips(spark: SparkSession, path: str | os.PathLike[str]) -> DataFr
     Parameters
     ----------
     spark : pyspark.sql.SparkSession
-        The session that reads the trips, lazily.
+        The session that reads the trips. It looks at the columns whose type is another in the
+        file at once (in CSV: all), and reads the rest lazily.
     path : str or path-like
         A file or folder on this machine; CSV with a header if its name ends in ``.csv``
         (``.csv.gz``, ...), else Parquet.
@@ -148,8 +149,7 @@ def read_taxi_trips(spark: SparkSession, path: str | os.PathLike[str]) -> DataFr
     SchemaError
         It cannot be read, or lacks one of the two times, ``passenger_count``,
         ``trip_distance``, ``RatecodeID``, ``PULocationID``, ``DOLocationID`` and
-        ``fare_amount``. A value that is no time or no number is Spark's own error, at the first
-        action.
+        ``fare_amount``, or has a value that is no time or no number.
     SessionError
         The session was stopped.
     InvalidParameterError

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
-from pyspark.errors import NumberFormatException
 from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml.datasets import (
@@ -77,10 +76,21 @@ def test_files_that_do_not_fit_are_refused(spark, trips, tmp_path):
     trips.drop(columns=["RatecodeID", "fare_amount"]).to_csv(narrow, index=False)
     with pytest.raises(SchemaError, match=r"narrow\.csv lacks the columns \['RatecodeID', 'fare_a"):
         read_taxi_trips(spark, narrow)
-    wrong = tmp_path / "wrong.csv"
-    trips[:3].assign(fare_amount="much").to_csv(wrong, index=False)
-    with pytest.raises(NumberFormatException, match=r"CAST_INVALID_INPUT.*'much'"):
-        read_taxi_trips(spark, wrong).toPandas()
+    wrong = trips[:3].assign(fare_amount=["1", "much", "NaN"], tpep_pickup_datetime="noon")
+    wrong.to_csv(tmp_path / "wrong.csv", index=False)
+    text = (
+        r"wrong\.csv: column 'tpep_pickup_datetime' has 'noon', and must be of type timestamp_ntz; "
+    )
+    text += "column 'fare_amount' has 'much', and must be of type double$"
+    with pytest.raises(SchemaError, match=text):
+        read_taxi_trips(spark, tmp_path / "wrong.csv")
+    wrong = trips[:3].assign(passenger_count=[1.0, None, 1e12])
+    wrong.to_parquet(tmp_path / "wrong.parquet", coerce_timestamps="us")
+    text = (
+        r"wrong\.parquet: column 'passenger_count' has 1000000000000\.0, and must be of type int$"
+    )
+    with pytest.raises(SchemaError, match=text):
+        read_taxi_trips(spark, tmp_path / "wrong.parquet")
 
     tables = [table.drop("target").toPandas() for table in make_light_curves(spark, 3)]
     write_challenge(tables, tmp_path)
