@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as sql
 from sklearn.metrics import ConfusionMatrixDisplay, log_loss
-from torch import cat, nn
+from torch import nn
 
 import raydp_ml
 from raydp_ml.datasets import make_light_curves, read_light_curves
@@ -44,12 +44,14 @@ CURVES = """
           from (select object_id, int(passband * 79 + floor((mjd - 59580) / 14)) as at,
                     avg(flux / top) as mean from {observed} group by all) group by object_id)"""
 # A class counts as in the challenge; 16 makes the weights 1 on average, as XGBoost's penalties
-# are absolute. The scales tell the network what sequences relative to the highest flux do not.
+# are absolute. The network's further channels say what sequences relative to the top do not.
 ROLES = """
     select *, count(*) over (partition by test) / count(*) over (partition by test, target)
             * if(target in (15, 64), 2, 1) / 16 as weight,
-        array(ddf, hostgal_photoz, roughness, coalesce(days_detected, 0) / 1000,
-            ln(1 + amplitude) / 10, colour_0, colour_1, colour_2, colour_3, colour_4) as scales
+        concat(curve, flatten(transform(
+            array(ddf, hostgal_photoz, roughness, coalesce(days_detected, 0) / 1000,
+                ln(1 + amplitude) / 10, colour_0, colour_1, colour_2, colour_3, colour_4),
+            constant -> array_repeat(constant, 79)))) as channels
     from (select *, row_number() over (partition by target order by xxhash64(object_id)) % 4 = 2
               as test from {objects})"""
 TREES = {"n_estimators": 200, "max_depth": 4, "learning_rate": 0.08, "min_child_weight": 2}
@@ -58,17 +60,11 @@ NETWORK = {"max_epochs": 40, "batch_size": 128, "lr": 0.003, "weight_decay": 0.0
 NETWORK |= {"lr_scheduler": "CosineAnnealingLR", "lr_scheduler__T_max": 40, "random_state": 0}
 
 
-class LightCurveNet(nn.Module):
+def make_network(n_outputs):
     """Convolutions over the fortnights, the highest of each over time, and a hidden layer."""
-
-    def __init__(self, n_outputs):
-        super().__init__()
-        layers = [nn.Conv1d(6, 32, 5, padding=2), nn.ReLU(), nn.Conv1d(32, 64, 5, padding=2)]
-        self.curve = nn.Sequential(*layers, nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten())
-        self.all = nn.Sequential(nn.Linear(64 + 10, 64), nn.ReLU(), nn.Linear(64, n_outputs))
-
-    def forward(self, curve, scales):
-        return self.all(cat([self.curve(curve.view(-1, 6, 79)), scales], dim=1))
+    layers = [nn.Conv1d(6 + 10, 32, 5, padding=2), nn.ReLU(), nn.Conv1d(32, 64, 5, padding=2)]
+    layers += [nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Linear(64, 64), nn.ReLU()]
+    return nn.Sequential(nn.Unflatten(1, (6 + 10, 79)), *layers, nn.Linear(64, n_outputs))
 
 
 def make_features(spark, observations, metadata):
@@ -88,11 +84,9 @@ def learn(objects, workers):
     objects = raydp_ml.set_roles(objects, label="target", sample_weight="weight")
     train, test = objects.where("not test"), objects.where("test")
     trees = XGBClassifier(num_workers=workers, probability_col="xgboost", **TREES)
-    trees.fit(train.drop("object_id", "test", "curve", "scales"))
-    inputs = {"curve": "curve", "scales": "scales"}
-    network = TorchClassifier(LightCurveNet, inputs=inputs, num_workers=workers, **NETWORK)
-    network.set_params(probability_col="torch")
-    network.fit(train.select("target", "weight", "curve", "scales"))
+    trees.fit(train.drop("object_id", "test", "curve", "channels"))
+    network = TorchClassifier(make_network, num_workers=workers, probability_col="torch", **NETWORK)
+    network.fit(train.select("target", "weight", "channels"))
     predicted = network.predict_proba(trees.predict_proba(test))
     held_out = predicted.select("target", "weight", "xgboost", "torch").toPandas()
     counts = train.groupBy("target").count().sort("target").toPandas()["count"]
@@ -109,10 +103,8 @@ def weighted_log_loss(held_out, model, classes):
 def draw(target, predicted):
     """Draw the confusion matrix: of each class, the shares that are taken for each class."""
     figure, axes = plt.subplots(figsize=(8, 7.5), layout="constrained")
-    shares = {"normalize": "true", "values_format": ".0%", "cmap": "Blues", "colorbar": False}
-    matrix = ConfusionMatrixDisplay.from_predictions(target, predicted, ax=axes, **shares)
-    for text in matrix.text_.flat:
-        text.set(visible=text.get_text() != "0%", fontsize=8)
+    looks = {"cmap": "Blues", "colorbar": False, "values_format": ".0%", "text_kw": {"fontsize": 8}}
+    ConfusionMatrixDisplay.from_predictions(target, predicted, normalize="true", ax=axes, **looks)
     axes.set_title("Held-out objects, XGBoost: shares of each true class")
     return figure
 
@@ -127,8 +119,7 @@ def run(spark, options):
     objects = make_features(spark, *tables)
     counts = [objects.where(part).count() for part in ("not test", "test")]
     if min(counts) < 20:
-        needed = "at least 20 objects to learn from and 20 to test are needed"
-        raise SchemaError(f"{needed}; got {counts}")
+        raise SchemaError(f"20 objects to learn from and 20 to test are needed; got {counts}")
     classes, held_out = learn(objects, options.workers)
     print(f"{sum(counts):,} objects, {len(held_out):,} of them held out")
     print("Weighted log-loss on the held-out objects")
