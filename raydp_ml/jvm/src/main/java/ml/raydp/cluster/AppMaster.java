@@ -87,7 +87,7 @@ public final class AppMaster {
       connect(text);
     } catch (Throwable error) {
       log.error("The AppMaster cannot serve its driver.", error);
-      Runtime.getRuntime().halt(1);
+      ActorJvm.kill();
     }
     Thread thread = new Thread(this::watch, "raydp_ml-watch");
     thread.setDaemon(true);
@@ -152,7 +152,7 @@ public final class AppMaster {
     } catch (Throwable error) {
       // Without its watch this actor is of no use; the driver replaces it.
       log.error("The AppMaster fails.", error);
-      Runtime.getRuntime().halt(1);
+      ActorJvm.kill();
     }
   }
 
@@ -287,7 +287,7 @@ public final class AppMaster {
     @Override
     public void onDisconnected(RpcAddress address) {
       if (address.equals(driver.address())) {
-        Runtime.getRuntime().halt(0);
+        ActorJvm.kill();
       }
     }
   }

@@ -101,7 +101,7 @@ public final class ExecutorActor {
       log().error("The executor ends itself: " + reason, cause);
       // No exit hooks: Ray's and Spark's would run at once, and crash in Ray's native code. The
       // guard removes the files, and the AppMaster tells the driver.
-      Runtime.getRuntime().halt(code);
+      ActorJvm.kill();
     }
   }
 }
