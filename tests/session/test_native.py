@@ -24,8 +24,7 @@ from tests.session.conftest import eventually
 
 pytestmark = pytest.mark.modes("native")
 
-# A bound on a failure: on 2 idle cores it takes 4 to 8 s, on two busy and slow ones more than 15.
-REPLACED_WITHIN = 60
+REPLACED_WITHIN = 15  # seconds
 
 
 def jvms(spark, what):
