@@ -14,6 +14,8 @@ from raydp_ml.exceptions import SchemaError
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+_NUMBERS = ("int", "bigint", "double")
+
 
 def check_columns(path: Path, needed: Sequence[str]) -> None:
     """Raise unless `path` is CSV or Parquet that has the columns `needed`; Spark is not asked."""
@@ -70,18 +72,13 @@ def _is_csv(path: Path) -> bool:
 
 def _value(name: str, kind: str) -> str:
     """SQL of a column's value as it was read; pandas writes NaN for a number that is not known."""
-    return (
-        f"if(isnan(try_cast(`{name}` as double)), null, `{name}`)"
-        if _is_number(kind)
-        else f"`{name}`"
-    )
+    if kind in _NUMBERS:
+        return f"if(isnan(try_cast(`{name}` as double)), null, `{name}`)"
+    return f"`{name}`"
 
 
 def _cast(cast: str, name: str, kind: str) -> str:
-    # A count may be written as 1.0.
-    value = f"{cast}({_value(name, kind)} as double)" if _is_number(kind) else f"`{name}`"
+    value = _value(name, kind)
+    if kind in _NUMBERS:  # A count may be written as 1.0.
+        value = f"{cast}({value} as double)"
     return f"{cast}({value} as {kind})"
-
-
-def _is_number(kind: str) -> bool:
-    return kind in ("int", "bigint", "double")
