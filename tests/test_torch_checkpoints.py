@@ -164,6 +164,30 @@ def test_checkpoint_every(data, tmp_path):
     assert read_checkpoint(path)[0].epochs == 4
 
 
+class ReadsCheckpoints(Recorder):
+    """Notes how many epochs the checkpoint on the disk holds when an epoch is told."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.epochs = path, []
+
+    def on_fit_task_end(self, estimator, context, **about):
+        if context.task_name == "epoch":
+            self.epochs.append(read_checkpoint(self.path)[0].epochs if self.path.exists() else 0)
+        return False
+
+
+def test_a_checkpoint_holds_no_epoch_that_was_not_told(data, tmp_path):
+    # Training goes on after the checkpoint: what it holds would not be told again.
+    X, y = data
+    path = tmp_path / "checkpoint"
+    model = TorchRegressor(num_workers=0, checkpoint_every=1, checkpoint_path=path, **PARAMS)
+    recorder = ReadsCheckpoints(path)
+    model.set_callbacks(recorder).fit(X, y)
+    assert recorder.epochs == [0, 1, 2, 3, 4, 5]
+    assert read_checkpoint(path)[0].epochs == 6
+
+
 def test_checkpoints_of_other_fits(data, tmp_path):
     X, y = data
     path = tmp_path / "checkpoint"

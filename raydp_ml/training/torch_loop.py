@@ -345,11 +345,13 @@ class _Training:
     def _tell(self, epoch: int, record: dict[str, Any]) -> None:
         if self.peers.rank != 0:
             return
+        if self.spec.reports_epochs:
+            report(Epoch(epoch, record, self._weights_now() if self.spec.reports_models else None))
+        # After the epoch: a loss between the two has the epoch done and told again, of which the
+        # driver drops the second; the other way round, it would never be told.
         if self._checkpoint_is_due(epoch + 1):
             report(self._checkpoint(epoch + 1))
             self.last_checkpoint = time.monotonic()
-        if self.spec.reports_epochs:
-            report(Epoch(epoch, record, self._weights_now() if self.spec.reports_models else None))
 
     def _checkpoint_is_due(self, epochs: int) -> bool:
         every, seconds = self.spec.checkpoint_every, self.spec.checkpoint_seconds
