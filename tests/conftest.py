@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+import hypothesis
 import psutil
 import pytest
 
@@ -19,6 +20,10 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 # that they start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A process that has to wait for its turn is no slow example.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 NUM_CPUS = 2
 BEGUN = time.monotonic()

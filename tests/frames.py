@@ -22,7 +22,6 @@ CATEGORIES = {
 }
 FEW = settings(
     max_examples=5,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

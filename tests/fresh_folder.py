@@ -90,9 +90,12 @@ def _files(temporary: Path) -> list[Path]:
 
 
 def marked(token: str) -> list[psutil.Process]:
-    """Living processes that were started with `token` in their environment."""
+    """Living processes that were started with `token` in their environment.
+
+    Their ``info`` has the ``name`` and ``cmdline`` of this moment: they may end in the next.
+    """
     found = []
-    for process in psutil.process_iter():
+    for process in psutil.process_iter(["name", "cmdline"]):
         try:
             if process.environ().get(MARK) == token and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)

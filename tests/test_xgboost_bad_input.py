@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import contextlib
 import time
 
 import pytest
@@ -14,18 +13,16 @@ from sklearn.utils._param_validation import InvalidParameterError
 import raydp_ml
 from raydp_ml.exceptions import ResourceError, SchemaError
 from raydp_ml.xgboost import XGBClassifier, XGBRegressor
+from tests.fresh_folder import run_python
 
 PARAMS = {"n_estimators": 2, "num_workers": 1}
 
 
-@pytest.fixture(autouse=True)
-def _within_five_seconds(request):
-    if "df" not in request.fixturenames:
-        yield
-        return
-    request.getfixturevalue("df")
+@contextlib.contextmanager
+def raises_at_once(error, *, match=None):
     start = time.monotonic()
-    yield
+    with pytest.raises(error, match=match) as caught:
+        yield caught
     assert time.monotonic() - start < 5
 
 
@@ -34,7 +31,7 @@ def df(spark):
     rows = [(float(i), i * 2, "ab"[i % 2], float(i % 3)) for i in range(20)]
     made = spark.createDataFrame(rows, ["fare", "tip", "kind", "y"]).cache()
     # The first fit of a process starts Spark's writer and the actors.
-    XGBRegressor(**PARAMS).fit(made.drop("kind"), "y")
+    XGBRegressor(**{**PARAMS, "num_workers": 2}).fit(made.drop("kind"), "y")
     yield made
     made.unpersist()
 
@@ -100,17 +97,17 @@ def test_before_any_job(spark, df, change, fit, text):
     if fit.get("eval_set") == "drop":
         fit = {**fit, "eval_set": df.drop("tip")}
     before = jobs(spark)
-    with pytest.raises(SchemaError, match=text):
+    with raises_at_once(SchemaError, match=text):
         XGBRegressor(**PARAMS).fit(data, **fit)
     assert jobs(spark) == before
 
 
 def test_no_label_at_all(df):
-    with pytest.raises(ValueError, match=r'target y is None. .*fit\(df, "label"\).*set_roles'):
+    with raises_at_once(ValueError, match=r'target y is None. .*fit\(df, "label"\).*set_roles'):
         XGBRegressor(**PARAMS).fit(df.drop("kind"))
-    with pytest.raises(TypeError, match=r"y is the name of one of its columns. Got list instead"):
+    with raises_at_once(TypeError, match=r"y is the name of one of its columns. Got list instead"):
         XGBRegressor(**PARAMS).fit(df, [1, 2])
-    with pytest.raises(TypeError, match="eval_set is a DataFrame, or a list"):
+    with raises_at_once(TypeError, match="eval_set is a DataFrame, or a list"):
         XGBRegressor(**PARAMS).fit(df.drop("kind"), "y", eval_set=[([[1]], [1])])
 
 
@@ -126,30 +123,30 @@ def test_no_label_at_all(df):
 def test_labels_that_cannot_be_learnt(df, label, text):
     data = df.drop("kind").withColumn("y", functions.expr(label))
     for model in (XGBRegressor(**PARAMS), XGBClassifier(**PARAMS)):
-        with pytest.raises(SchemaError, match=text):
+        with raises_at_once(SchemaError, match=text):
             model.fit(data, "y")
 
 
 def test_one_class_only(df):
-    with pytest.raises(
+    with raises_at_once(
         SchemaError, match=r"label 'kind' has one class only \(\['a'\]\) in 10 rows"
     ):
         XGBClassifier(**PARAMS).fit(df.where("kind = 'a'"), "kind")
     valid = df.drop("y").withColumn("v", functions.expr("kind = 'b'"))
-    with pytest.raises(SchemaError, match=r"one class only"):
+    with raises_at_once(SchemaError, match=r"one class only"):
         XGBClassifier(**PARAMS).fit(raydp_ml.set_roles(valid, validation="v"), "kind")
     three = df.drop("kind").withColumn("v", functions.expr("y = 2"))
-    with pytest.raises(SchemaError, match=r"validation rows hold labels.*\[2.0\]"):
+    with raises_at_once(SchemaError, match=r"validation rows hold labels.*\[2.0\]"):
         XGBClassifier(**PARAMS).fit(raydp_ml.set_roles(three, validation="v"), "y")
 
 
 def test_no_rows(df):
     data = df.drop("kind")
-    with pytest.raises(SchemaError, match="training data has no rows"):
+    with raises_at_once(SchemaError, match="training data has no rows"):
         XGBRegressor(**PARAMS).fit(data.where("fare < 0"), "y")
-    with pytest.raises(SchemaError, match="evaluation set 0 has no rows"):
+    with raises_at_once(SchemaError, match="evaluation set 0 has no rows"):
         XGBRegressor(**PARAMS).fit(data, "y", eval_set=data.where("fare < 0"))
-    with pytest.raises(SchemaError, match="'v' marks all 20 rows for validation"):
+    with raises_at_once(SchemaError, match="'v' marks all 20 rows for validation"):
         XGBRegressor(**PARAMS).fit(
             raydp_ml.set_roles(data.withColumn("v", functions.lit(True)), validation="v"), "y"
         )
@@ -157,16 +154,18 @@ def test_no_rows(df):
 
 def test_bad_weights_and_marks(df):
     data = df.drop("kind").withColumn("w", functions.expr("fare - 1"))
-    with pytest.raises(SchemaError, match="weights 'w' of the training data hold 1 negative of 20"):
+    with raises_at_once(
+        SchemaError, match="weights 'w' of the training data hold 1 negative of 20"
+    ):
         XGBRegressor(**PARAMS).fit(data, "y", sample_weight="w")
     zero = data.withColumn("w", functions.lit(0))
-    with pytest.raises(SchemaError, match=r"All 20 sample weights 'w' .* are zero"):
+    with raises_at_once(SchemaError, match=r"All 20 sample weights 'w' .* are zero"):
         XGBRegressor(**PARAMS).fit(zero, "y", sample_weight="w")
     marked = data.withColumn("v", functions.expr("if(fare > 1, false, null)")).drop("w")
-    with pytest.raises(SchemaError, match=r"validation column 'v' holds 2 null of 20.*fillna"):
+    with raises_at_once(SchemaError, match=r"validation column 'v' holds 2 null of 20.*fillna"):
         XGBRegressor(**PARAMS).fit(raydp_ml.set_roles(marked, validation="v"), "y")
     nothing = marked.withColumn("v", functions.lit(False))
-    with pytest.raises(SchemaError, match=r"early_stopping_rounds needs rows .*'v' marks no row"):
+    with raises_at_once(SchemaError, match=r"early_stopping_rounds needs rows .*'v' marks no row"):
         XGBRegressor(**PARAMS, early_stopping_rounds=2).fit(
             raydp_ml.set_roles(nothing, validation="v"), "y"
         )
@@ -174,34 +173,34 @@ def test_bad_weights_and_marks(df):
 
 def test_infinite_features(df):
     data = df.drop("kind").withColumn("tip", functions.expr("double('Infinity')"))
-    with pytest.raises(SchemaError, match=r"features \['tip'\] hold infinite values.*null"):
+    with raises_at_once(SchemaError, match=r"features \['tip'\] hold infinite values.*null"):
         XGBRegressor(**PARAMS).fit(data, "y")
 
 
 def test_more_workers_than_the_cluster_can_hold(spark, df):
     before = jobs(spark)
-    with pytest.raises(ResourceError, match=r"num_workers=1000 workers .*can hold at most 2"):
+    with raises_at_once(ResourceError, match=r"num_workers=1000 workers .*can hold at most 2"):
         XGBRegressor(num_workers=1000).fit(df.drop("kind"), "y")
     assert jobs(spark) == before
-    with pytest.raises(ResourceError, match="can hold at most 0"):
+    with raises_at_once(ResourceError, match="can hold at most 0"):
         XGBRegressor(num_workers=1, resources_per_worker={"unicorn": 1}).fit(df.drop("kind"), "y")
 
 
 def test_predict_on_other_frames(spark, df):
     model = XGBRegressor(**PARAMS).fit(df.drop("kind"), "y")
     before = jobs(spark)
-    with pytest.raises(
+    with raises_at_once(
         SchemaError, match=r"needs the columns \['tip'\] that it was fitted with.*mean 'tips'"
     ):
         model.predict(df.withColumnRenamed("tip", "tips"))
-    with pytest.raises(SchemaError, match="'tip' of type string cannot be a feature"):
+    with raises_at_once(SchemaError, match="'tip' of type string cannot be a feature"):
         model.predict(df.withColumn("tip", functions.col("kind")))
-    with pytest.raises(SchemaError, match=r"already has a column 'prediction'.*prediction_col="):
+    with raises_at_once(SchemaError, match=r"already has a column 'prediction'.*prediction_col="):
         model.predict(model.predict(df))
-    with pytest.raises(SchemaError, match="already has a column"):
+    with raises_at_once(SchemaError, match="already has a column"):
         model.predict(df.withColumnRenamed("y", "Prediction"))
     unnamed = XGBRegressor(n_estimators=2).fit([[1.0, 2.0], [3.0, 4.0]], [1, 2])
-    with pytest.raises(SchemaError, match="fitted on data without column names"):
+    with raises_at_once(SchemaError, match="fitted on data without column names"):
         unnamed.predict(df)
     assert jobs(spark) == before
     made = model.predict(df)
@@ -210,9 +209,9 @@ def test_predict_on_other_frames(spark, df):
 
 
 def test_before_fit_and_bad_parameters(df):
-    with pytest.raises(NotFittedError):
+    with raises_at_once(NotFittedError):
         XGBRegressor().predict(df)
-    with pytest.raises(NotFittedError):
+    with raises_at_once(NotFittedError):
         XGBClassifier().predict_proba(df)
     for params, text in (
         ({"max_depth": -1}, "'max_depth' parameter of XGBRegressor must be"),
@@ -220,12 +219,12 @@ def test_before_fit_and_bad_parameters(df):
         ({"subsample": 2.0}, "'subsample' parameter"),
         ({"booster": "tree"}, "'booster' parameter of XGBRegressor must be a str among"),
     ):
-        with pytest.raises(InvalidParameterError, match=text):
+        with raises_at_once(InvalidParameterError, match=text):
             XGBRegressor(**params).fit(df.drop("kind"), "y")
 
 
 def test_a_pandas_on_spark_frame(df):
-    with pytest.raises(TypeError, match=r"pandas-on-Spark frame is not supported.*to_spark\(\)"):
+    with raises_at_once(TypeError, match=r"pandas-on-Spark frame is not supported.*to_spark\(\)"):
         XGBRegressor().fit(df.pandas_api(), "y")
 
 
@@ -236,7 +235,7 @@ def test_a_worker_s_own_error_is_the_cause_and_not_retried(df, tmp_path):
         (marks / f"{time.monotonic_ns()}").touch()
         raise KeyError("own fault")
 
-    with pytest.raises(raydp_ml.exceptions.TrainingError, match="KeyError: 'own fault'") as caught:
+    with raises_at_once(raydp_ml.exceptions.TrainingError, match="KeyError: 'own fault'") as caught:
         XGBRegressor(objective=broken, num_workers=2, n_estimators=2).fit(df.drop("kind"), "y")
     assert isinstance(caught.value.__cause__, KeyError)
     assert len(list(marks.iterdir())) <= 2
@@ -263,10 +262,8 @@ for call in (
 """
 
 
-def test_a_closed_session():
-    done = subprocess.run(
-        [sys.executable, "-c", CLOSED_SESSION], capture_output=True, text=True, timeout=120
-    )
+def test_a_closed_session(tmp_path):
+    done = run_python("-c", CLOSED_SESSION, cwd=tmp_path)
     assert done.stdout.count("SESSION ERROR The SparkSession of this DataFrame was stopped") == 4, (
         done.stdout + done.stderr
     )

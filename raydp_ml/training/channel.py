@@ -15,6 +15,7 @@ class Channel:
         self._events: deque[Any] = deque()
         self._deliver = deliver or self._events.append
         self._stop = threading.Event()
+        self._draining = threading.Lock()
 
     def report(self, event: Any) -> None:
         """Hand an event to the driver."""
@@ -23,8 +24,10 @@ class Channel:
     def drain(self) -> list[Any]:
         """Take the events that were not fetched yet."""
         events = []
-        while self._events:
-            events.append(self._events.popleft())
+        # Of two threads that drain, one takes all: the events keep their order.
+        with self._draining:
+            while self._events:
+                events.append(self._events.popleft())
         return events
 
     def request_stop(self) -> None:

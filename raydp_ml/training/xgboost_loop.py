@@ -7,6 +7,7 @@ arguments come in, plain data goes out.
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import io
 import time
@@ -335,8 +336,9 @@ class _Reporter:
             report(Round(index, model))
         interval = self.spec.checkpoint_seconds
         if interval is not None and time.monotonic() - self.last_checkpoint >= interval:
-            state = {} if stopper is None else dict(stopper.__dict__)
-            saved = {name: dict(logs) for name, logs in history.items()}
+            # Copies to the bottom: XGBoost appends to these lists, and the driver fetches later.
+            state = {} if stopper is None else copy.deepcopy(stopper.__dict__)
+            saved = copy.deepcopy(dict(history))
             report(Checkpoint(index + 1, bytes(booster.save_raw("ubj")), saved, state))
             self.last_checkpoint = time.monotonic()
 

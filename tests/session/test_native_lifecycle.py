@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
 import raydp_ml
 from raydp_ml.exceptions import SessionError
+from raydp_ml.session.class_path import class_path
+from raydp_ml.session.java import java_executable
 
 NATIVE = """
     import json, os, signal, sys, time
@@ -129,16 +132,39 @@ def test_executors_that_cannot_start_are_told_of(run_program):
     program = run_program(f"""{RAY}
     begin = time.monotonic()
     try:
-        start(configs={{"spark.executor.extraJavaOptions": "-XX:MaxRAMPercentage=no"}}, timeout=15)
+        start(configs={{"spark.executor.extraJavaOptions": "-XX:MaxRAMPercentage=no"}}, timeout=30)
     except ResourceError as error:
         print(json.dumps([str(error), time.monotonic() - begin]))
     assert eventually(all_free, 30), ray.available_resources()
     """)
     assert program.finish() == 0, program.stderr
     text, seconds = json.loads(program.stdout)
-    assert "0 of them started within timeout=15 seconds" in text
-    assert seconds < 30
+    assert "0 of them started within timeout=30 seconds" in text
+    assert seconds < 45
     program.assert_nothing_left()
+
+
+def test_the_jvm_of_an_actor_ends_at_once_and_runs_no_exit_hooks(tmp_path):
+    (tmp_path / "Ends.java").write_text("""
+        class Ends {
+            public static void main(String[] arguments) {
+                Thread hook = new Thread(() -> System.out.println("a hook"));
+                Runtime.getRuntime().addShutdownHook(hook);
+                Thread.currentThread().interrupt();
+                System.out.println("begun");
+                ml.raydp.cluster.ActorJvm.kill();
+                System.out.println("still here");
+            }
+        }
+    """)
+    done = subprocess.run(
+        [java_executable(), "-cp", class_path(), "Ends.java"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "begun\n"), done.stderr
 
 
 @pytest.mark.slow

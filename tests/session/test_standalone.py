@@ -39,7 +39,8 @@ def daemons(program, name):
     return [
         process
         for process in program.processes()
-        if process.name() == "java" and any(word.endswith(name) for word in process.cmdline())
+        if process.info["name"] == "java"
+        and any(word.endswith(name) for word in process.info["cmdline"] or [])
     ]
 
 
@@ -80,7 +81,7 @@ def test_two_executors_from_start_to_stop(run_program):
     assert len(daemons(program, ".Worker")) == 2
     assert len(daemons(program, ".CoarseGrainedExecutorBackend")) == 2
     for process in program.processes():
-        assert secret not in " ".join(process.cmdline())
+        assert secret not in " ".join(process.info["cmdline"] or [])
     for path in below(program.folder / "tmp"):
         if path.is_file() and secret in path.read_text(errors="replace"):
             assert path.stat().st_mode & 0o077 == 0, path
@@ -88,7 +89,7 @@ def test_two_executors_from_start_to_stop(run_program):
     (program.folder / "work" / "go").touch()
     program.wait_for("stopped")
     # At once: stop_spark returns when all of it has ended.
-    assert not [p for p in program.processes() if "java" in p.name()]
+    assert not [p for p in program.processes() if "java" in p.info["name"]]
     assert not [path for path in program.left_files() if path.startswith("tmp/")]
     (program.folder / "work" / "end").touch()
     assert program.finish() == 0, program.stderr

@@ -17,6 +17,7 @@ from raydp_ml.training.in_process import InProcessGroup
 
 @pytest.fixture(autouse=True)
 def _cluster(ray_cluster):
+    group._pool.close()  # of the fits of other tests
     yield
     group._pool.close()
 
@@ -39,14 +40,16 @@ def test_workers_are_processes_of_their_own_and_stay_warm():
 
 
 def test_cpus_are_held_during_a_fit_and_free_after(ray_cluster):
-    def free():
-        return ray_cluster.available_resources().get("CPU", 0)
+    def wait_until_free(cpus):
+        # Ray's figure may be a moment old.
+        deadline = time.monotonic() + 20
+        while ray_cluster.available_resources().get("CPU", 0) != cpus:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     with worker_group(2):
-        assert free() == 0
-    deadline = time.monotonic() + 20
-    while free() < 2:
-        assert time.monotonic() < deadline
+        wait_until_free(0)
+    wait_until_free(2)
     # An idle gang keeps nobody from working.
     assert ray_cluster.get(ray_cluster.remote(num_cpus=2)(lambda: 7).remote(), timeout=60) == 7
 
