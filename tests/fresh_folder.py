@@ -95,9 +95,10 @@ def marked(token: str) -> list[psutil.Process]:
     Their ``info`` has the ``name`` and ``cmdline`` of this moment: they may end in the next.
     """
     found = []
-    for process in psutil.process_iter(["name", "cmdline"]):
+    for process in psutil.process_iter():
         try:
             if process.environ().get(MARK) == token and process.status() != psutil.STATUS_ZOMBIE:
+                process.info = process.as_dict(["name", "cmdline"], ad_value="")
                 found.append(process)
         except (psutil.Error, OSError):
             continue

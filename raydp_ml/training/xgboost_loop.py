@@ -338,8 +338,8 @@ class _Reporter:
         if interval is not None and time.monotonic() - self.last_checkpoint >= interval:
             # Copies to the bottom: XGBoost appends to these lists, and the driver fetches later.
             state = {} if stopper is None else copy.deepcopy(stopper.__dict__)
-            saved = copy.deepcopy(dict(history))
-            report(Checkpoint(index + 1, bytes(booster.save_raw("ubj")), saved, state))
+            model = bytes(booster.save_raw("ubj"))
+            report(Checkpoint(index + 1, model, copy.deepcopy(history), state))
             self.last_checkpoint = time.monotonic()
 
 

@@ -96,7 +96,11 @@ class Program:
         """
 
         def left() -> list[object]:
-            processes = [shown(each) for each in self.processes() if each.pid not in but]
+            processes = [
+                " ".join(each.info["cmdline"])[:200] or f"process {each.pid}"
+                for each in self.processes()
+                if each.pid not in but
+            ]
             return [*processes, *self.left_files(), *self.ray_files()]
 
         assert eventually(lambda: not left(), timeout), left()
@@ -143,10 +147,3 @@ def is_alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
-
-
-def shown(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())[:200]
-    except psutil.Error:
-        return f"process {process.pid}"

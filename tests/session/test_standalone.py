@@ -40,7 +40,7 @@ def daemons(program, name):
         process
         for process in program.processes()
         if process.info["name"] == "java"
-        and any(word.endswith(name) for word in process.info["cmdline"] or [])
+        and any(word.endswith(name) for word in process.info["cmdline"])
     ]
 
 
@@ -81,7 +81,7 @@ def test_two_executors_from_start_to_stop(run_program):
     assert len(daemons(program, ".Worker")) == 2
     assert len(daemons(program, ".CoarseGrainedExecutorBackend")) == 2
     for process in program.processes():
-        assert secret not in " ".join(process.info["cmdline"] or [])
+        assert secret not in " ".join(process.info["cmdline"])
     for path in below(program.folder / "tmp"):
         if path.is_file() and secret in path.read_text(errors="replace"):
             assert path.stat().st_mode & 0o077 == 0, path

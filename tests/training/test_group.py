@@ -13,6 +13,7 @@ from raydp_ml.training import channel, group, reservation
 from raydp_ml.training.failure import WorkerLostError
 from raydp_ml.training.group import worker_group
 from raydp_ml.training.in_process import InProcessGroup
+from tests.session.conftest import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -40,16 +41,13 @@ def test_workers_are_processes_of_their_own_and_stay_warm():
 
 
 def test_cpus_are_held_during_a_fit_and_free_after(ray_cluster):
-    def wait_until_free(cpus):
-        # Ray's figure may be a moment old.
-        deadline = time.monotonic() + 20
-        while ray_cluster.available_resources().get("CPU", 0) != cpus:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    def free():
+        return ray_cluster.available_resources().get("CPU", 0)
 
+    # Ray's figure may be a moment old.
     with worker_group(2):
-        wait_until_free(0)
-    wait_until_free(2)
+        assert eventually(lambda: free() == 0, 20)
+    assert eventually(lambda: free() == 2, 20)
     # An idle gang keeps nobody from working.
     assert ray_cluster.get(ray_cluster.remote(num_cpus=2)(lambda: 7).remote(), timeout=60) == 7
 
@@ -144,7 +142,4 @@ def test_idle_workers_end(ray_cluster, monkeypatch):
     monkeypatch.setattr(group, "IDLE_SECONDS", 0.4)
     with worker_group(1) as workers:
         (pid,) = pids(workers)
-    deadline = time.monotonic() + 30
-    while psutil.pid_exists(pid):
-        assert time.monotonic() < deadline, "an idle worker did not end"
-        time.sleep(0.1)
+    assert eventually(lambda: not psutil.pid_exists(pid), 30), "an idle worker did not end"
