@@ -209,7 +209,7 @@ def category_counts(
 
 
 def most_frequent(
-    df: Any, columns: Sequence[Any], missing: Sequence[str]
+    df: Any, columns: Sequence[Any], missing: Sequence[str], *, allow_null: bool = True
 ) -> list[tuple[Any, bool]]:
     """Find the most frequent value of each column, the least of those that are alike.
 
@@ -219,6 +219,8 @@ def most_frequent(
     columns : sequence of raydp_ml.exchange.columns.Column
     missing : sequence of str
         For each column, the SQL of whether a value is missing.
+    allow_null : bool, default=True
+        Whether null and NaN may occur among the values that are not.
 
     Returns
     -------
@@ -239,16 +241,20 @@ def most_frequent(
             "best": f"min(if(gone, null, struct(-n AS rank, {','.join(_SLOTS)})))",
             "holes": "max(gone)",
             "infinite": "sum(if(abs(d) = double('Infinity'), n, 0))",
+            "null": f"sum(if(not gone and {' and '.join(f'{x} is null' for x in _SLOTS)}, n, 0))",
         },
     )
     if not rows:
         raise no_rows()
     found: list[tuple[Any, bool]] = [(None, False) for _ in columns]
-    infinite = np.zeros(len(columns), dtype=np.int64)
+    infinite, null = np.zeros((2, len(columns)), dtype=np.int64)
     for row in rows:
         found[row["i"]] = (None if row["best"] is None else _held(row["best"]), row["holes"])
-        infinite[row["i"]] = row["infinite"]
-    check_finite([column.name for column in columns], infinite)
+        infinite[row["i"]], null[row["i"]] = row["infinite"], row["null"]
+    names = [column.name for column in columns]
+    check_finite(names, infinite)
+    if not allow_null:
+        check_held(names, null)
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from raydp_ml.exceptions import SchemaError, SessionError
 from raydp_ml.exchange.jvm import java_object
 from raydp_ml.expressions import double
+from raydp_ml.moments import settle_constants
 from raydp_ml.statistics import check_weights, no_rows
 
 __all__ = ["check_room", "gram_product", "require_java", "vector_moments"]
@@ -146,14 +147,15 @@ def _with_zeros(
     some = zeros > 0
     low = np.where(some, np.minimum(table["low"], 0.0), table["low"])
     high = np.where(some, np.maximum(table["high"], 0.0), table["high"])
-    return {
-        **made,
+    made |= {
         "total": total,
         "rows": np.broadcast_to(counts, total.shape),
         "count": counts - table["missing"],
         "low": np.where(total > 0, low, np.nan),
         "high": np.where(total > 0, high, np.nan),
     }
+    settle_constants(made)
+    return made
 
 
 def gram_product(df: Any, x: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:

@@ -15,6 +15,7 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema, quoted
 from raydp_ml.expressions import lookup
 from raydp_ml.feature_selection._selector import Selector
+from raydp_ml.moments import settle_constants
 from raydp_ml.statistics import (
     check_finite,
     check_held,
@@ -102,7 +103,9 @@ class GenericUnivariateSelect(_Filter, feature_selection.GenericUnivariateSelect
 
 def _f_classif(df: Any, roles: ColumnRoles) -> Scores:
     """One-way analysis of variance of each feature over the classes."""
-    _, sums = class_sums(df, roles.feature_names, str(roles.label), mean="avg(x)", var="var_pop(x)")
+    aggregates = {"mean": "avg(x)", "var": "var_pop(x)", "low": "min(x)", "high": "max(x)"}
+    _, sums = class_sums(df, roles.feature_names, str(roles.label), **aggregates)
+    settle_constants(sums)
     return _analysis_of_variance(sums)
 
 
@@ -112,8 +115,10 @@ def _analysis_of_variance(sums: dict[str, np.ndarray]) -> Scores:
     grand = (counts * means).sum(axis=0) / rows
     between = len(counts) - 1
     within = rows[0] - len(counts)
+    # Of a constant, rounding would leave a spread, and nothing within the classes to divide it by.
+    varies = sums["low"].min(axis=0) < sums["high"].max(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        spread_between = (counts * (means - grand) ** 2).sum(axis=0) / between
+        spread_between = varies * (counts * (means - grand) ** 2).sum(axis=0) / between
         spread_within = (counts * sums["var"]).sum(axis=0) / within
         constant = np.flatnonzero(spread_within == 0.0)
         if (spread_between == 0).any() and constant.size:
