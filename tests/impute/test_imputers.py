@@ -82,7 +82,7 @@ def test_a_feature_that_had_no_missing_value(spark):
     seen = spark.createDataFrame([(1.0, None), (2.0, 3.0)], "a double, b double")
     new = spark.createDataFrame([(None, None)], "a double, b double")
     made = MissingIndicator().fit(seen).transform(new)
-    wanted = r"The features \[a\] have missing values in transform but have no missing values in fit"
+    wanted = r"The features \[a\] have missing values in transform but have no missing values"
     with pytest.raises(PySparkException, match=wanted):
         made.collect()
     quiet = MissingIndicator(error_on_new=False).fit(seen).transform(new)

@@ -43,9 +43,7 @@ def same(ours, theirs, df):
 def test_values_at_an_edge(values, columns):
     df = values.selectExpr(*columns.split(", "))
     for threshold in (0.1, 0.3, 0.7):
-        same(
-            preprocessing.Binarizer(threshold=threshold), plain.Binarizer(threshold=threshold), df
-        )
+        same(preprocessing.Binarizer(threshold=threshold), plain.Binarizer(threshold=threshold), df)
     for params in (
         {"n_bins": 3, "strategy": "uniform"},
         {"n_bins": 7, "strategy": "uniform"},
