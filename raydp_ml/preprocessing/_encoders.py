@@ -73,7 +73,7 @@ class OneHotEncoder(InvertibleTransformer, CategoryEncoder, preprocessing.OneHot
                 f"Found unknown categories in columns {columns} during transform. These unknown "
                 f"categories will be encoded as {means}",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
 
     def _map_drop_idx_to_infrequent(self, feature_idx: int, drop_idx: int) -> Any:

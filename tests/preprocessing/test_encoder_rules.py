@@ -32,7 +32,7 @@ SAME = [
     (OHE, "s", {"categories": [["c", "d", "a", "b", "z"]], "min_frequency": 6}),
     (OHE, "h", {"categories": [["a", "b", "c", "d", np.nan]], "drop": [np.nan]}),
     (OHE, "h", {"max_categories": 3, "drop": ["b"]}),
-    (OHE, "sn", {"drop": ["b", 2], "max_categories": 2}),
+    (OHE, "sn", {"drop": ["b", 1], "max_categories": 2}),
     (OHE, ["s", "one"], {"drop": "first"}),
     (OHE, ["one", "h"], {"drop": "if_binary"}),
     (ORD, "sn", {"categories": [["d", "zz", "c", "b", "a"], [0, 1, 2, 3]]}),
