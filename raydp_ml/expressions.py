@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,18 @@ def text(value: str) -> str:
 
 
 def literal(value: Any) -> str:
-    """Write a string, boolean or number as an SQL literal; None and NaN as a missing double."""
+    """Write a string, boolean or number as an SQL literal; None and NaN as a missing double.
+
+    A Decimal keeps its digits, those of zero after the point as well.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "cast(null as double)"
     if isinstance(value, str):
         return text(value)
     if isinstance(value, bool) or type(value).__name__ in {"bool_", "bool"}:
         return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return f"({value:f}BD)"
     if isinstance(value, int) or "int" in type(value).__name__:
         return f"{int(value)}L"
     return number(value)

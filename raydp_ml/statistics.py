@@ -7,7 +7,7 @@ columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -198,13 +198,15 @@ def category_counts(
     Returns
     -------
     list of list of tuple
-        For each column its values (None for missing), each with the aggregates.
+        For each column its exact values (None for missing, 0 and 1 for booleans, Decimals for
+        decimals), each with the aggregates.
     """
     chosen = {"n": "count(1)", **aggregates}
-    rows = _grouped(_values(df, columns, extras), ["i", *_SLOTS], chosen)
+    slots = _slots(columns)
+    rows = _grouped(_values(df, columns, extras), ["i", *slots], chosen)
     found: list[list[Any]] = [[] for _ in columns]
     for row in rows:
-        found[row["i"]].append((_held(row), *(row[key] for key in chosen)))
+        found[row["i"]].append((_held(row, slots), *(row[key] for key in chosen)))
     return found
 
 
@@ -229,19 +231,20 @@ def most_frequent(
     """
     from pyspark.sql import functions
 
+    slots = _slots(columns)
     counted = (
         _values(df, columns, missing=missing)
-        .groupBy("i", "gone", *_SLOTS)
+        .groupBy("i", "gone", *slots)
         .agg(functions.expr("count(1) AS n"))
     )
     rows = _grouped(
         counted,
         ["i"],
         {
-            "best": f"min(if(gone, null, struct(-n AS rank, {','.join(_SLOTS)})))",
+            "best": f"min(if(gone, null, struct(-n AS rank, {','.join(slots)})))",
             "holes": "max(gone)",
             "infinite": "sum(if(abs(d) = double('Infinity'), n, 0))",
-            "null": f"sum(if(not gone and {' and '.join(f'{x} is null' for x in _SLOTS)}, n, 0))",
+            "null": f"sum(if(not gone and {' and '.join(f'{x} is null' for x in slots)}, n, 0))",
         },
     )
     if not rows:
@@ -249,7 +252,8 @@ def most_frequent(
     found: list[tuple[Any, bool]] = [(None, False) for _ in columns]
     infinite, null = np.zeros((2, len(columns)), dtype=np.int64)
     for row in rows:
-        found[row["i"]] = (None if row["best"] is None else _held(row["best"]), row["holes"])
+        best = None if row["best"] is None else _held(row["best"], slots)
+        found[row["i"]] = (best, row["holes"])
         infinite[row["i"]], null[row["i"]] = row["infinite"], row["null"]
     names = [column.name for column in columns]
     check_finite(names, infinite)
@@ -258,33 +262,39 @@ def most_frequent(
     return found
 
 
-_SLOTS = {"s": "string", "l": "bigint", "d": "double"}
+def _slots(columns: Sequence[Any]) -> dict[str, str]:
+    """Name the types in which the values of columns are kept exactly."""
+    decimals = sorted({column.type_name for column in columns if column.kind == "decimal"})
+    # No one type of decimals holds the values of any two.
+    return {"s": "string", "l": "bigint", "d": "double"} | {
+        f"m{index}": name for index, name in enumerate(decimals)
+    }
 
 
 def _values(
     df: Any, columns: Sequence[Any], extras: Sequence[str] = (), missing: Sequence[str] = ()
 ) -> Any:
     """Lay columns of any kinds out as rows, with a value in the slot of its kind."""
+    slots = _slots(columns)
     cells = []
     for index, column in enumerate(columns):
-        slots = [f"'{slot}', {_as(column, kind)}" for slot, kind in _SLOTS.items()]
+        held = [f"'{slot}', {_as(column, kind)}" for slot, kind in slots.items()]
         if missing:
-            slots.append(f"'gone', {missing[index]}")
-        cells.append(f"named_struct({', '.join(slots)})")
+            held.append(f"'gone', {missing[index]}")
+        cells.append(f"named_struct({', '.join(held)})")
     exploded = df.selectExpr(*extras, f"posexplode(array({','.join(cells)})) AS (i, v)")
     aliases = [extra.rsplit(" AS ", 1)[1] for extra in extras]
     gone = ["v.gone AS gone"] if missing else []
-    return exploded.selectExpr(
-        *aliases, "i", "v.s AS s", "v.l AS l", "nanvl(v.d, null) AS d", *gone
-    )
+    read = ["nanvl(v.d, null) AS d" if slot == "d" else f"v.{slot} AS {slot}" for slot in slots]
+    return exploded.selectExpr(*aliases, "i", *read, *gone)
 
 
-def _held(row: Any) -> Any:
-    return next((row[slot] for slot in _SLOTS if row[slot] is not None), None)
+def _held(row: Any, slots: Iterable[str]) -> Any:
+    return next((row[slot] for slot in slots if row[slot] is not None), None)
 
 
 def _as(column: Any, slot: str) -> str:
-    kind = {"string": "string", "boolean": "bigint", "decimal": "double"}.get(column.kind)
+    kind = {"string": "string", "boolean": "bigint", "decimal": column.type_name}.get(column.kind)
     kind = kind or ("double" if column.type_name in {"float", "double"} else "bigint")
     return f"cast({quoted(column.name) if kind == slot else 'null'} as {slot})"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -352,6 +353,18 @@ def in_first_place(expressions: Sequence[str], count: int) -> list[list[str]]:
     return [list(expressions), *([] for _ in range(count - 1))]
 
 
+def check_outputs_differ(names: Sequence[str], df: Any) -> None:
+    """Raise `SchemaError` where Spark could not tell outputs apart by their names."""
+    fold = str.lower if folds_case(df) else str
+    counts = Counter(map(fold, names))
+    if alike := [name for name in names if counts[fold(name)] > 1]:
+        raise SchemaError(
+            f"The outputs {alike} bear names that are one to Spark. Give them names of their own "
+            "(verbose_feature_names_out=True, feature_name_combiner=...), fit on a Spark "
+            "DataFrame, which tells them apart by a number, or set spark.sql.caseSensitive=true."
+        )
+
+
 def replace_columns(
     df: Any, names: Sequence[str], outputs: Named, helpers: Sequence[Sequence[str]] = ()
 ) -> Any:
@@ -370,7 +383,7 @@ def replace_columns(
     Raises
     ------
     SchemaError
-        Where an output would bear the name of a column that passes through.
+        Where an output would bear the name of a column that passes through, or of another output.
     """
     place = dict(zip(names, outputs, strict=True))
     fold = str.lower if folds_case(df) else str
@@ -381,6 +394,7 @@ def replace_columns(
                 f"The output {name!r} would take the name of another column that passes through. "
                 f"Rename that one (df.withColumnRenamed({name!r}, ...)) or drop it."
             )
+    check_outputs_differ([name for group in outputs for name, _ in group], df)
     columns = df.columns
     first = 0
     for level in helpers:

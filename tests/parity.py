@@ -29,6 +29,14 @@ def collected(df):
     return df.toPandas()
 
 
+def as_keys(df):
+    """Rows as pandas has them, decimals too, with NaN for what is missing: what encoders see."""
+    frame = df.toPandas()
+    for name in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
+        frame[name] = np.where(frame[name].isna(), np.nan, frame[name])
+    return frame
+
+
 def assert_same(got, want, what, rtol=TIGHT):
     """Compare values of any kind, floats within `rtol`, missing values as alike."""
     if isinstance(want, BaseEstimator):
@@ -75,7 +83,9 @@ def matrix(df, width):
     return rows.to_numpy(dtype=float)
 
 
-def assert_parity(ours, theirs, df, *, label=None, rtol=TIGHT, drop=(), attributes=True):
+def assert_parity(
+    ours, theirs, df, *, label=None, rtol=TIGHT, drop=(), attributes=True, collect=collected
+):
     """Fit and transform on Spark and in memory, and compare all that comes of it.
 
     Returns
@@ -83,7 +93,7 @@ def assert_parity(ours, theirs, df, *, label=None, rtol=TIGHT, drop=(), attribut
     pyspark.sql.DataFrame
         What ours made of `df`.
     """
-    frame = collected(df)
+    frame = collect(df)
     X = frame.drop(columns=[*([label] if label else []), *drop])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.schema import is_vector
 from raydp_ml.expressions import number
-from raydp_ml.transformer import RESERVED
+from raydp_ml.transformer import RESERVED, check_outputs_differ
 
 __all__ = ["Part", "side_by_side"]
 
@@ -83,6 +83,7 @@ def side_by_side(
             f"The outputs {taken} would take the names of other columns that pass through. Rename "
             f"those (df.withColumnRenamed({taken[0]!r}, ...)) or drop them."
         )
+    check_outputs_differ(final, df)
     pairs = [f"{quoted(k)} AS {quoted(n)}" for k, n in zip(outputs, final, strict=True)]
     texts: list[str] = []
     for name in columns:

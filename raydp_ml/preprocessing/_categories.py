@@ -2,49 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import (
-    Column,
-    ColumnRoles,
-    quoted,
-)
+from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.expressions import Numbers, lookup, number, text
-from raydp_ml.statistics import category_counts, check_finite, is_missing, no_rows
+from raydp_ml.preprocessing._keys import (
+    Compared,
+    compared,
+    exact,
+    held,
+    is_text,
+    key,
+    recognized,
+    typed,
+)
+from raydp_ml.preprocessing._names import DistinctNames
+from raydp_ml.statistics import category_counts, check_finite, no_rows
 from raydp_ml.transformer import NUMERIC, SparkTransformer
 
-# What pandas makes of Spark's columns, and so scikit-learn of the collected data.
-_DTYPES = {
-    "tinyint": np.int8,
-    "smallint": np.int16,
-    "int": np.int32,
-    "bigint": np.int64,
-    "float": np.float32,
-}
-_EXACT = 2**53
 
-
-class CategoryEncoder(SparkTransformer):
+class CategoryEncoder(DistinctNames, SparkTransformer):
     """Mixin of encoders of columns of numbers, booleans and strings."""
 
     _kinds = NUMERIC | {"string"}
+    categories: Any
     categories_: list[np.ndarray]
+
+    def _fit(self, X: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run scikit-learn's own, for which `_check_X` must leave the values as they are."""
+        self.__dict__.pop("categories_", None)
+        self.__dict__.pop("_distinct_names", None)
+        return super()._fit(X, *args, **kwargs)  # type: ignore[misc]
+
+    def _check_X(self, X: Any, ensure_all_finite: Any = True) -> Any:  # noqa: N802
+        columns, rows, count = super()._check_X(X, ensure_all_finite)  # type: ignore[misc]
+        categories = getattr(self, "categories_", ())
+        if len(categories) == len(columns):
+            columns = [recognized(*pair) for pair in zip(columns, categories, strict=True)]
+        return columns, rows, count
 
     def _fit_categories(self, df: Any, roles: ColumnRoles) -> None:
         """Let scikit-learn's ``fit`` see each distinct value once, and count them for it."""
+        self._check_given_count(roles.features)
         found = category_counts(df, roles.features)
         frame = distinct_frame(roles.features, found)
         rows = sum(item[1] for item in found[0])
-        self._counted = (rows, [{_key(value): n for value, n in items} for items in found])
+        self._counted = (rows, [{key(value): n for value, n in items} for items in found])
         try:
-            super().fit(frame)
+            with self._given_as_read(roles.features):
+                super().fit(frame)
+            if "_unknown" in self.__dict__:
+                self._unknown = self._with_unknown(self._counted[1])
         finally:
             del self._counted
+        self._tell_names_apart(df)
+
+    def _with_unknown(self, counted: list[dict[Any, int]]) -> list[int]:
+        return [
+            index
+            for index, (counts, categories) in enumerate(
+                zip(counted, self.categories_, strict=True)
+            )
+            if not counts.keys() <= {key(value) for value in categories}
+        ]
+
+    def _check_given_count(self, columns: Sequence[Column]) -> None:
+        # scikit-learn would look after Spark has read the rows.
+        if not isinstance(self.categories, str) and len(self.categories) != len(columns):
+            raise ValueError(
+                "Shape mismatch: if categories is an array, it has to be of shape (n_features,)."
+            )
+
+    @contextmanager
+    def _given_as_read(self, columns: Sequence[Column]) -> Iterator[None]:
+        """Let scikit-learn see what was given for decimals as decimals, and None as NaN."""
+        given = {
+            name: getattr(self, name) for name in ("categories", "drop") if hasattr(self, name)
+        }
+        try:
+            if not isinstance(self.categories, str):
+                self.categories = [
+                    exact(*pair) for pair in zip(columns, given["categories"], strict=True)
+                ]
+            drop = given.get("drop")
+            if drop is not None and not isinstance(drop, str) and len(drop) == len(columns):
+                self.drop = [exact(column, [x])[0] for column, x in zip(columns, drop, strict=True)]
+            yield
+        finally:
+            for name, value in given.items():
+                setattr(self, name, value)
 
     def _fit_infrequent_category_mapping(
         self, n_samples: int, category_counts: list[Any], missing_indices: dict[int, int]
@@ -53,18 +105,16 @@ class CategoryEncoder(SparkTransformer):
         if counted is not None:
             n_samples = counted[0]
             category_counts = [
-                np.array([counts.get(_key(value), 0) for value in categories])
+                np.array([counts.get(key(value), 0) for value in categories])
                 for counts, categories in zip(counted[1], self.categories_, strict=True)
             ]
-        super()._fit_infrequent_category_mapping(  # type: ignore[misc]
-            n_samples, category_counts, missing_indices
-        )
+        super()._fit_infrequent_category_mapping(n_samples, category_counts, missing_indices)  # type: ignore[misc]
 
     def _checked_features(self, df: Any, names: Sequence[str]) -> list[Column]:
         picked = super()._checked_features(df, names)
         for column, categories in zip(picked, self.categories_, strict=True):
-            if len(_held(categories)) and (column.kind == "string") != _is_text(categories):
-                wanted = "strings" if _is_text(categories) else "numbers"
+            if held(categories) and (column.kind == "string") != is_text(categories):
+                wanted = "strings" if is_text(categories) else "numbers"
                 raise SchemaError(
                     f"The column {column.name!r} of type {column.type_name} held {wanted} when "
                     f"{type(self).__name__} was fitted. Cast it, for example with "
@@ -72,18 +122,15 @@ class CategoryEncoder(SparkTransformer):
                 )
         return picked
 
-    def _inputs(self, columns: Sequence[Column]) -> list[str]:
-        return [
-            category_sql(column.name, categories)
-            for column, categories in zip(columns, self.categories_, strict=True)
-        ]
+    def _inputs(self, columns: Sequence[Column]) -> list[Compared]:
+        return [compared(*pair) for pair in zip(columns, self.categories_, strict=True)]
 
-    def _find(self, x: str, index: int, results: Numbers, unknown: str, missing: str) -> str:
+    def _find(self, x: Compared, index: int, results: Numbers, unknown: str, missing: str) -> str:
         """Give the SQL of the number that belongs to the category of `x`.
 
         Parameters
         ----------
-        x : str
+        x : Compared
         index : int
             Of the feature.
         results : sequence of float
@@ -91,36 +138,19 @@ class CategoryEncoder(SparkTransformer):
         unknown, missing : str
             SQL for what is no category; `missing` where no category is the missing value.
         """
-        categories = self.categories_[index]
-        pairs = list(zip(categories, results, strict=True))
-        held = [(value, made) for value, made in pairs if not is_missing(_key(value))]
-        for value, made in pairs:
-            if is_missing(_key(value)):
+        for value, made in zip(self.categories_[index], results, strict=True):
+            if key(value) is None:
                 missing = number(made)
-        keys = [_key(value) for value, _ in held]
-        if not _is_text(categories) and not is_wide(categories):
-            keys = [float(key) for key in keys]
-        found = lookup(x, keys, [made for _, made in held], unknown)
-        return f"if({x} is null, {missing}, {found})"
+        pairs = [(k, made) for k, made in zip(x.keys, results, strict=True) if k is not None]
+        found = lookup(x.sql, [k for k, _ in pairs], [made for _, made in pairs], unknown)
+        return f"if({x.sql} is null, {missing}, {found})"
 
-    def _fail(self, x: str, index: int) -> str:
+    def _fail(self, x: Compared, index: int) -> str:
         return (
             f"cast(raise_error(concat('Found unknown categories [', "
-            f"coalesce(cast({x} as string), 'null'), {text(f'] in column {index} ')}, "
+            f"coalesce(cast({x.sql} as string), 'nan'), {text(f'] in column {index} ')}, "
             "'during transform')) as double)"
         )
-
-
-def category_sql(name: str, categories: np.ndarray) -> str:
-    """Read a column as the kind of its categories, null where missing."""
-    if _is_text(categories):
-        return quoted(name)
-    if not _held(categories):
-        # Whatever the column's type turns out to be, its values are unknown and NaN is missing.
-        return f"nullif(cast({quoted(name)} as string), 'NaN')"
-    if is_wide(categories):
-        return f"cast({quoted(name)} as bigint)"
-    return f"nanvl(cast({quoted(name)} as double), null)"
 
 
 def distinct_frame(columns: Sequence[Column], found: list[list[Any]]) -> pd.DataFrame:
@@ -145,35 +175,3 @@ def distinct_frame(columns: Sequence[Column], found: list[list[Any]]) -> pd.Data
         made[column.name] = typed(column, values + values[:1] * (length - len(values)))
     check_finite([column.name for column in columns], np.array(infinite))
     return pd.DataFrame(made)
-
-
-def typed(column: Column, values: list[Any]) -> np.ndarray:
-    """Give values the type that pandas gives a collected column."""
-    missing = None in values
-    if column.kind == "string":
-        return np.array(values, dtype=object)
-    if column.kind == "boolean":
-        as_bool = [None if value is None else bool(value) for value in values]
-        return np.array(as_bool, dtype=object if missing else bool)
-    dtype = np.dtype(_DTYPES.get(column.type_name, np.float64))
-    if missing and dtype.kind == "i":
-        dtype = np.dtype(np.float64)
-    return np.array([np.nan if value is None else value for value in values], dtype=dtype)
-
-
-def _key(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if is_missing(value) else value
-
-
-def _held(categories: np.ndarray) -> list[Any]:
-    return [value for value in map(_key, categories) if value is not None]
-
-
-def is_wide(categories: np.ndarray) -> bool:
-    """Whether doubles would not tell the categories, which are integers, apart."""
-    return any(isinstance(value, int) and abs(value) > _EXACT for value in _held(categories))
-
-
-def _is_text(categories: np.ndarray) -> bool:
-    return any(isinstance(value, str) for value in categories)

@@ -6,18 +6,22 @@ from typing import Any
 
 import numpy as np
 from sklearn import preprocessing
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from raydp_ml.base import SparkEstimator, kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.expressions import choose, literal, lookup
-from raydp_ml.preprocessing._categories import category_sql, is_wide, typed
+from raydp_ml.preprocessing._keys import compared, recognized, typed
 from raydp_ml.statistics import category_counts, check_labels, no_rows
 
 
-class LabelEncoder(SparkEstimator, preprocessing.LabelEncoder):
+class LabelEncoder(
+    SparkEstimator,
+    preprocessing.LabelEncoder,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]
+):
     """Number the values of the label.
 
     Attributes and results are scikit-learn's; see `sklearn.preprocessing.LabelEncoder`.
@@ -26,7 +30,8 @@ class LabelEncoder(SparkEstimator, preprocessing.LabelEncoder):
     -----
     With a Spark DataFrame, the label is the column with the role "label" (`raydp_ml.set_roles`),
     or the only column, and all others pass through. A value that was not seen in ``fit`` fails the
-    query that meets it.
+    query that meets it. Numbers keep their exact values: ``classes_`` of decimals are Decimals, as
+    scikit-learn's of the collected rows.
 
     Examples
     --------
@@ -68,17 +73,18 @@ class LabelEncoder(SparkEstimator, preprocessing.LabelEncoder):
     def transform(self, y: Any) -> Any:
         """Turn labels into their numbers, 0 to n_classes - 1; null stays null."""
         if kind_of(y) != "spark":
+            check_is_fitted(self)
+            if self.classes_.dtype == object:
+                y = recognized(column_or_1d(y, warn=True), self.classes_)
             return super().transform(y)
         check_is_fitted(self)
         column = _label_of(y)
-        x = category_sql(column.name, self.classes_)
-        values = self.classes_.tolist()
-        if not isinstance(values[0], str) and not is_wide(self.classes_):
-            values = [float(value) for value in values]
-        unseen = f"concat('y contains previously unseen labels: ', cast({x} as string))"
+        x = compared(column, self.classes_)
+        places = [(k, place) for place, k in enumerate(x.keys) if k is not None]
+        unseen = f"concat('y contains previously unseen labels: ', cast({x.sql} as string))"
         fail = f"cast(raise_error({unseen}) as double)"
-        made = lookup(x, values, list(range(len(values))), fail)
-        return _with(y, column, f"cast(if({x} is null, null, {made}) as bigint)")
+        made = lookup(x.sql, [k for k, _ in places], [place for _, place in places], fail)
+        return _with(y, column, f"cast(if({x.sql} is null, null, {made}) as bigint)")
 
     def inverse_transform(self, y: Any) -> Any:
         """Turn numbers back into labels; a Spark DataFrame's number that is none becomes null."""

@@ -9,13 +9,13 @@ import numpy as np
 from sklearn import preprocessing
 from sklearn.base import _fit_context
 from sklearn.model_selection import check_cv
-from sklearn.utils.multiclass import type_of_target
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_live
-from raydp_ml.expressions import literal, number
-from raydp_ml.preprocessing._categories import CategoryEncoder, distinct_frame, typed
+from raydp_ml.expressions import literal, lookup, number
+from raydp_ml.preprocessing._categories import CategoryEncoder, distinct_frame
+from raydp_ml.preprocessing._keys import Compared, typed
 from raydp_ml.statistics import category_counts, check_labels, is_missing, no_rows
 from raydp_ml.transformer import RESERVED, named, replace_columns
 
@@ -33,7 +33,8 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
     In Spark, ``fit_transform`` cross-fits as in memory, with folds that Spark's ``rand`` draws
     (from an integer ``random_state``, else 0): the DataFrame is read twice, and must give its rows
     in the same order in the same partitions, as what is cached or read from files does. Of ``cv``,
-    the number of folds counts. Null and NaN are one category. Decimals are taken as doubles.
+    the number of folds counts. Null and NaN are one category, NaN. See `OneHotEncoder` for numbers
+    and names.
 
     Examples
     --------
@@ -52,16 +53,19 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
 
     def _learn_folds(self, df: Any, roles: ColumnRoles, folds: int | None) -> list[Any]:
         """Fit to all rows; return, for each fold, mean and encodings of the rows outside it."""
+        self._check_given_count(roles.features)
         classes = self._infer_target(df, roles)
-        self.classes_ = None if classes is None else np.asarray(classes)
+        self.classes_ = classes
         found = self._sums(df.selectExpr("*", self._fold_sql(folds)), roles, folds, classes)
         frame = distinct_frame(roles.features, [[i[:2] for i in items] for items in found])
-        self._fit(frame, handle_unknown="ignore", ensure_all_finite="allow-nan")
+        with self._given_as_read(roles.features):
+            self._fit(frame, handle_unknown="ignore", ensure_all_finite="allow-nan")
+        self._tell_names_apart(df)
         tables = [self._table(index, items) for index, items in enumerate(found)]
         self.target_mean_, self.encodings_ = self._encode(tables, None)
         return [self._encode(tables, fold) for fold in range(folds or 0)]
 
-    def _infer_target(self, df: Any, roles: ColumnRoles) -> list[Any] | None:
+    def _infer_target(self, df: Any, roles: ColumnRoles) -> np.ndarray | None:
         """Set ``target_type_``; return the sorted classes, None for a continuous label."""
         label = quoted(str(roles.label))
         kind = df.schema[roles.label].dataType.typeName()
@@ -74,8 +78,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
                 )
             self.target_type_ = "continuous"
             return None
-        whole = f"cast({label} as double) = floor(cast({label} as double))"
-        check = whole if is_number else "true"
+        check = f"{label} = floor({label})" if is_number else "true"
         row = df.selectExpr(
             "count(1) AS rows",
             f"count_if({label} is null{f' or isnan(cast({label} as double))' if is_number else ''})"
@@ -90,25 +93,24 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
             return None
         values = sorted(r[0] for r in df.selectExpr(label).distinct().collect())
         column = next(c for c in from_spark_schema(df.schema) if c.name == roles.label)
-        classes = typed(column, values)
-        inferred = type_of_target(classes, input_name="y")
+        inferred = "binary" if len(values) <= 2 else "multiclass"
         self.target_type_ = inferred if self.target_type == "auto" else self.target_type
-        if len(values) == 1 and self.target_type == "auto":
-            self.target_type_ = "binary"
-        return list(classes)
+        return typed(column, values)
 
     def _sums(
-        self, df: Any, roles: ColumnRoles, folds: int | None, classes: list[Any] | None
+        self, df: Any, roles: ColumnRoles, folds: int | None, classes: np.ndarray | None
     ) -> list[list[Any]]:
         """Aggregate the label within each category: counts, and per fold moments of the label."""
         label = quoted(str(roles.label))
         if classes is None:
             label_sql = [f"cast({label} as double)"]
         elif self.target_type_ == "binary":
-            label_sql = [f"if({label} = {_literal(classes[-1])}, 1.0D, 0.0D)"]
-            label_sql = ["0.0D"] if len(classes) == 1 else label_sql
+            # (More than two where the user says that it is binary.)
+            label_sql = [lookup(label, classes.tolist(), range(len(classes)), "null")]
         else:
-            label_sql = [f"if({label} = {_literal(value)}, 1.0D, 0.0D)" for value in classes]
+            label_sql = [
+                f"if({label} = {literal(value)}, 1.0D, 0.0D)" for value in classes.tolist()
+            ]
         extras = [f"{sql} AS __y{k}" for k, sql in enumerate(label_sql)]
         extras.append(f"{_FOLD} AS __fold")
         aggregates = {}
@@ -185,10 +187,12 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
             made = (self.smooth * mean + counts * means) / (self.smooth + counts)
             return np.where(self.smooth + counts == 0, mean, made)
 
-    def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+    def _expressions(self, inputs: Sequence[Any]) -> list[list[str]]:
         return self._encoded(inputs, self.target_mean_, self.encodings_)
 
-    def _encoded(self, inputs: Sequence[str], mean: Any, encodings: list[Any]) -> list[list[str]]:
+    def _encoded(
+        self, inputs: Sequence[Compared], mean: Any, encodings: list[Any]
+    ) -> list[list[str]]:
         width = self._label_count()
         means = np.atleast_1d(mean)
         return [
@@ -231,7 +235,3 @@ def _merged(moments: np.ndarray) -> np.ndarray:
 
 def _cases(versions: Sequence[str]) -> str:
     return " ".join(f"when {fold} then {sql}" for fold, sql in enumerate(versions))
-
-
-def _literal(value: Any) -> str:
-    return literal(value.item() if isinstance(value, np.generic) else value)
