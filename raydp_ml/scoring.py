@@ -12,6 +12,8 @@ from raydp_ml.exchange.columns import check_exists, from_spark_schema, quoted
 
 # Under a name that no frame has, so that a prediction column in the frame does no harm.
 PREDICTION = "__raydp_ml_prediction__"
+_WIDE = {"long", "decimal"}
+_FLOATING = {"float", "double"}
 
 
 def _parts(df: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, str]:
@@ -66,12 +68,16 @@ def spark_r2(df: Any, predicted: Any, y: Any, sample_weight: Any, n_targets: int
     prediction = sql.col(PREDICTION)
     if not n_targets:
         return _spark_r2(df, predicted, target, prediction, weights, label)
-    if not df.schema[label].dataType.typeName().startswith("array"):
+    kind = next(column.kind for column in from_spark_schema(df.schema) if column.name == label)
+    if kind == "vector":
         from pyspark.ml.functions import vector_to_array
 
-        target = vector_to_array(target)
+        target = sql.when(target.isNotNull(), vector_to_array(target))
+    elif kind != "array":
+        target = sql.array(target)
+    # (What a shorter list does not hold is null.)
     scores = [
-        _spark_r2(df, predicted, target.getItem(i), prediction.getItem(i), weights, label)
+        _spark_r2(df, predicted, sql.get(target, sql.lit(i)), prediction.getItem(i), weights, label)
         for i in range(n_targets)
     ]
     return sum(scores) / n_targets
@@ -111,7 +117,13 @@ def spark_accuracy(df: Any, predicted: Any, y: Any, sample_weight: Any) -> float
 
     target, weights, label = _parts(df, y, sample_weight)
     pairs = predicted.select(target.alias("y"), weights.alias("w"), sql.col(PREDICTION).alias("p"))
-    right = sql.when(sql.col("y") == sql.col("p"), sql.col("w")).otherwise(sql.lit(0.0))
+    same = sql.col("y") == sql.col("p")
+    kinds = [pairs.schema[name].dataType.typeName() for name in ("y", "p")]
+    if kinds[1] in _WIDE and kinds[0] in _FLOATING:
+        # Spark compares them as doubles, of which one may stand for several labels.
+        back = sql.col("p").cast("double").try_cast(pairs.schema["p"].dataType)
+        same &= sql.coalesce(back == sql.col("p"), sql.lit(False))
+    right = sql.when(same, sql.col("w")).otherwise(sql.lit(0.0))
     rows, nulls, weight, hits = pairs.agg(
         sql.count(sql.lit(1)), sql.count_if(sql.col("y").isNull()), sql.sum("w"), sql.sum(right)
     ).first()

@@ -28,7 +28,8 @@ class XGBClassifier(PredictsClasses, XGBModel):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted: strings, numbers or booleans.
+        The labels, sorted: strings, numbers or booleans. Decimals are int64 where all of them are
+        whole and fit, else objects of `decimal.Decimal`.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Defined when X has names.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from raydp_ml.fit_data.training_data import Task, TrainingData
 from raydp_ml.progress import Progress
 from raydp_ml.trained_model import TrainedModel
 from raydp_ml.training.attempts import require_room
-from raydp_ml.training.table_layout import Layout
+from raydp_ml.training.table_layout import Layout, zero_filled
 from raydp_ml.training.xgboost_fit import Fitted, fit_booster
 from raydp_ml.training.xgboost_loop import Round, TrainSpec
 from raydp_ml.training.xgboost_matrix import features_of
 from raydp_ml.xgboost.output import booster_output, import_xgboost, load_booster
 from raydp_ml.xgboost.parameters import OWN_PARAMETERS, split_metrics, uses_quantiles
+from raydp_ml.xgboost.sparse_reading import model_that_reads_sparse
 
 
 class XGBModel(TrainedModel):
@@ -46,7 +48,13 @@ class XGBModel(TrainedModel):
         # Parameters are judged by XGBoost's own class before any data moves.
         genuine = self._genuine()
         require_room(self._workers(self.num_workers))
-        task = Task(self._task_kind, self.enable_categorical, type(self).__name__)
+        task = Task(
+            self._task_kind,
+            self.enable_categorical,
+            type(self).__name__,
+            array_label=self._task_kind == "regression",
+            sparse=True,
+        )
         spark = kind_of(X) == "spark"
 
         def read() -> TrainingData:
@@ -153,18 +161,25 @@ class XGBModel(TrainedModel):
 
     def _raw(self, X: Any, margin: bool = False) -> np.ndarray:
         """Return the booster's output for an in-memory X, shape (n,) or (n, n_outputs)."""
-        data = self._features(X)
-        return booster_output(self._Booster, data, self.missing, margin)
+        parts = [
+            booster_output(self._Booster, features, self.missing, margin)
+            for features in self._features(X)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _with_prediction(self, df: Any, column: str, parameter: str, output: str) -> Any:
         from raydp_ml.xgboost.predict import predict_column
 
         return predict_column(self, df, column, parameter, output)
 
-    def _features(self, X: Any) -> Any:
-        """Check an in-memory X; return it as XGBoost takes it."""
+    def _features(self, X: Any) -> Iterable[Any]:
+        """Check an in-memory X; return its rows, in one part or several, as XGBoost takes them."""
         data = self._checked_features(X)
-        return features_of(data, self._layout) if isinstance(data, pa.Table) else data
+        if isinstance(data, pa.Table):
+            return [features_of(data, self._layout)]
+        if isinstance(data, np.ndarray) or self._layout.sparse is not None:
+            return [data]
+        return zero_filled(data)
 
     # ----------------------------------------------------------------- the fitted model
 
@@ -185,6 +200,12 @@ class XGBModel(TrainedModel):
         It predicts the same values; a classifier's predictions are the positions in `classes_`,
         since XGBoost's own class knows no other labels.
 
+        What a sparse matrix does not hold is missing to XGBoost, and zero to a model that was
+        fitted on vectors. Where that model's features were never missing in training, the
+        direction that XGBoost gave to missing values is arbitrary, and here is that of zero: dense
+        or sparse, the object returned reads a matrix as this estimator does. Where they were, it
+        warns, and wants dense rows.
+
         Returns
         -------
         xgboost.XGBRegressor, xgboost.XGBClassifier or xgboost.XGBRanker
@@ -192,7 +213,7 @@ class XGBModel(TrainedModel):
         booster = self.get_booster()
         model = self._genuine()
         given = model.get_params()
-        model.load_model(bytearray(booster.save_raw("ubj")))
+        model.load_model(model_that_reads_sparse(booster, self._layout, self.missing))
         for name, value in given.items():
             # Setting them with set_params would also push them into the booster, where the
             # number of classes has changed the objective.
