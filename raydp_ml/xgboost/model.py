@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import kind_of
@@ -21,7 +23,14 @@ from raydp_ml.training.xgboost_fit import Fitted, fit_booster
 from raydp_ml.training.xgboost_loop import Round, TrainSpec
 from raydp_ml.training.xgboost_matrix import features_of
 from raydp_ml.xgboost.output import booster_output, import_xgboost, load_booster
-from raydp_ml.xgboost.parameters import OWN_PARAMETERS, split_metrics, uses_quantiles
+from raydp_ml.xgboost.parameters import (
+    ALIASES,
+    OWN_PARAMETERS,
+    by_first_names,
+    split_metrics,
+    uses_quantiles,
+)
+from raydp_ml.xgboost.validation import check_parameters, needs_one_worker
 
 
 class XGBModel(TrainedModel):
@@ -29,6 +38,47 @@ class XGBModel(TrainedModel):
 
     _xgboost_class: str
     _Booster: Any
+
+    # ----------------------------------------------------------------- parameters
+
+    def _keep(self, kwargs: dict[str, Any]) -> None:
+        """Keep parameters of XGBoost that have no name of their own, as XGBoost's classes do."""
+        if kwargs:
+            self.kwargs = kwargs
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, with those that were given as further keyword arguments.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            As in scikit-learn.
+
+        Returns
+        -------
+        dict of str to object
+        """
+        return {**super().get_params(deep), **getattr(self, "kwargs", {})}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, with names of XGBoost's own among them.
+
+        Parameters
+        ----------
+        **params
+            A name that nobody knows is told by ``fit``.
+
+        Returns
+        -------
+        estimator
+            Itself.
+        """
+        known = set(self._get_param_names())
+        own = {name: value for name, value in params.items() if name in known or "__" in name}
+        super().set_params(**own)
+        further = {name: value for name, value in params.items() if name not in own}
+        self._keep({**getattr(self, "kwargs", {}), **further})
+        return self
 
     # ----------------------------------------------------------------- fit
 
@@ -43,8 +93,7 @@ class XGBModel(TrainedModel):
     ) -> None:
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
         import_xgboost()
-        # Parameters are judged by XGBoost's own class before any data moves.
-        genuine = self._genuine()
+        genuine = self._judged()
         require_room(self._workers(self.num_workers))
         task = Task(self._task_kind, self.enable_categorical, type(self).__name__)
         spark = kind_of(X) == "spark"
@@ -84,6 +133,8 @@ class XGBModel(TrainedModel):
                 attributes = self._fitted_attributes(event.model, found["fitted"], data)
             return progress.step(attributes)
 
+        if count is None and self._needs_one_worker():
+            count = 1
         return fit_booster(
             data.sets,
             make_spec,
@@ -107,7 +158,9 @@ class XGBModel(TrainedModel):
             if params["objective"] != "multi:softmax":
                 params["objective"] = "multi:softprob"
             params["num_class"] = len(classes)
-        if cpus is not None and self.n_jobs is None:
+        elif classes is not None and str(params["objective"]).startswith("multi:"):
+            params.setdefault("num_class", len(classes))
+        if cpus is not None and params["n_jobs"] is None:
             params["n_jobs"] = max(1, int(cpus))
         if self.gpus_per_worker and self.device is None:
             params["device"] = "cuda"
@@ -138,16 +191,61 @@ class XGBModel(TrainedModel):
     ) -> dict[str, Any]:
         """Return all that ``fit`` sets, for a model after any number of rounds."""
         return {
-            "_Booster": load_booster(model, self.n_jobs),
+            "_Booster": load_booster(model, self._n_threads),
             **self._described(fitted.layout, fitted.classes, data),
         }
 
     def _genuine(self) -> Any:
         """Return an unfitted object of XGBoost's own class with these parameters."""
         xgboost = import_xgboost()
+        return getattr(xgboost, self._xgboost_class)(**self._xgboost_params())
+
+    def _xgboost_params(self) -> dict[str, Any]:
         own = self.get_params(deep=False)
         params = {name: value for name, value in own.items() if name not in OWN_PARAMETERS}
-        return getattr(xgboost, self._xgboost_class)(**params)
+        return by_first_names(params, type(self).__name__)
+
+    def _judged(self) -> Any:
+        """Return `_genuine`, when XGBoost itself takes the parameters; no data has moved yet."""
+        genuine = self._genuine()
+        judged = genuine.__sklearn_clone__().set_params(random_state=0)
+        further = {
+            name: value
+            for name, value in getattr(self, "kwargs", {}).items()
+            if name not in ALIASES
+        }
+        name = type(self).__name__
+        unused = check_parameters(
+            judged.get_xgb_params(), further, self._get_param_names(), self._task_kind, name
+        )
+        if unused and self.num_workers != 0:
+            # In this process XGBoost says so itself.
+            warnings.warn(
+                f"{name} does not use the parameters {unused} with this booster, objective and "
+                "tree method.",
+                UserWarning,
+                stacklevel=2,
+            )
+        one = self._needs_one_worker()
+        if one and (self.num_workers or 0) > 1:
+            raise InvalidParameterError(
+                f"XGBoost trains {one} with one worker only, and this {name} has "
+                f"num_workers={self.num_workers}. Pass num_workers=1, or 0 for this process."
+            )
+        if self.enable_categorical and (self.tree_method == "exact" or self.booster == "gblinear"):
+            raise InvalidParameterError(
+                "XGBoost knows no categories in a linear model, nor with the tree method 'exact'. "
+                "Pass enable_categorical=False and encode them as numbers, or another booster or "
+                "tree_method."
+            )
+        return genuine
+
+    def _needs_one_worker(self) -> str | None:
+        return needs_one_worker(self._xgboost_params(), split_metrics(self.eval_metric)[0])
+
+    @property
+    def _n_threads(self) -> int | None:
+        return self._xgboost_params()["n_jobs"]
 
     # ----------------------------------------------------------------- predict
 
@@ -248,7 +346,7 @@ class XGBModel(TrainedModel):
         return super()._saved_state(folder)
 
     def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
-        self._Booster = load_booster((folder / "model.ubj").read_bytes(), self.n_jobs)
+        self._Booster = load_booster((folder / "model.ubj").read_bytes(), self._n_threads)
         super()._restore_state(state, folder)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -261,4 +359,5 @@ class XGBModel(TrainedModel):
         tags.input_tags.categorical = bool(self.enable_categorical)
         tags.input_tags.string = bool(self.enable_categorical)
         tags.target_tags.required = True
+        tags.non_deterministic = getattr(self, "kwargs", {}).get("updater") == "shotgun"
         return tags
