@@ -20,6 +20,7 @@ from raydp_ml.trained_model import TrainedModel
 from raydp_ml.training.attempts import require_room
 from raydp_ml.training.table_layout import Layout
 from raydp_ml.training.xgboost_fit import Fitted, fit_booster
+from raydp_ml.training.xgboost_limits import needs_one_worker
 from raydp_ml.training.xgboost_loop import Round, TrainSpec
 from raydp_ml.training.xgboost_matrix import features_of
 from raydp_ml.xgboost.output import booster_output, import_xgboost, load_booster
@@ -30,7 +31,7 @@ from raydp_ml.xgboost.parameters import (
     split_metrics,
     uses_quantiles,
 )
-from raydp_ml.xgboost.validation import check_parameters, needs_one_worker
+from raydp_ml.xgboost.validation import check_parameters
 
 
 class XGBModel(TrainedModel):

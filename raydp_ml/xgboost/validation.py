@@ -41,10 +41,6 @@ _MODELS: tuple[dict[str, Any], ...] = (
     {"objective": "reg:tweedie"},
     {"objective": "survival:aft"},
 )
-# Metrics, objectives and methods that XGBoost computes from one worker's rows: it refuses them on
-# several, or trains each worker on its own rows and keeps the first one's model.
-_ONE_WORKER_METRICS = frozenset({"ams", "cox-nloglik"})
-_ONE_WORKER_OBJECTIVES = frozenset({"survival:cox"})
 
 
 def check_parameters(
@@ -185,31 +181,3 @@ def _walked(config: Any) -> Iterator[str]:
             yield from _walked(value)
     for value in config if isinstance(config, list) else []:
         yield from _walked(value)
-
-
-def needs_one_worker(params: dict[str, Any], metrics: list[str]) -> str | None:
-    """Say which parameter XGBoost has for one worker only, and what may stand in its place.
-
-    Parameters
-    ----------
-    params : dict
-        All parameters of the booster.
-    metrics : list of str
-
-    Returns
-    -------
-    str or None
-        For an error; None where several workers will do.
-    """
-    if params.get("booster") == "gblinear":
-        return "booster='gblinear' (on several workers: 'gbtree')"
-    if params.get("tree_method") == "exact":
-        return "tree_method='exact' (on several workers: 'hist' or 'approx')"
-    if "grow_colmaker" in str(params.get("updater")):
-        return f"updater={params['updater']!r} (on several workers: tree_method='hist')"
-    if params.get("objective") in _ONE_WORKER_OBJECTIVES:
-        return f"objective={params['objective']!r}"
-    for metric in metrics:
-        if metric.partition("@")[0] in _ONE_WORKER_METRICS:
-            return f"eval_metric={metric!r}"
-    return None
