@@ -105,11 +105,12 @@ class Round:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The trained model, from rank 0."""
+    """The trained model, from rank 0; its configuration says how it was trained."""
 
     rounds: int
     model: bytes
     history: dict[str, dict[str, list[float]]]
+    config: str
 
 
 def train_worker(
@@ -147,7 +148,7 @@ def train_worker(
         booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
         if rank != 0:
             return None
-        return Outcome(rounds, bytes(booster.save_raw("ubj")), history)
+        return Outcome(rounds, bytes(booster.save_raw("ubj")), history, booster.save_config())
 
 
 @contextlib.contextmanager

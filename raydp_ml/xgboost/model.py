@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +33,9 @@ from raydp_ml.xgboost.parameters import (
     uses_quantiles,
 )
 from raydp_ml.xgboost.validation import check_parameters
+
+# How a saved model was trained; it predicts without.
+_CONFIG = "model_config.json"
 
 
 class XGBModel(TrainedModel):
@@ -116,7 +120,8 @@ class XGBModel(TrainedModel):
         self.__dict__.pop("evals_result_", None)
         if fitted.outcome.history:
             self.evals_result_ = fitted.outcome.history
-        self._set_fitted(self._fitted_attributes(fitted.outcome.model, fitted, data))
+        outcome = fitted.outcome
+        self._set_fitted(self._fitted_attributes(outcome.model, fitted, data, outcome.config))
         progress.end()
 
     def _train(
@@ -188,11 +193,11 @@ class XGBModel(TrainedModel):
         )
 
     def _fitted_attributes(
-        self, model: bytes, fitted: Fitted, data: TrainingData
+        self, model: bytes, fitted: Fitted, data: TrainingData, config: str | None = None
     ) -> dict[str, Any]:
         """Return all that ``fit`` sets, for a model after any number of rounds."""
         return {
-            "_Booster": load_booster(model, self._n_threads),
+            "_Booster": load_booster(model, self._n_threads, config, self.device),
             **self._described(fitted.layout, fitted.classes, data),
         }
 
@@ -268,7 +273,11 @@ class XGBModel(TrainedModel):
     # ----------------------------------------------------------------- the fitted model
 
     def get_booster(self) -> Any:
-        """Return the fitted ``xgboost.Booster``.
+        """Return the fitted ``xgboost.Booster``, with the configuration of its training.
+
+        XGBoost's and others' functions that ask for an object of XGBoost's own take this one, or
+        that of `to_xgboost`: ``xgboost.plot_importance(model.get_booster())``,
+        ``shap.TreeExplainer(model.get_booster())``.
 
         Raises
         ------
@@ -292,6 +301,7 @@ class XGBModel(TrainedModel):
         model = self._genuine()
         given = model.get_params()
         model.load_model(bytearray(booster.save_raw("ubj")))
+        model.get_booster().load_config(booster.save_config())
         for name, value in given.items():
             # Setting them with set_params would also push them into the booster, where the
             # number of classes has changed the objective.
@@ -328,6 +338,42 @@ class XGBModel(TrainedModel):
         return float(self.get_booster().best_score)
 
     @property
+    def coef_(self) -> np.ndarray:
+        """Coefficients of a linear booster (``booster="gblinear"``; other boosters have none).
+
+        Shape (n_features_in_,), or (n_outputs, n_features_in_) where there are several classes or
+        targets. The output before the link function is ``X @ coef_.T + intercept_`` and XGBoost's
+        base score.
+        """
+        weights, bias = self._linear("coef_")
+        outputs = len(bias)
+        # XGBoost keeps a feature's weights of all outputs together (and its own coef_ of several
+        # classes reads them as if it did not).
+        return weights if outputs == 1 else weights.reshape(-1, outputs).T
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """Bias of a linear booster, shape (n_outputs,); the base score of trees."""
+        check_is_fitted(self)
+        if self.booster == "gblinear":
+            return self._linear("intercept_")[1].astype(np.float32)
+        config = json.loads(self._Booster.save_config())
+        return np.array(
+            json.loads(config["learner"]["learner_model_param"]["base_score"]), dtype=np.float32
+        )
+
+    def _linear(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        check_is_fitted(self)
+        if self.booster != "gblinear":
+            raise AttributeError(
+                f"{name} is defined for booster='gblinear' only. This {type(self).__name__} has "
+                f"booster={self.booster!r}, whose features feature_importances_ describes."
+            )
+        (dump,) = self._Booster.get_dump(dump_format="json")
+        model = json.loads(dump)
+        return np.array(model["weight"]), np.array(model["bias"])
+
+    @property
     def feature_importances_(self) -> np.ndarray:
         """Share of each feature in the model, shape (n_features_in_,), adding up to 1.
 
@@ -344,10 +390,13 @@ class XGBModel(TrainedModel):
 
     def _saved_state(self, folder: Path) -> dict[str, Any]:
         self._Booster.save_model(folder / "model.ubj")
+        (folder / _CONFIG).write_text(self._Booster.save_config())
         return super()._saved_state(folder)
 
     def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
-        self._Booster = load_booster((folder / "model.ubj").read_bytes(), self._n_threads)
+        model, path = (folder / "model.ubj").read_bytes(), folder / _CONFIG
+        config = path.read_text() if path.exists() else None
+        self._Booster = load_booster(model, self._n_threads, config, self.device)
         super()._restore_state(state, folder)
 
     def __sklearn_is_fitted__(self) -> bool:
