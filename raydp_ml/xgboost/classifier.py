@@ -111,6 +111,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
         prediction_col: str = "prediction",
         probability_col: str = "probability",
         max_retries: int = 3,
+        **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
         self.max_depth = max_depth
@@ -159,6 +160,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
         self.prediction_col = prediction_col
         self.probability_col = probability_col
         self.max_retries = max_retries
+        self._keep(kwargs)
 
     @fit_context
     def fit(

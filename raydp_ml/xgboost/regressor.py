@@ -203,6 +203,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         resources_per_worker: dict[str, float] | None = None,
         prediction_col: str = "prediction",
         max_retries: int = 3,
+        **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
         self.max_depth = max_depth
@@ -250,6 +251,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         self.resources_per_worker = resources_per_worker
         self.prediction_col = prediction_col
         self.max_retries = max_retries
+        self._keep(kwargs)
 
     @fit_context
     def fit(
