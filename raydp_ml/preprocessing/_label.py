@@ -17,7 +17,11 @@ from raydp_ml.preprocessing._categories import category_sql, is_wide, typed
 from raydp_ml.statistics import category_counts, check_labels, no_rows
 
 
-class LabelEncoder(SparkEstimator, preprocessing.LabelEncoder, auto_wrap_output_keys=None):
+class LabelEncoder(
+    SparkEstimator,
+    preprocessing.LabelEncoder,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]
+):
     """Number the values of the label.
 
     Attributes and results are scikit-learn's; see `sklearn.preprocessing.LabelEncoder`.

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.errors import PySparkException
 from scipy import sparse
+from sklearn.feature_selection import chi2, f_classif, f_regression
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import validate_data
 
@@ -26,6 +27,8 @@ from tests.upstream.spark_frames import (
     as_vectors,
     collected,
 )
+
+SCORES = {chi2, f_classif, f_regression}
 
 used: set[str] = set()
 """Names of the classes that sent data to Spark since it was emptied."""
@@ -75,8 +78,11 @@ class SentToSpark:
             return collected(super().inverse_transform(df))
 
     def _stays(self, X):
-        """Whether these parameters make sense in memory only."""
-        return kind_of(X) == "spark"
+        """Whether there is nothing to send, or the parameters are documented as in memory only."""
+        strategy = getattr(self, "strategy", None)
+        scores = getattr(self, "score_func", f_classif)
+        in_memory = callable(strategy) or strategy == "kmeans" or scores not in SCORES
+        return in_memory or kind_of(X) == "spark"
 
     def _sent(self, X, y, params):
         """Return the DataFrame and the names of its label and weights; None to stay in memory."""

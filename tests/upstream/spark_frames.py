@@ -88,9 +88,7 @@ def _as_column(values):
         values = values.to_numpy()
     kind = values.dtype.kind
     if kind in "iufb":
-        if values.dtype.itemsize == 2 and kind == "f":
-            values = values.astype(np.float32)
-        if values.dtype.itemsize > 8:
+        if values.dtype.itemsize > 8 or values.dtype == np.float16:
             return None
         return pa.array(values.astype(_SIGNED.get(values.dtype.name, values.dtype)))
     if kind == "U":
