@@ -129,7 +129,10 @@ def _export(df: Any, roles: ColumnRoles, sort: bool) -> Any:
     for name in decimals.intersection(names):
         df = df.withColumn(name, functions.col(quoted(name)).cast("double"))
     if sort:
-        df = df.sort(functions.col(quoted(roles.group or "")))
+        group = functions.col(quoted(roles.group or ""))
+        # By bytes, as the rows of a group are told apart later: a collation may mix two groups.
+        is_text = df.schema[roles.group].dataType.typeName() == "string"
+        df = df.sort(group.cast("string") if is_text else group)
     return from_spark(df, names)
 
 

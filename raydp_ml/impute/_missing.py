@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raydp_ml.exchange.columns import Column, quoted
-from raydp_ml.expressions import double, literal
+from raydp_ml.exchange.columns import Column
+from raydp_ml.expressions import comparable, double, literal
 from raydp_ml.statistics import is_missing
 from raydp_ml.transformer import SparkTransformer
 
@@ -29,8 +29,8 @@ def is_null_like(missing_values: Any) -> bool:
 
 
 def column_sql(column: Column) -> str:
-    """Read a column of strings as it is, and any other as doubles."""
-    return quoted(column.name) if column.kind == "string" else double(column.name)
+    """Read a column of strings as keys, and any other as doubles."""
+    return comparable(column) if column.kind == "string" else double(column.name)
 
 
 def missing_sql(column: Column, missing_values: Any) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn import impute
 
 from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import double, text
 from raydp_ml.impute._missing import MissingTests, gap, missing_sql
 from raydp_ml.statistics import check_finite, no_rows
@@ -46,7 +47,7 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
             f"count_if(abs({double(name)}) = double('Infinity')) AS i{i}"
             for i, name in enumerate(numbers)
         ]
-        row = df.selectExpr("count(1) AS rows", *counted).collect()[0]
+        row = select(df, "count(1) AS rows", *counted).collect()[0]
         if not row["rows"]:
             raise no_rows()
         counts = [row[f"c{i}"] for i in range(len(tests))]

@@ -114,7 +114,8 @@ class CategoryEncoder(SparkTransformer):
 def category_sql(name: str, categories: np.ndarray) -> str:
     """Read a column as the kind of its categories, null where missing."""
     if _is_text(categories):
-        return quoted(name)
+        # By bytes, whatever the column's collation.
+        return f"cast({quoted(name)} as string)"
     if not _held(categories):
         # Whatever the column's type turns out to be, its values are unknown and NaN is missing.
         return f"nullif(cast({quoted(name)} as string), 'NaN')"

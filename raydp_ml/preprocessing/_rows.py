@@ -8,6 +8,7 @@ from typing import Any
 from sklearn import preprocessing
 
 from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.expressions import helper, number, when_held
 from raydp_ml.statistics import no_rows
 from raydp_ml.transformer import SparkTransformer
@@ -33,7 +34,7 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
     """
 
     def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
-        first = df.selectExpr(f"{x} AS x").where("x is not null").head()
+        first = where(select(df, f"{x} AS x"), "x is not null").head()
         if first is None:
             raise no_rows()
         return first["x"].size
