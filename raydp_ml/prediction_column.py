@@ -24,6 +24,8 @@ from raydp_ml.exchange.columns import (
     quoted,
 )
 from raydp_ml.exchange.jvm import is_connect, require_live
+from raydp_ml.exchange.sql_text import select_columns
+from raydp_ml.pipeline_input import as_pipeline_promises
 from raydp_ml.trained_model import KINDS, TrainedModel
 from raydp_ml.training.classes import holds_decimals, values_of
 from raydp_ml.training.table_layout import Feature, Layout
@@ -73,7 +75,8 @@ def add_prediction(
     Returns
     -------
     pyspark.sql.DataFrame
-        The same rows in the same order, all columns, and the new one last.
+        The same rows in the same order, all columns, and the new one last; in a Pipeline the
+        columns that the Pipeline was given.
 
     Raises
     ------
@@ -92,7 +95,8 @@ def add_prediction(
     check_output_column(df, column, parameter)
     computed = in_jvm(df, picked)
     if computed is not None:
-        return df.select("*", computed.alias(column))
+        made = select_columns(df, [functions.col("*"), computed.alias(column)])
+        return as_pipeline_promises(model, made, parameter)
     # Names in a struct are unique and plain, whatever the columns are called.
     predictor, raw, spark_type = make(_renamed(model._layout))
     # PySpark tells the kind of the function by its annotations; its stubs ask for an argument.
@@ -107,7 +111,8 @@ def add_prediction(
             )
         )
     )
-    return df.select("*", udf(features).alias(column))
+    made = select_columns(df, [functions.col("*"), udf(features).alias(column)])
+    return as_pipeline_promises(model, made, parameter)
 
 
 def _renamed(layout: Layout) -> Layout:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from raydp_ml.exchange.columns import Column, quoted
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import text
 
 __all__ = ["refuse"]
@@ -39,8 +40,8 @@ def refuse(df: Any, columns: Sequence[Column], who: str, *, allow_missing: bool)
     }
     if not checked:
         return df
-    return df.selectExpr(
-        *(f"{checked[n]} AS {quoted(n)}" if n in checked else quoted(n) for n in df.columns)
+    return select(
+        df, *(f"{checked[n]} AS {quoted(n)}" if n in checked else quoted(n) for n in df.columns)
     )
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import quoted
-from raydp_ml.expressions import double, number
+from raydp_ml.exchange.columns import from_spark_schema, quoted
+from raydp_ml.exchange.sql_text import aggregate, select
+from raydp_ml.expressions import comparable, double, number
 
 __all__ = [
     "category_counts",
@@ -23,6 +24,7 @@ __all__ = [
     "feature_cells",
     "first_values",
     "grouped_by_index",
+    "label_key",
     "long_form",
     "most_frequent",
     "summarize",
@@ -145,7 +147,7 @@ def class_sums(
         "infinite": "count_if(abs(x) = double('Infinity'))",
         **aggregates,
     }
-    y = quoted(label)
+    y = label_key(df, label)
     found = _grouped(long_form(df, names, [f"{y} AS y"]), ["i", "y"], chosen)
     if not found:
         raise no_rows()
@@ -158,6 +160,11 @@ def class_sums(
     check_finite(names, sums["infinite"].sum(axis=0))
     check_held(names, (sums["rows"] - sums["count"]).sum(axis=0))
     return classes, sums
+
+
+def label_key(df: Any, label: str) -> str:
+    """Read the label as `raydp_ml.expressions.comparable` does."""
+    return next(comparable(c) for c in from_spark_schema(df.schema) if c.name == label)
 
 
 def check_labels(label: str, missing: int) -> None:
@@ -229,14 +236,9 @@ def most_frequent(
     list of (object, bool)
         For each column that value (None without values), and whether any is missing.
     """
-    from pyspark.sql import functions
-
     slots = _slots(columns)
-    counted = (
-        _values(df, columns, missing=missing)
-        .groupBy("i", "gone", *slots)
-        .agg(functions.expr("count(1) AS n"))
-    )
+    cells = _values(df, columns, missing=missing)
+    counted = aggregate(cells, ["i", "gone", *slots], {"n": "count(1)"})
     rows = _grouped(
         counted,
         ["i"],
@@ -282,11 +284,11 @@ def _values(
         if missing:
             held.append(f"'gone', {missing[index]}")
         cells.append(f"named_struct({', '.join(held)})")
-    exploded = df.selectExpr(*extras, f"posexplode(array({','.join(cells)})) AS (i, v)")
+    exploded = select(df, *extras, f"posexplode(array({','.join(cells)})) AS (i, v)")
     aliases = [extra.rsplit(" AS ", 1)[1] for extra in extras]
     gone = ["v.gone AS gone"] if missing else []
     read = ["nanvl(v.d, null) AS d" if slot == "d" else f"v.{slot} AS {slot}" for slot in slots]
-    return exploded.selectExpr(*aliases, "i", *read, *gone)
+    return select(exploded, *aliases, "i", *read, *gone)
 
 
 def _held(row: Any, slots: Iterable[str]) -> Any:
@@ -301,7 +303,7 @@ def _as(column: Any, slot: str) -> str:
 
 def double_columns(df: Any, cells: Sequence[str]) -> Any:
     """Select the SQL of doubles, as our Java classes read them: by place."""
-    return df.selectExpr(*(f"{cell} AS c{i}" for i, cell in enumerate(cells)))
+    return select(df, *(f"{cell} AS c{i}" for i, cell in enumerate(cells)))
 
 
 def feature_cells(names: Sequence[str], values: Sequence[str] | None = None) -> list[str]:
@@ -321,15 +323,12 @@ def long_form(
     if shifts is not None:
         cells = [f"{cell} - {number(s)}" for cell, s in zip(cells, shifts, strict=True)]
     aliases = [extra.rsplit(" AS ", 1)[1] for extra in extras]
-    exploded = df.selectExpr(*extras, f"posexplode(array({','.join(cells)})) AS (i, x)")
-    return exploded.selectExpr(*aliases, "i", "nanvl(x, null) AS x")
+    exploded = select(df, *extras, f"posexplode(array({','.join(cells)})) AS (i, x)")
+    return select(exploded, *aliases, "i", "nanvl(x, null) AS x")
 
 
 def _grouped(df: Any, keys: list[str], aggregates: dict[str, str]) -> list[Any]:
-    from pyspark.sql import functions
-
-    chosen = [functions.expr(sql).alias(name) for name, sql in aggregates.items()]
-    return df.groupBy(*keys).agg(*chosen).collect()
+    return aggregate(df, keys, aggregates).collect()
 
 
 def grouped_by_index(df: Any, count: int, **aggregates: str) -> dict[str, np.ndarray]:

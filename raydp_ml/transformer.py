@@ -29,6 +29,7 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import double, helper
 from raydp_ml.json_estimators import state_of
 from raydp_ml.refusals import refuse
@@ -399,7 +400,7 @@ def replace_columns(
     first = 0
     for level in helpers:
         made = [f"{sql} AS {helper(index)}" for index, sql in enumerate(level, first)]
-        df = df.selectExpr("*", *made)
+        df = select(df, "*", *made)
         first += len(level)
     texts: list[str] = []
     for name in columns:
@@ -409,4 +410,4 @@ def replace_columns(
             texts.append(quoted(name))
     if not texts:
         warnings.warn("No column is left in the DataFrame.", stacklevel=2)
-    return df.selectExpr(*texts)
+    return select(df, *texts)

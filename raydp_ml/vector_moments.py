@@ -9,6 +9,7 @@ import numpy as np
 
 from raydp_ml.exceptions import SchemaError, SessionError
 from raydp_ml.exchange.jvm import java_object
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import double
 from raydp_ml.moments import settle_constants
 from raydp_ml.statistics import check_weights, no_rows
@@ -95,7 +96,7 @@ def vector_moments(
     """
     java = require_java(df.sparkSession, "columns.VectorMoments")
     w = "1.0D" if weight is None else double(weight)
-    data = df.selectExpr(f"{x} AS x", f"cast({group} as int) AS g", f"{w} AS w")
+    data = select(df, f"{x} AS x", f"cast({group} as int) AS g", f"{w} AS w")
     packed = np.frombuffer(java.run(data._jdf, groups, _MOST), dtype=">f8").astype(np.float64)
     rows, nulls, bad, least, most = packed[:_HEAD].tolist()
     if not rows:
@@ -165,7 +166,7 @@ def gram_product(df: Any, x: str) -> Callable[[np.ndarray], tuple[np.ndarray, np
     the sum of squares of the vectors' products with it.
     """
     java = require_java(df.sparkSession, "columns.GramProduct")
-    data = df.selectExpr(f"{x} AS x")
+    data = select(df, f"{x} AS x")
 
     def multiply(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         packed = np.ascontiguousarray(matrix, dtype=">f8").tobytes()

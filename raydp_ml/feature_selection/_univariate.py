@@ -13,6 +13,7 @@ from sklearn.feature_selection import chi2, f_classif, f_regression
 from raydp_ml.compose._selector import pandas_template
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema, quoted
+from raydp_ml.exchange.sql_text import aggregate
 from raydp_ml.expressions import lookup
 from raydp_ml.feature_selection._selector import Selector
 from raydp_ml.moments import settle_constants
@@ -23,6 +24,7 @@ from raydp_ml.statistics import (
     class_sums,
     grouped_by_index,
     is_missing,
+    label_key,
     long_form,
     no_rows,
 )
@@ -181,7 +183,8 @@ def _f_regression(df: Any, roles: ColumnRoles) -> Scores:
 
 def _class_moments(df: Any, x: str, label: str) -> dict[str, np.ndarray]:
     """Compute statistics of the entries of vectors within each value of the label."""
-    found = df.groupBy(quoted(label)).count().limit(MOST_GROUPS + 1).collect()
+    y = label_key(df, label)
+    found = aggregate(df, [y], {"n": "count(1)"}).limit(MOST_GROUPS + 1).collect()
     if not found:
         raise no_rows()
     check_labels(label, sum(row[1] for row in found if is_missing(row[0])))
@@ -191,7 +194,7 @@ def _class_moments(df: Any, x: str, label: str) -> dict[str, np.ndarray]:
             "a label of classes?"
         )
     classes = sorted(row[0] for row in found)
-    group = lookup(quoted(label), classes, list(range(len(classes))), "-1.0D")
+    group = lookup(y, classes, list(range(len(classes))), "-1.0D")
     sums = vector_moments(df, x, group=group, groups=len(classes), allow_missing=False)
     return {**sums, "sum": sums["mean"] * sums["count"]}
 

@@ -135,7 +135,10 @@ def _export(df: Any, roles: ColumnRoles, task: str) -> Any:
         if kind is not None and column.name in names:
             df = df.withColumn(column.name, functions.col(quoted(column.name)).cast(kind))
     if task == "ranking":
-        df = df.sort(functions.col(quoted(roles.group or "")))
+        group = functions.col(quoted(roles.group or ""))
+        # By bytes, as the rows of a group are told apart later: a collation may mix two groups.
+        is_text = df.schema[roles.group].dataType.typeName() == "string"
+        df = df.sort(group.cast("string") if is_text else group)
     return from_spark(df, names)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from raydp_ml.exchange.columns import Column, quoted
-from raydp_ml.expressions import double, literal
+from raydp_ml.expressions import comparable, double, literal
 from raydp_ml.moments import moments
 from raydp_ml.statistics import check_held, is_missing
 from raydp_ml.transformer import SparkTransformer, common_dtype
@@ -66,8 +66,8 @@ def is_null_like(missing_values: Any) -> bool:
 
 
 def column_sql(column: Column) -> str:
-    """Read a column of strings as it is, and any other as doubles."""
-    return quoted(column.name) if column.kind == "string" else double(column.name)
+    """Read a column of strings as keys, and any other as doubles."""
+    return comparable(column) if column.kind == "string" else double(column.name)
 
 
 def _missing_sql(column: Column, missing_values: Any) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from raydp_ml.exchange.columns import Column, quoted
+from raydp_ml.expressions import comparable
 from raydp_ml.statistics import is_missing
 
 __all__ = ["Compared", "compared", "exact", "held", "is_text", "key", "recognized", "typed"]
@@ -58,7 +59,7 @@ def compared(column: Column, categories: np.ndarray) -> Compared:
     as_double = f"nanvl(cast({name} as double), null)"
     floating = column.type_name in {"float", "double"}
     if column.kind == "string" or not present:
-        return Compared(as_double if floating else name, values)
+        return Compared(as_double if floating else comparable(column), values)
     if column.kind == "decimal" and not any(isinstance(value, float) for value in present):
         precision, scale = map(int, column.type_name[len("decimal(") : -1].split(","))
         return Compared(name, [_decimal(value, precision, scale) for value in values])

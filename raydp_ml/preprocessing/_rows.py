@@ -9,6 +9,7 @@ import numpy as np
 from sklearn import preprocessing
 
 from raydp_ml.exchange.columns import Column, ColumnRoles
+from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.expressions import double, helper, number
 from raydp_ml.statistics import no_rows
 from raydp_ml.transformer import SparkTransformer, common_dtype
@@ -34,7 +35,7 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
     """
 
     def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
-        first = df.selectExpr(f"{x} AS x").where("x is not null").head()
+        first = where(select(df, f"{x} AS x"), "x is not null").head()
         if first is None:
             raise no_rows()
         return first["x"].size
