@@ -31,7 +31,7 @@ class PredictsNumbers(RegressorMixin, TrainedModel):
         -------
         pyspark.sql.DataFrame, or ndarray of shape (n_samples,) or (n_samples, n_targets)
             For Spark, lazily: the same DataFrame plus the column `prediction_col`, of doubles or,
-            for several targets, arrays of doubles.
+            for several targets, arrays of doubles. In a Pipeline, the same that the Pipeline got.
 
         Raises
         ------
@@ -88,7 +88,8 @@ class PredictsClasses(ClassifierMixin, TrainedModel):
         -------
         pyspark.sql.DataFrame or ndarray of shape (n_samples,)
             For Spark, lazily: the same DataFrame plus the column `prediction_col`, of the
-            label's type (a label of decimals keeps precision and scale).
+            label's type (a label of decimals keeps precision and scale). In a Pipeline, the same
+            that the Pipeline got.
 
         Raises
         ------

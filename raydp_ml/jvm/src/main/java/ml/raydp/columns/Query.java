@@ -37,7 +37,7 @@ public final class Query {
       Set.of(
           ("Aggregate AsOfJoin Distinct Except Expand Filter Generate GlobalLimit Intersect Join"
                   + " LateralJoin LimitAll LocalLimit LocalRelation NearestByJoin Offset"
-                  + " OneRowRelation Pivot Project RebalancePartitions Repartition"
+                  + " OneRowRelation PipeOperator Pivot Project RebalancePartitions Repartition"
                   + " RepartitionByExpression Sample Sort SubqueryAlias Tail Union UnresolvedBinBy"
                   + " UnresolvedHaving UnresolvedHint UnresolvedInlineTable UnresolvedQualify"
                   + " UnresolvedSubqueryColumnAliases UnresolvedTVFAliases Unpivot Window"
