@@ -140,7 +140,6 @@ def test_other_types(spark):
     )
     for name in df.columns:
         made = preprocessing.Binarizer(threshold=2).fit(df.select(name)).transform(df.select(name))
-        assert made.where("1 = 1").count() == 3
         with pytest.raises(PySparkException, match=f"the column '{name}' holds one. Impute"):
             made.collect()
     assert preprocessing.Binarizer(threshold=2).transform(df.dropna()).collect()[1][0] == 1.0
