@@ -53,13 +53,12 @@ def _checked(column: Column, who: str, allow_missing: bool) -> str | None:
     if allow_missing:
         # True for null as well, of which no comparison is true.
         good = f"{x} is null or abs({x}) != double('Infinity')"
-        what, remedy = "infinite values", "Replace them, for example with null, before."
+        what, remedy = "infinity", "Replace it, for example with null, before."
     else:
         # NaN - NaN and Infinity - Infinity are NaN, and null - null is null.
         good = f"{x} - {x} = 0" if floating else f"{x} is not null"
-        what = "missing or infinite values" if floating else "missing values"
-        remedy = "Impute them first, for example with raydp_ml.impute.SimpleImputer."
-    begin = text(f"{who} takes no {what}, and the column {column.name!r} holds ")
-    found = f"coalesce(cast({x} as string), 'null')"
-    message = f"concat({begin}, {found}, {text('. ' + remedy)})"
+        what = "null, NaN or infinity" if floating else "null"
+        remedy = "Impute it first, for example with raydp_ml.impute.SimpleImputer."
+    # One literal: a text that is put together would be compiled into each column's code.
+    message = text(f"{who} takes no {what}, and the column {column.name!r} holds one. {remedy}")
     return f"if({good}, {x}, cast(raise_error({message}) as {column.type_name}))"

@@ -48,10 +48,13 @@ class MissingTests(SparkTransformer):
         """
         names = [column.name for column in columns]
         values = ["0.0D" if c.kind == "string" else double(c.name) for c in columns]
-        tests = zip(self._tests(columns), values, strict=True)
-        cells = [f"if({test}, null, {x})" for test, x in tests]
+        tests = self._tests(columns)
         if is_null_like(self.missing_values):
+            # Null and NaN of numbers are left out anyway; each `if` would be compiled.
+            strings = zip(columns, tests, values, strict=True)
+            cells = [f"if({t}, null, {x})" if c.kind == "string" else x for c, t, x in strings]
             return moments(df, names, values=cells)
+        cells = [f"if({test}, null, {x})" for test, x in zip(tests, values, strict=True)]
         pairs = zip(columns, values, strict=True)
         whole = [f"if({quoted(column.name)} is null, null, {x})" for column, x in pairs]
         found = moments(df, [*names, *names], values=[*whole, *cells])

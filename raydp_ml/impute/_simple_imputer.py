@@ -104,8 +104,10 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
         if self.strategy == "mean":
             return [None if np.isnan(value) else value for value in table["mean"]], gaps
         names = [column.name for column in columns]
-        pairs = zip(columns, self._tests(columns), strict=True)
-        cells = [f"if({test}, null, {column_sql(c)})" for c, test in pairs]
+        cells = None
+        if not is_null_like(self.missing_values):
+            pairs = zip(columns, self._tests(columns), strict=True)
+            cells = [f"if({test}, null, {column_sql(c)})" for c, test in pairs]
         middle = [np.array([0.5])] * len(names)
         medians = quantiles(df, names, table["count"], middle, values=cells)
         return [None if np.isnan(value[0]) else value[0] for value in medians], gaps

@@ -35,8 +35,8 @@ def same(ours, theirs, df):
     want = theirs.fit(X).transform(X)
     want = np.asarray(want.toarray() if sparse.issparse(want) else want, dtype=float)
     got = ours.fit(df).transform(df).toPandas().to_numpy(dtype=float)
-    assert_allclose(got, want, rtol=1e-6, atol=1e-9)
-    assert_allclose(np.asarray(ours.transform(X), dtype=float), want, rtol=1e-6, atol=1e-9)
+    assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+    assert_allclose(np.asarray(ours.transform(X), dtype=float), want, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("columns", FRAMES.values(), ids=list(FRAMES))
@@ -56,8 +56,8 @@ def test_values_at_an_edge(values, columns):
 
 @pytest.mark.parametrize("columns", FRAMES.values(), ids=list(FRAMES))
 def test_a_missing_value_that_is_a_fraction(values, columns):
-    if "boolean" in columns or "c > 1" in columns:
-        pytest.skip("scikit-learn's imputers take no booleans beside numbers of their own")
+    if "c > 1" in columns:
+        pytest.skip("floats beside booleans are an array of objects, as imputers read a frame")
     df = values.selectExpr(*columns.split(", "))
     for strategy in ("mean", "median", "most_frequent", "constant"):
         params = {"missing_values": 0.1, "strategy": strategy}

@@ -107,7 +107,7 @@ def check(frames, step, kind):
     got = outcome(lambda: rows_of(fitted(seen).transform(frame.select(features)).toPandas()))
     if isinstance(want, ValueError):
         assert isinstance(got, PySparkException), (want, got)
-        assert "and the column 'a' holds" in str(got)
+        assert "and the column 'a' holds one" in str(got)
     else:
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
 
@@ -129,7 +129,7 @@ def test_infinity_is_refused_where_missing_values_are_not(frames):
         check(frames, step, "infinity")
     # scikit-learn looks at no value then, and gives NaN or the outermost splines.
     spline = preprocessing.SplineTransformer(handle_missing="zeros").fit(frames["whole"], "y")
-    with pytest.raises(PySparkException, match="takes no infinite values, and the column 'a'"):
+    with pytest.raises(PySparkException, match="takes no infinity, and the column 'a'"):
         spline.transform(frames["infinity"]).collect()
 
 
@@ -140,8 +140,7 @@ def test_other_types(spark):
     )
     for name in df.columns:
         made = preprocessing.Binarizer(threshold=2).fit(df.select(name)).transform(df.select(name))
-        assert made.where("1 = 1").count() == 3
-        with pytest.raises(PySparkException, match=f"the column '{name}' holds null. Impute"):
+        with pytest.raises(PySparkException, match=f"the column '{name}' holds one. Impute"):
             made.collect()
     assert preprocessing.Binarizer(threshold=2).transform(df.dropna()).collect()[1][0] == 1.0
     words = spark.createDataFrame([("?",), (None,), ("x",)], "s string")
@@ -150,7 +149,7 @@ def test_other_types(spark):
         imputer.fit(words)
     imputer.fit(words.dropna())
     assert imputer.transform(words.dropna()).toPandas()["s"].tolist() == ["x", "x"]
-    with pytest.raises(PySparkException, match="SimpleImputer takes no missing values"):
+    with pytest.raises(PySparkException, match="SimpleImputer takes no null, and"):
         imputer.transform(words).collect()
     with pytest.raises(ValueError, match="contains NaN"):
         imputer.transform(pd.DataFrame({"s": ["?", np.nan]}, dtype=object))
