@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.errors import PySparkException
-from pyspark.ml.linalg import DenseVector, SparseVector
+from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
+from pyspark.sql.types import StructType
 from scipy import sparse
 from sklearn.base import clone
 
@@ -176,7 +177,7 @@ def chain(draw, steps, count, of_vector):
 def cases(draw):
     rows = draw(st.integers(20, 60))
     seed = draw(st.integers(0, 10**6))
-    layout = draw(st.sampled_from(["table", "table", "numbers", "vectors"]))
+    layout = draw(st.sampled_from(["table", "table", "numbers", "numbers", "vectors"]))
     missing = draw(st.booleans())
     columns, vectors = [], None
     if layout != "vectors":
@@ -219,10 +220,10 @@ def cases(draw):
     return Case(seed, rows, tuple(columns), vectors, make_pipeline(*steps, model))
 
 
-def make_frame(spark, case):
-    """Make the DataFrame of a case, whose roles say what is label and what is no feature."""
+def make_rows(case):
+    """Return the values of a case's columns by their names, and their types in SQL."""
     rng = np.random.default_rng(case.seed)
-    made = {}
+    made, types = {}, {}
     for column in case.columns:
         draws = NUMBERS if column.name.startswith("n") else CATEGORIES
         values = list(draws[column.kind](rng, case.rows))
@@ -234,9 +235,7 @@ def make_frame(spark, case):
                 None if g < 0.1 else absent if g < 0.2 else value
                 for g, value in zip(gone, values, strict=True)
             ]
-        made[column.name] = values
-    types = [f"{column.name} {column.kind}" for column in case.columns]
-    schema = ", ".join([*types, "y double", "row int"])
+        made[column.name], types[column.name] = values, column.kind
     if case.vectors:
         matrix = rng.integers(-2, 3, (case.rows, 3)).astype(float)
         kinds = {"dense": [False], "sparse": [True], "mixed": [True, False]}[case.vectors]
@@ -247,14 +246,21 @@ def make_frame(spark, case):
             else DenseVector(row)
             for row, is_sparse in zip(matrix, chosen, strict=True)
         ]
-        schema = None
-    label = rng.integers(0, 3, case.rows)
-    made["y"] = label.astype(float).tolist()
-    made["row"] = list(range(case.rows))
-    rows = list(zip(*made.values(), strict=True))
-    parallel = spark.sparkContext.parallelize(rows, 1)
-    df = spark.createDataFrame(parallel, schema or list(made))
-    return raydp_ml.set_roles(df, label="y", ignore="row").cache()
+        types["v"] = VectorUDT()
+    made["y"], types["y"] = rng.integers(0, 3, case.rows).astype(float).tolist(), "double"
+    made["row"], types["row"] = list(range(case.rows)), "int"
+    return made, types
+
+
+def make_frame(spark, case):
+    """Make the DataFrame of a case, whose roles say what is label and what is no feature."""
+    made, types = make_rows(case)
+    schema = StructType()
+    for name, kind in types.items():
+        schema.add(name, kind)
+    rows = spark.sparkContext.parallelize(list(zip(*made.values(), strict=True)), 1)
+    df = raydp_ml.set_roles(spark.createDataFrame(rows, schema), label="y", ignore="row")
+    return df.cache()
 
 
 def in_memory(df, case):
@@ -298,7 +304,7 @@ def check(spark, folder, case):
                 return  # says what Spark cannot do
             except ValueError:
                 y = [row["y"] for row in seen.select("y").collect()]
-                with pytest.raises(ValueError, match="."):
+                with pytest.raises(ValueError, match=r"."):
                     clone(model).fit(in_memory(seen, case), y)
                 return
             persistence.save(model, folder / "model")

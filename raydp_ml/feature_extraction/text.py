@@ -193,11 +193,7 @@ class TfidfVectorizer(_Vectorizer, text.TfidfVectorizer):
         _set_idf(self._tfidf, rows, counts)
 
 
-class TfidfTransformer(
-    _OneColumn,
-    text.TfidfTransformer,
-    auto_wrap_output_keys=None,  # type: ignore[call-arg]
-):
+class TfidfTransformer(_OneColumn, text.TfidfTransformer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Weight counts of words by how rare the words are.
 
     Parameters, attributes and results are scikit-learn's; see

@@ -193,7 +193,7 @@ class UnionSent(SentToSpark):
 
     def _inside(self):
         if hasattr(self, "transformer_list"):
-            return [step for _, step in self.transformer_list]
+            return [item[1] for item in self.transformer_list]
         return [*(item[1] for item in self.transformers), self.remainder]
 
     def _needs_label(self):
