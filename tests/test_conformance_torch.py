@@ -1,4 +1,4 @@
-"""scikit-learn's own checks over the PyTorch estimators; two expected failures, with their reason."""
+"""scikit-learn's own checks over the PyTorch estimators; the expected failures have one reason."""
 
 from __future__ import annotations
 
