@@ -165,6 +165,7 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
     tags = get_tags(estimator).input_tags
     if kind_of(X) == "pandas":
         X = plain_columns(X)
+        _refuse_arrays(estimator, X)
     matrix = validate_data(
         estimator,
         X,
@@ -178,6 +179,17 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
     if kind not in "iuf" or (kind == "f" and size not in (4, 8)):
         return matrix.astype(np.float64)
     return matrix
+
+
+def _refuse_arrays(estimator: Any, frame: Any) -> None:
+    for place, kind in enumerate(frame.dtypes):
+        first = frame.iloc[:, place].dropna().head(1) if kind.kind == "O" else []
+        if any(isinstance(value, (list, np.ndarray)) for value in first):
+            raise SchemaError(
+                f"The column {frame.columns[place]!r} holds arrays, and without names for all "
+                f"columns, {type(estimator).__name__} takes numbers. Pass one array of all "
+                "features, shape (n_samples, n_features)."
+            )
 
 
 def has_names(X: Any, kind: str) -> bool:
@@ -213,7 +225,7 @@ def frame_set(
         blocks = X if kind == "blocks" else from_dataset(X)
         schema = blocks.schema
     else:
-        table = named_table(X, kind)
+        table = _wide_decimals(named_table(X, kind))
         schema = table.schema
     columns = from_arrow_schema(schema)
     roles = resolve_columns(
@@ -240,6 +252,16 @@ def frame_set(
     if table is not None and layout.group is not None:
         table = by_group(table, layout.group)
     return DataSet(layout, table=table, blocks=blocks, what=what), roles
+
+
+def _wide_decimals(table: pa.Table) -> pa.Table:
+    """Cast decimals of 32 and 64 bits, among which Arrow finds no distinct ones, to 128."""
+    for place, field in enumerate(table.schema):
+        kind = field.type
+        if pa.types.is_decimal(kind) and kind.bit_width < 128:
+            wide = pa.decimal128(kind.precision, kind.scale)
+            table = table.set_column(place, field.name, table.column(place).cast(wide))
+    return table
 
 
 def column_values(table: pa.Table, name: str) -> np.ndarray:

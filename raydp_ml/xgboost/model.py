@@ -308,11 +308,12 @@ class XGBModel(TrainedModel):
         It predicts the same values; a classifier's predictions are the positions in `classes_`,
         since XGBoost's own class knows no other labels.
 
-        What a sparse matrix does not hold is missing to XGBoost, and zero to a model that was
-        fitted on vectors. Where that model's features were never missing in training, the
-        direction that XGBoost gave to missing values is arbitrary, and here is that of zero: dense
-        or sparse, the object returned reads a matrix as this estimator does. Where they were, it
-        warns, and wants dense rows.
+        What a sparse matrix does not hold is missing to XGBoost's own object, and to this
+        estimator zero, unless it was fitted on such a matrix. The object of a model that was
+        fitted on columns or on an array wants dense rows. A model of vectors is made to agree:
+        where a feature was never missing in training, the way that XGBoost sends missing values is
+        arbitrary, and in the object returned it is the way of zero (for NaN too). Where a feature
+        was missing, the object wants dense rows, and a warning says so.
 
         Returns
         -------
