@@ -32,6 +32,7 @@ from raydp_ml.xgboost.parameters import (
     split_metrics,
     uses_quantiles,
 )
+from raydp_ml.xgboost.serving import plain_rows
 from raydp_ml.xgboost.validation import check_parameters
 
 # How a saved model was trained; it predicts without.
@@ -264,6 +265,10 @@ class XGBModel(TrainedModel):
         from raydp_ml.xgboost.predict import predict_column
 
         return predict_column(self, df, column, parameter, output)
+
+    def _checked_features(self, X: Any) -> pa.Table | Any:
+        rows = plain_rows(self, X)
+        return super()._checked_features(X) if rows is None else rows
 
     def _features(self, X: Any) -> Any:
         """Check an in-memory X; return it as XGBoost takes it."""
