@@ -22,6 +22,7 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.frames import named_table
+from raydp_ml.fit_data.given import memory_eval_sets
 from raydp_ml.fit_data.targets import check_group, check_labels, check_weights, encode_labels
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
 from raydp_ml.training.data_sets import DataSet
@@ -70,7 +71,7 @@ def memory_training(
     """
     require_y(estimator, y)
     data = TrainingData([])
-    pairs = [] if eval_set is None else list(eval_set)
+    pairs = memory_eval_sets(eval_set)
     groups = [None] * len(pairs) if eval_group is None else list(eval_group)
     one = _OneSet(estimator, data, task)
     one.add(X, y, sample_weight, group, "training data")
