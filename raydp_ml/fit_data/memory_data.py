@@ -162,6 +162,8 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
         accept_sparse="csr" if tags.sparse else False,
         ensure_all_finite="allow-nan" if tags.allow_nan else True,
     )
+    if not matrix.dtype.isnative:
+        matrix = matrix.astype(matrix.dtype.newbyteorder("="))
     kind, size = matrix.dtype.kind, matrix.dtype.itemsize
     if kind == "b":
         return matrix.astype(np.uint8)
