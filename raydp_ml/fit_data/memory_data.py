@@ -22,6 +22,7 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.frames import named_table, plain_columns
+from raydp_ml.fit_data.given import memory_eval_sets
 from raydp_ml.fit_data.targets import check_group, check_labels, check_weights
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
 from raydp_ml.training.classes import encode_labels
@@ -71,7 +72,7 @@ def memory_training(
     """
     require_y(estimator, y)
     data = TrainingData([])
-    pairs = [] if eval_set is None else list(eval_set)
+    pairs = memory_eval_sets(eval_set)
     groups = [None] * len(pairs) if eval_group is None else list(eval_group)
     one = _OneSet(estimator, data, task)
     one.add(X, y, sample_weight, group, "training data")
@@ -173,6 +174,8 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
         accept_sparse="csr" if tags.sparse else False,
         ensure_all_finite="allow-nan" if tags.allow_nan else True,
     )
+    if not matrix.dtype.isnative:
+        matrix = matrix.astype(matrix.dtype.newbyteorder("="))
     kind, size = matrix.dtype.kind, matrix.dtype.itemsize
     if kind == "b":
         return matrix.astype(np.uint8)

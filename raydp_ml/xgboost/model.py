@@ -33,6 +33,7 @@ from raydp_ml.xgboost.parameters import (
     split_metrics,
     uses_quantiles,
 )
+from raydp_ml.xgboost.serving import plain_rows
 from raydp_ml.xgboost.sparse_reading import model_that_reads_sparse
 from raydp_ml.xgboost.validation import check_parameters
 
@@ -275,6 +276,10 @@ class XGBModel(TrainedModel):
         from raydp_ml.xgboost.predict import predict_column
 
         return predict_column(self, df, column, parameter, output)
+
+    def _checked_features(self, X: Any) -> pa.Table | Any:
+        rows = plain_rows(self, X)
+        return super()._checked_features(X) if rows is None else rows
 
     def _features(self, X: Any) -> Iterable[Any]:
         """Check an in-memory X; return its rows, in one part or several, as XGBoost takes them."""
