@@ -56,8 +56,11 @@ def compared(column: Column, categories: np.ndarray) -> Compared:
     present = held(categories)
     name = quoted(column.name)
     as_double = f"nanvl(cast({name} as double), null)"
+    if column.kind == "string":
+        # By its bytes, whatever its collation.
+        return Compared(f"cast({name} as string)", values)
     floating = column.type_name in {"float", "double"}
-    if column.kind == "string" or not present:
+    if not present:
         return Compared(as_double if floating else name, values)
     if column.kind == "decimal" and not any(isinstance(value, float) for value in present):
         precision, scale = map(int, column.type_name[len("decimal(") : -1].split(","))
@@ -75,7 +78,7 @@ def _decimal(value: Any, precision: int, scale: int) -> Decimal | None:
 
 
 def _doubles(values: Sequence[Any]) -> list[float | None]:
-    # Of categories that are the same double, the first one is it: see `recognized`.
+    # Of categories that are the same double, the first one is it, as in `recognized`.
     taken: set[float] = set()
     made: list[float | None] = []
     for value in values:
@@ -111,7 +114,8 @@ def recognized(values: np.ndarray, categories: np.ndarray) -> np.ndarray:
         gone = pd.isna(values)
         if gone.any():
             values = np.where(gone, np.nan, values)
-    if isinstance(first, Decimal):
+    if not isinstance(first, str):
+        # Of categories that are the same double, the first one is it, as in `compared`.
         as_floats = {float(value): value for value in reversed(held(categories))}
         found = (as_floats.get(v, v) if isinstance(v, float) else v for v in values)
         values = np.fromiter(found, dtype=object, count=len(values))
