@@ -114,7 +114,7 @@ def recognized(values: np.ndarray, categories: np.ndarray) -> np.ndarray:
         gone = pd.isna(values)
         if gone.any():
             values = np.where(gone, np.nan, values)
-    if not isinstance(first, str):
+    if isinstance(first, (int, Decimal)):
         # Of categories that are the same double, the first one is it, as in `compared`.
         as_floats = {float(value): value for value in reversed(held(categories))}
         found = (as_floats.get(v, v) if isinstance(v, float) else v for v in values)
