@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from raydp_ml.exchange.columns import quoted
+from raydp_ml.exchange.columns import Column, quoted
 
 __all__ = [
     "array_of",
     "choose",
+    "comparable",
     "double",
     "helper",
     "linear",
@@ -72,6 +73,12 @@ def literal(value: Any) -> str:
 def double(name: str) -> str:
     """Read a numeric or boolean column as doubles."""
     return f"cast({quoted(name)} as double)"
+
+
+def comparable(column: Column) -> str:
+    """Read a column to compare its values: strings by their bytes, whatever their collation."""
+    x = quoted(column.name)
+    return f"cast({x} as string)" if column.kind == "string" else x
 
 
 def helper(index: int) -> str:

@@ -122,6 +122,7 @@ def encode_object(value: Any, what: str, encode: Encode) -> Any:
     if found is None:
         return None
     params = value.get_params(deep=False) if hasattr(value, "get_params") else {}
+    params = value._saved_params() if hasattr(value, "_saved_params") else params
     return {
         "$estimator": found,
         "params": {key: encode(item, f"{what}, its {key!r}") for key, item in params.items()},
@@ -168,5 +169,7 @@ def decode_object(value: dict[str, Any], decode: Callable[[Any], Any]) -> Any:
         made = cls(**{key: decode(item) for key, item in value["params"].items()})
         for name, item in value["state"].items():
             setattr(made, name, decode(item))
+        if hasattr(made, "_distrust"):
+            made._distrust()
         return made
     raise KeyError(f"unknown value {sorted(value)}")

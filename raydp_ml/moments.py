@@ -20,7 +20,7 @@ from raydp_ml.statistics import (
     summarize,
 )
 
-__all__ = ["moments"]
+__all__ = ["moments", "settle_constants"]
 
 # As ml.raydp.columns.Moments packs them.
 _KINDS = ("count", "infinite", "total", "mean", "squares", "low", "high")
@@ -79,7 +79,19 @@ def moments(
         table["var"] = table["squares"] / table["total"]
     table["mean"] = np.where(table["total"] > 0, table["mean"], np.nan)
     table["rows"] = np.full(len(names), float(rows))
+    settle_constants(table)
     return table
+
+
+def settle_constants(table: dict[str, np.ndarray]) -> None:
+    """Give constants their value as mean, and no variance, which rounding would leave them.
+
+    scikit-learn's bound for such a variance holds for a sum in one piece, and not where weights
+    make it a small one.
+    """
+    constant = table["low"] == table["high"]
+    table["mean"] = np.where(constant, table["low"], table["mean"])
+    table["var"] = np.where(constant, 0.0, table["var"])
 
 
 def _in_sql(
@@ -94,6 +106,7 @@ def _in_sql(
         found = summarize(
             df, names, **shared, mean="avg(x)", var="var_pop(x)", low="min(x)", high="max(x)"
         )
+        settle_constants(found)
         return {**found, "total": found["count"]}
     # SQL has no weighted variance; sums of squares near a value of the data lose few digits.
     shifts = np.array(first_values(df, names, values))
@@ -114,4 +127,7 @@ def _in_sql(
         offset = found["first"] / found["total"]
         found["var"] = found["second"] / found["total"] - offset * offset
     found["mean"] = offset + shifts
-    return {**found, "low": found["low"] + shifts, "high": found["high"] + shifts}
+    for end in ("low", "high"):
+        found[end] = found[end] + shifts
+    settle_constants(found)
+    return found

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import tempfile
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,8 @@ def encode(value: Any, what: str) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"$float": repr(value)}
+    if isinstance(value, Decimal):
+        return {"$decimal": str(value)}
     if isinstance(value, list):
         return [encode(item, what) for item in value]
     if isinstance(value, tuple):
@@ -286,6 +289,8 @@ def decode(value: Any) -> Any:
         return decode(value["$scalar"])[()]
     if "$float" in value:
         return float(value["$float"])
+    if "$decimal" in value:
+        return Decimal(value["$decimal"])
     if "$tuple" in value:
         return tuple(decode(item) for item in value["$tuple"])
     if "$dict" in value:

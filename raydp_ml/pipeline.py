@@ -1,6 +1,9 @@
 """Pipelines and unions of transformers, for Spark DataFrames and in-memory data.
 
 `Pipeline` and `make_pipeline` are scikit-learn's own, which pass a Spark DataFrame on as it is.
+What a Pipeline predicts is the DataFrame that it was given plus one column: the features come back
+as they were, and what the transformers made of them goes. Where a step of SQL or functions has
+aggregated, joined or united rows, there is nothing to give back, and its columns stay.
 """
 
 from __future__ import annotations

@@ -9,14 +9,15 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 
 from raydp_ml.base import kind_of
+from raydp_ml.fit_data.targets import plain_labels
 from raydp_ml.scoring import PREDICTION, spark_accuracy, spark_r2
 from raydp_ml.trained_model import TrainedModel
+from raydp_ml.training.classes import exact_values, holds_decimals, positions
 
 
 class PredictsNumbers(RegressorMixin, TrainedModel):
     """Base of the regressors."""
 
-    _n_targets = 0
     prediction_col: str
 
     def predict(self, X: Any) -> Any:
@@ -30,7 +31,7 @@ class PredictsNumbers(RegressorMixin, TrainedModel):
         -------
         pyspark.sql.DataFrame, or ndarray of shape (n_samples,) or (n_samples, n_targets)
             For Spark, lazily: the same DataFrame plus the column `prediction_col`, of doubles or,
-            for several targets, arrays of doubles.
+            for several targets, arrays of doubles. In a Pipeline, the same that the Pipeline got.
 
         Raises
         ------
@@ -87,7 +88,8 @@ class PredictsClasses(ClassifierMixin, TrainedModel):
         -------
         pyspark.sql.DataFrame or ndarray of shape (n_samples,)
             For Spark, lazily: the same DataFrame plus the column `prediction_col`, of the
-            label's type.
+            label's type (a label of decimals keeps precision and scale). In a Pipeline, the same
+            that the Pipeline got.
 
         Raises
         ------
@@ -140,8 +142,23 @@ class PredictsClasses(ClassifierMixin, TrainedModel):
             predicted = self._with_prediction(X, PREDICTION, "prediction_col", "class")
             return spark_accuracy(X, predicted, y, sample_weight)
         X, y, sample_weight = self._score_inputs(X, y, sample_weight)
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        y, predicted = _comparable(y, self.predict(X), self.classes_)
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def _shares(self, X: Any) -> np.ndarray:
         """Return the probabilities for an in-memory X, shape (n, n_classes), float64."""
         raise NotImplementedError
+
+
+def _comparable(y: Any, predicted: np.ndarray, classes: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Return labels and predictions such that scikit-learn compares them exactly."""
+    labels = np.asarray(plain_labels(y))
+    if labels.ndim != 1:
+        return y, predicted
+    labels = exact_values(labels)
+    kinds = {labels.dtype.kind, classes.dtype.kind}
+    exact = holds_decimals(labels) or holds_decimals(classes)
+    if not exact and (len(kinds) == 1 or not kinds <= set("iuf")):
+        return labels, predicted
+    # NumPy would make doubles of both.
+    return positions(labels, classes), positions(predicted, classes)

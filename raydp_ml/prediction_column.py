@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import check_output_column
@@ -23,13 +24,16 @@ from raydp_ml.exchange.columns import (
     quoted,
 )
 from raydp_ml.exchange.jvm import is_connect, require_live
+from raydp_ml.exchange.sql_text import select_columns
+from raydp_ml.pipeline_input import as_pipeline_promises
 from raydp_ml.trained_model import KINDS, TrainedModel
-from raydp_ml.training.table_layout import Layout
+from raydp_ml.training.classes import holds_decimals, values_of
+from raydp_ml.training.table_layout import Feature, Layout
 
 _SPARK_TYPES = {
     "b": {1: "boolean"},
     "i": {1: "tinyint", 2: "smallint", 4: "int", 8: "bigint"},
-    "u": {1: "smallint", 2: "int", 4: "bigint", 8: "bigint"},
+    "u": {1: "smallint", 2: "int", 4: "bigint", 8: "decimal(20,0)"},
     "f": {2: "float", 4: "float", 8: "double"},
 }
 
@@ -71,7 +75,8 @@ def add_prediction(
     Returns
     -------
     pyspark.sql.DataFrame
-        The same rows in the same order, all columns, and the new one last.
+        The same rows in the same order, all columns, and the new one last; in a Pipeline the
+        columns that the Pipeline was given.
 
     Raises
     ------
@@ -90,16 +95,24 @@ def add_prediction(
     check_output_column(df, column, parameter)
     computed = in_jvm(df, picked)
     if computed is not None:
-        return df.select("*", computed.alias(column))
+        made = select_columns(df, [functions.col("*"), computed.alias(column)])
+        return as_pipeline_promises(model, made, parameter)
     # Names in a struct are unique and plain, whatever the columns are called.
     predictor, raw, spark_type = make(_renamed(model._layout))
     # PySpark tells the kind of the function by its annotations; its stubs ask for an argument.
     arrow_udf: Any = functions.arrow_udf
     udf = arrow_udf(_batches(predictor, _ship(df, raw)), spark_type)
+    allows_missing = get_tags(model).input_tags.allow_nan
     features = functions.struct(
-        *(_expression(item, df).alias(f"c{index}") for index, item in enumerate(picked))
+        *(
+            _expression(df, item, feature, allows_missing).alias(f"c{index}")
+            for index, (item, feature) in enumerate(
+                zip(picked, model._layout.features, strict=True)
+            )
+        )
     )
-    return df.select("*", udf(features).alias(column))
+    made = select_columns(df, [functions.col("*"), udf(features).alias(column)])
+    return as_pipeline_promises(model, made, parameter)
 
 
 def _renamed(layout: Layout) -> Layout:
@@ -108,28 +121,59 @@ def _renamed(layout: Layout) -> Layout:
     )
 
 
-def _expression(column: Column, df: Any) -> Any:
+def _expression(df: Any, column: Column, feature: Feature, allows_missing: bool) -> Any:
     """Return the column in a type that Arrow and the libraries have."""
     from pyspark.sql import functions
 
     expression = functions.col(quoted(column.name))
+    if feature.kind == "vector":
+        return _array(df, column, feature, allows_missing)
+    return expression.cast("double") if column.kind == "decimal" else expression
+
+
+def _array(df: Any, column: Column, feature: Feature, allows_missing: bool) -> Any:
+    """Return a column of vectors or arrays, checked in the JVM: its errors are one line."""
+    from pyspark.sql import functions
+
+    expression = values = functions.col(quoted(column.name))
     if column.kind == "vector":
         if is_connect(df):
             from pyspark.ml.connect.functions import vector_to_array
         else:
             from pyspark.ml.functions import vector_to_array
-        # The function itself fails on a null vector.
-        return functions.when(expression.isNotNull(), vector_to_array(expression))
-    return expression.cast("double") if column.kind == "decimal" else expression
+        values = vector_to_array(expression)
+    what = f"The {column.kind}s of the column {column.name!r}"
+    wrong = functions.concat(
+        functions.lit(f"{what} must have {feature.width} elements, as in fit, and one has "),
+        functions.size(values).cast("string"),
+        functions.lit(". Pad or cut them, or drop such rows."),
+    )
+    # The functions themselves fail on a null vector.
+    there = expression.isNotNull()
+    made = functions.when(there & (functions.size(values) == feature.width), values)
+    made = made.when(there, functions.raise_error(wrong))
+    if allows_missing:
+        return made
+    null = f"{what} must not be null, since a network cannot use missing values. Drop such rows: "
+    return made.otherwise(functions.raise_error(functions.lit(f"{null}df.na.drop().")))
 
 
-def class_type(classes: np.ndarray) -> str:
-    """Return the Spark type of a column of classes."""
+def class_type(classes: np.ndarray, decimal: tuple[int, int] | None) -> str:
+    """Return the Spark type of a column of classes, which may stand for decimals."""
+    if decimal is not None:
+        return f"decimal({decimal[0]},{decimal[1]})"
+    if holds_decimals(classes):
+        kind = pa.array(classes.tolist()).type
+        return f"decimal({kind.precision},{kind.scale})" if kind.bit_width == 128 else "string"
     return _SPARK_TYPES.get(classes.dtype.kind, {}).get(classes.dtype.itemsize, "string")
 
 
-def class_array(classes: np.ndarray) -> pa.Array:
+def class_array(classes: np.ndarray, decimal: tuple[int, int] | None) -> pa.Array:
     """Return the classes as an array of the Arrow type that `class_type` stands for."""
+    kind = class_type(classes, decimal)
+    if kind.startswith("decimal"):
+        precision, scale = kind[len("decimal(") : -1].split(",")
+        return values_of(classes, pa.decimal128(int(precision), int(scale)))
     kinds = {
         "boolean": pa.bool_(),
         "tinyint": pa.int8(),
@@ -139,7 +183,9 @@ def class_array(classes: np.ndarray) -> pa.Array:
         "float": pa.float32(),
         "double": pa.float64(),
     }
-    return pa.array(classes.tolist(), kinds.get(class_type(classes), pa.string()))
+    if kind in kinds:
+        return pa.array(classes.tolist(), kinds[kind])
+    return pa.array([str(value) for value in classes.tolist()], pa.string())
 
 
 def list_array(matrix: np.ndarray) -> pa.ListArray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from raydp_ml.exchange.jvm import java_object
+from raydp_ml.exchange.sql_text import aggregate, select, where
 from raydp_ml.expressions import array_of, double
 from raydp_ml.statistics import double_columns, feature_cells, long_form
 
@@ -100,26 +101,23 @@ def weighted_quantiles(
         NaN for a feature without values of positive weight.
     """
     among = " ".join(f"when {i} then {array_of(level)}" for i, level in enumerate(levels))
-    rows = (
-        long_form(df, names, [f"{double(weight)} AS w"])
-        .where("x is not null and w > 0")
-        .groupBy("i", "x")
-        .agg({"w": "sum"})
-        .selectExpr("i", "x", "sum(`sum(w)`) over (partition by i order by x) AS upto")
-        .selectExpr(
-            *("i", "x", "upto", f"case i {among} end AS wanted"),
-            "lag(upto, 1, 0D) over (partition by i order by x) AS before",
-            "lead(x, 1, x) over (partition by i order by x) AS above",
-            "max(upto) over (partition by i) AS total",
-        )
-        # A level between two sums of weights belongs to the second; the least value has level 0.
-        .where(
-            "upto = total or exists(wanted, q -> "
-            "q * total <= upto and (q * total > before or before = 0))"
-        )
-        .select("i", "x", "upto", "above", "total")
-        .collect()
+    rows = where(long_form(df, names, [f"{double(weight)} AS w"]), "x is not null and w > 0")
+    sums = aggregate(rows, ["i", "x"], {"w": "sum(w)"})
+    sums = select(sums, "i", "x", "sum(w) over (partition by i order by x) AS upto")
+    among_sums = select(
+        sums,
+        *("i", "x", "upto", f"case i {among} end AS wanted"),
+        "lag(upto, 1, 0D) over (partition by i order by x) AS before",
+        "lead(x, 1, x) over (partition by i order by x) AS above",
+        "max(upto) over (partition by i) AS total",
     )
+    # A level between two sums of weights belongs to the second; the least value has level 0.
+    kept = where(
+        among_sums,
+        "upto = total or exists(wanted, q -> "
+        "q * total <= upto and (q * total > before or before = 0))",
+    )
+    rows = kept.select("i", "x", "upto", "above", "total").collect()
     made = []
     for index, level in enumerate(levels):
         held = np.array([tuple(row)[1:] for row in rows if row["i"] == index], dtype=float)
@@ -186,15 +184,10 @@ def _order_statistics(
     java = java_object(df.sparkSession, "columns.OrderStatistics")
     if java is not None:
         return _selected(java, df, names, ranks, values)
-    rows = (
-        long_form(df, names, values=values)
-        .where("x is not null")
-        .selectExpr("i", "x", "row_number() over (partition by i order by x) - 1 AS k")
-        .where(
-            f"cast(k as bigint) * {count} + i in ({','.join(f'{key}L' for key in sorted(keys))})"
-        )
-        .collect()
-    )
+    rows = where(long_form(df, names, values=values), "x is not null")
+    ranked = select(rows, "i", "x", "row_number() over (partition by i order by x) - 1 AS k")
+    wanted = ",".join(f"{key}L" for key in sorted(keys))
+    rows = where(ranked, f"cast(k as bigint) * {count} + i in ({wanted})").collect()
     found: list[dict[int, float]] = [{} for _ in names]
     for row in rows:
         found[row["i"]][row["k"]] = row["x"]

@@ -9,15 +9,17 @@ import numpy as np
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema, quoted
+from raydp_ml.exchange.sql_text import aggregate, select, select_columns, where
+from raydp_ml.expressions import comparable, double, number
 
 # Under a name that no frame has, so that a prediction column in the frame does no harm.
 PREDICTION = "__raydp_ml_prediction__"
+_WIDE = {"long", "decimal"}
+_FLOATING = {"float", "double"}
 
 
-def _parts(df: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, str]:
-    """Return the label and the weight as Spark columns, and the label's name."""
-    from pyspark.sql import functions
-
+def _parts(df: Any, y: Any, sample_weight: Any) -> tuple[str, str, str]:
+    """Return SQL of the label and of the weight, and the label's name."""
     label = _named(df, y, "label")
     if label is None:
         raise ValueError(
@@ -25,8 +27,12 @@ def _parts(df: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, str]:
             'mark it: raydp_ml.set_roles(df, label="label").'
         )
     weight = _named(df, sample_weight, "sample_weight")
-    weights = functions.lit(1.0) if weight is None else functions.col(quoted(weight)).cast("double")
-    return functions.col(quoted(label)), weights, label
+    weights = "1.0D" if weight is None else double(weight)
+    return _key(df, label), weights, label
+
+
+def _key(df: Any, name: str) -> str:
+    return next(comparable(item) for item in from_spark_schema(df.schema) if item.name == name)
 
 
 def _named(df: Any, name: Any, role: str) -> str | None:
@@ -60,42 +66,44 @@ def spark_r2(df: Any, predicted: Any, y: Any, sample_weight: Any, n_targets: int
     With `n_targets`, label and predictions are arrays of that length, and the mean of the R² of
     their elements is returned.
     """
-    from pyspark.sql import functions as sql
-
     target, weights, label = _parts(df, y, sample_weight)
-    prediction = sql.col(PREDICTION)
     if not n_targets:
-        return _spark_r2(df, predicted, target, prediction, weights, label)
-    if not df.schema[label].dataType.typeName().startswith("array"):
+        return _spark_r2(predicted, target, PREDICTION, weights, label)
+    kind = next(column.kind for column in from_spark_schema(df.schema) if column.name == label)
+    if kind == "vector":
         from pyspark.ml.functions import vector_to_array
+        from pyspark.sql import functions
 
-        target = vector_to_array(target)
+        column = functions.col(quoted(label))
+        made = functions.when(column.isNotNull(), vector_to_array(column))
+        predicted = select_columns(
+            predicted, [functions.col("*"), made.alias(target := f"{PREDICTION}y")]
+        )
+    elif kind != "array":
+        target = f"array({target})"
+    # (What a shorter list does not hold is null.)
     scores = [
-        _spark_r2(df, predicted, target.getItem(i), prediction.getItem(i), weights, label)
+        _spark_r2(predicted, f"get({target}, {i})", f"{PREDICTION}[{i}]", weights, label)
         for i in range(n_targets)
     ]
     return sum(scores) / n_targets
 
 
-def _spark_r2(
-    df: Any, predicted: Any, target: Any, prediction: Any, weights: Any, label: str
-) -> float:
-    from pyspark.sql import functions as sql
-
-    target = target.cast("double")
-    pairs = predicted.select(target.alias("y"), weights.alias("w"), prediction.alias("p"))
+def _spark_r2(predicted: Any, target: str, prediction: str, weights: str, label: str) -> float:
+    texts = [f"cast({target} as double) AS y", f"{weights} AS w", f"{prediction} AS p"]
+    pairs = select(predicted, *texts)
     # Sums around a value of the data itself: squares of large labels would cancel.
-    first = df.select(target.alias("y")).where("y is not null").head()
-    around = 0.0 if first is None else float(first[0])
-    shifted = sql.col("y") - sql.lit(around)
-    rows, nulls, weight, residual, linear, square = pairs.agg(
-        sql.count(sql.lit(1)),
-        sql.count_if(sql.col("y").isNull()),
-        sql.sum("w"),
-        sql.sum(sql.col("w") * (sql.col("y") - sql.col("p")) * (sql.col("y") - sql.col("p"))),
-        sql.sum(sql.col("w") * shifted),
-        sql.sum(sql.col("w") * shifted * shifted),
-    ).first()
+    first = where(pairs, "y is not null").head()
+    shifted = f"(y - {number(0.0 if first is None else first['y'])})"
+    sums = {
+        "n": "count(1)",
+        "nulls": "count_if(y is null)",
+        "weight": "sum(w)",
+        "residual": "sum(w * (y - p) * (y - p))",
+        "linear": f"sum(w * {shifted})",
+        "square": f"sum(w * {shifted} * {shifted})",
+    }
+    rows, nulls, weight, residual, linear, square = aggregate(pairs, [], sums).first()
     _check_complete(rows, nulls, label)
     if rows < 2 or not weight:
         return math.nan
@@ -107,23 +115,27 @@ def _spark_r2(
 
 def spark_accuracy(df: Any, predicted: Any, y: Any, sample_weight: Any) -> float:
     """Return the weighted share of right predictions of a classifier on a Spark DataFrame."""
-    from pyspark.sql import functions as sql
-
     target, weights, label = _parts(df, y, sample_weight)
-    pairs = predicted.select(target.alias("y"), weights.alias("w"), sql.col(PREDICTION).alias("p"))
-    right = sql.when(sql.col("y") == sql.col("p"), sql.col("w")).otherwise(sql.lit(0.0))
-    rows, nulls, weight, hits = pairs.agg(
-        sql.count(sql.lit(1)), sql.count_if(sql.col("y").isNull()), sql.sum("w"), sql.sum(right)
-    ).first()
+    pairs = select(predicted, f"{target} AS y", f"{weights} AS w", f"{PREDICTION} AS p")
+    same = "y = p"
+    kinds = {name: pairs.schema[name].dataType for name in ("y", "p")}
+    if kinds["p"].typeName() in _WIDE and kinds["y"].typeName() in _FLOATING:
+        # Spark compares them as doubles, of which one may stand for several labels.
+        back = f"try_cast(cast(p as double) as {kinds['p'].simpleString()})"
+        same = f"y = p and coalesce({back} = p, false)"
+    sums = {
+        "n": "count(1)",
+        "nulls": "count_if(y is null)",
+        "weight": "sum(w)",
+        "hits": f"sum(case when {same} then w else 0.0D end)",
+    }
+    rows, nulls, weight, hits = aggregate(pairs, [], sums).first()
     _check_complete(rows, nulls, label)
     return hits / weight if weight else math.nan
 
 
 def spark_ndcg(df: Any, predicted: Any, y: Any, group: Any) -> float:
     """Return the mean NDCG over the groups of a Spark DataFrame."""
-    from pyspark.sql import Window
-    from pyspark.sql import functions as sql
-
     target, _, label = _parts(df, y, None)
     name = _named(df, group, "group")
     if name is None:
@@ -131,35 +143,22 @@ def spark_ndcg(df: Any, predicted: Any, y: Any, group: Any) -> float:
             "score needs the groups. Pass the name of their column, as in "
             'score(df, "label", group="query"), or mark it: raydp_ml.set_roles(df, group="query").'
         )
-    pairs = predicted.select(
-        target.cast("double").alias("y"),
-        sql.col(quoted(name)).alias("g"),
-        sql.col(PREDICTION).alias("p"),
-    )
-    gain = sql.pow(sql.lit(2.0), sql.col("y")) - 1.0
-    groups = Window.partitionBy("g")
+    texts = [f"cast({target} as double) AS y", f"{_key(df, name)} AS g", f"{PREDICTION} AS p"]
+    pairs = select(predicted, *texts)
 
-    def discounted(order: str) -> Any:
-        place = sql.row_number().over(groups.orderBy(sql.col(order).desc()))
-        return gain / sql.log2(place + 1.0)
+    def discounted(order: str) -> str:
+        place = f"row_number() over (partition by g order by {order} desc)"
+        return f"(pow(2.0D, y) - 1.0D) / log2({place} + 1.0D)"
 
-    sums = (
-        pairs.select("g", "y", discounted("p").alias("d"), discounted("y").alias("i"))
-        .groupBy("g")
-        .agg(
-            sql.sum("d").alias("d"),
-            sql.sum("i").alias("i"),
-            sql.count(sql.lit(1)).alias("n"),
-            sql.count_if(sql.col("y").isNull()).alias("nulls"),
-        )
-    )
+    gains = select(pairs, "g", "y", f"{discounted('p')} AS d", f"{discounted('y')} AS i")
+    sums = {"d": "sum(d)", "i": "sum(i)", "n": "count(1)", "nulls": "count_if(y is null)"}
     # A group without a relevant row is ranked as well as can be, as XGBoost has it.
-    value = sql.when(sql.col("i") > 0, sql.col("d") / sql.col("i")).otherwise(sql.lit(1.0))
-    rows, nulls, mean = sums.agg(
-        sql.coalesce(sql.sum("n"), sql.lit(0)),
-        sql.coalesce(sql.sum("nulls"), sql.lit(0)),
-        sql.avg(value),
-    ).first()
+    means = {
+        "n": "coalesce(sum(n), 0L)",
+        "nulls": "coalesce(sum(nulls), 0L)",
+        "value": "avg(if(i > 0, d / i, 1.0D))",
+    }
+    rows, nulls, mean = aggregate(aggregate(gains, ["g"], sums), [], means).first()
     _check_complete(rows, nulls, label)
     return mean
 

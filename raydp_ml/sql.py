@@ -1,29 +1,44 @@
-"""`SQLTransformer`: a SELECT statement as a step of a Pipeline."""
+"""`SQLTransformer`: a query as a step of a Pipeline."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml.base import SparkEstimator, kind_of
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.sql_text import run_query
 
 __all__ = ["SQLTransformer"]
 
 _PLACE = "__THIS__"
+_TABLES_KEPT_BACK = (
+    " (It was loaded from a file, which cannot allow tables: look at its statement first.)"
+)
 
 
 class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
-    """Transform a Spark DataFrame by an SQL statement.
+    """Transform a Spark DataFrame by an SQL query.
 
     Parameters
     ----------
     statement : str, default="select * from __THIS__"
-        SQL in which ``__THIS__`` is the DataFrame.
+        One query, in which ``__THIS__`` is the DataFrame. Spark's own parser checks it before
+        anything runs: it may hold subqueries, ``with`` and functions that the user registered, but
+        no command, no script (``transform ... using``), no other table, no ``identifier(...)`` and
+        no function that calls Java (``reflect``, ``java_method``).
+    tables : iterable of str, default=()
+        Names of other tables and views that the query may read. They are not kept by ``save``: who
+        loads a query allows it tables anew.
 
     See Also
     --------
-    pyspark.ml.feature.SQLTransformer : The same as a step of a Spark Pipeline.
+    pyspark.ml.feature.SQLTransformer : The same as a step of a Spark Pipeline, unchecked.
 
     Examples
     --------
@@ -33,44 +48,95 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
     ['a', 'b', 'ratio']
     """
 
-    def __init__(self, statement: str = "select * from __THIS__") -> None:
+    def __init__(
+        self, statement: str = "select * from __THIS__", tables: Iterable[str] = ()
+    ) -> None:
         self.statement = statement
+        self.tables = tables
 
     def fit(self, X: Any, y: Any = None) -> SQLTransformer:
-        """Check the statement against the columns of X; there is nothing to learn.
+        """Check the query against the columns of X; there is nothing to learn.
 
         Parameters
         ----------
         X : pyspark.sql.DataFrame
         y : str, default=None
-            The label's column, which the statement should keep.
+            The label's column, which the query should keep.
 
         Raises
         ------
-        ValueError
-            If the statement is not one over ``__THIS__``.
-        pyspark.errors.AnalysisException
-            If Spark cannot run it on X.
+        InvalidParameterError
+            If `statement` is not one query over ``__THIS__``.
+        SchemaError
+            If the query does not fit the columns of X, or reads tables that `tables` does not name.
+        SessionError
+            In Spark Connect, or another version of Spark than 4.3, where it cannot be checked.
         """
         self.transform(X)
         self._set_features_in(list(X.columns), len(X.columns))
         return self
 
     def transform(self, X: Any) -> Any:
-        """Return the result of the statement on the Spark DataFrame X, lazily."""
+        """Return the result of the query on the Spark DataFrame X, lazily."""
         if kind_of(X) != "spark":
             raise TypeError(
                 f"SQLTransformer takes a Spark DataFrame, since its SQL is Spark's. Got "
                 f"{type(X).__name__} instead."
             )
-        if not isinstance(self.statement, str) or _PLACE not in self.statement:
-            raise ValueError(
-                f"The 'statement' parameter of SQLTransformer must be SQL in which {_PLACE} is the "
-                f"DataFrame. Got {self.statement!r} instead."
+        require_live(X.sparkSession)
+        if not isinstance(self.statement, str):
+            raise self._no_query(f"SQL in which {_PLACE} is the DataFrame")
+        tables = [self.tables] if isinstance(self.tables, str) else list(self.tables)
+        from pyspark.errors import AnalysisException, ParseException
+
+        try:
+            made = run_query(X, self.statement, _PLACE, tables)
+        except ParseException as error:
+            raise self._no_query(f"a query that Spark can parse ({_first_line(error)})") from error
+        except AnalysisException as error:
+            raise SchemaError(
+                f"The query {self.statement!r} does not fit the DataFrame, which has the columns "
+                f"{X.columns}: {_first_line(error)}"
+            ) from error
+        if not isinstance(made, tuple):
+            return made
+        kind, what = made
+        if kind == "table":
+            raise SchemaError(
+                f"The query {self.statement!r} reads the table {what!r}, and may read {_PLACE} "
+                f"only. Name the others that it may read: SQLTransformer(statement, "
+                f"tables={[*tables, what]!r})."
+                + (_TABLES_KEPT_BACK if getattr(self, "_is_loaded", False) else "")
             )
-        # A brace in the statement itself would be one of Spark's own placeholders.
-        statement = self.statement.replace("{", "{{").replace("}", "}}")
-        return X.sparkSession.sql(statement.replace(_PLACE, "{this}"), this=X)
+        raise self._no_query(
+            {
+                "place": f"SQL in which {_PLACE} is the DataFrame",
+                "command": f"one query, and no command ({what})",
+                "function": f"a query without the function {what!r}, which may call any code",
+            }[kind]
+        )
+
+    def _no_query(self, wanted: str) -> InvalidParameterError:
+        return InvalidParameterError(
+            f"The 'statement' parameter of SQLTransformer must be {wanted}. Got "
+            f"{self.statement!r} instead."
+        )
+
+    def _saved_params(self) -> dict[str, Any]:
+        return {"statement": self.statement}
+
+    def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
+        super()._restore_state(state, folder)
+        self._distrust()
+
+    def _distrust(self) -> None:
+        """Take back what only who writes a query may allow it, whatever a file says."""
+        self.tables = ()
+        self._is_loaded = True
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import quoted
-from raydp_ml.expressions import double, number
+from raydp_ml.exchange.columns import from_spark_schema, quoted
+from raydp_ml.exchange.sql_text import aggregate, select
+from raydp_ml.expressions import comparable, double, number
 
 __all__ = [
     "category_counts",
@@ -23,6 +24,7 @@ __all__ = [
     "feature_cells",
     "first_values",
     "grouped_by_index",
+    "label_key",
     "long_form",
     "most_frequent",
     "summarize",
@@ -145,7 +147,7 @@ def class_sums(
         "infinite": "count_if(abs(x) = double('Infinity'))",
         **aggregates,
     }
-    y = quoted(label)
+    y = label_key(df, label)
     found = _grouped(long_form(df, names, [f"{y} AS y"]), ["i", "y"], chosen)
     if not found:
         raise no_rows()
@@ -158,6 +160,11 @@ def class_sums(
     check_finite(names, sums["infinite"].sum(axis=0))
     check_held(names, (sums["rows"] - sums["count"]).sum(axis=0))
     return classes, sums
+
+
+def label_key(df: Any, label: str) -> str:
+    """Read the label as `raydp_ml.expressions.comparable` does."""
+    return next(comparable(c) for c in from_spark_schema(df.schema) if c.name == label)
 
 
 def check_labels(label: str, missing: int) -> None:
@@ -211,7 +218,7 @@ def category_counts(
 
 
 def most_frequent(
-    df: Any, columns: Sequence[Any], missing: Sequence[str]
+    df: Any, columns: Sequence[Any], missing: Sequence[str], *, allow_null: bool = True
 ) -> list[tuple[Any, bool]]:
     """Find the most frequent value of each column, the least of those that are alike.
 
@@ -221,20 +228,17 @@ def most_frequent(
     columns : sequence of raydp_ml.exchange.columns.Column
     missing : sequence of str
         For each column, the SQL of whether a value is missing.
+    allow_null : bool, default=True
+        Whether null and NaN may occur among the values that are not.
 
     Returns
     -------
     list of (object, bool)
         For each column that value (None without values), and whether any is missing.
     """
-    from pyspark.sql import functions
-
     slots = _slots(columns)
-    counted = (
-        _values(df, columns, missing=missing)
-        .groupBy("i", "gone", *slots)
-        .agg(functions.expr("count(1) AS n"))
-    )
+    cells = _values(df, columns, missing=missing)
+    counted = aggregate(cells, ["i", "gone", *slots], {"n": "count(1)"})
     rows = _grouped(
         counted,
         ["i"],
@@ -242,17 +246,21 @@ def most_frequent(
             "best": f"min(if(gone, null, struct(-n AS rank, {','.join(slots)})))",
             "holes": "max(gone)",
             "infinite": "sum(if(abs(d) = double('Infinity'), n, 0))",
+            "null": f"sum(if(not gone and {' and '.join(f'{x} is null' for x in slots)}, n, 0))",
         },
     )
     if not rows:
         raise no_rows()
     found: list[tuple[Any, bool]] = [(None, False) for _ in columns]
-    infinite = np.zeros(len(columns), dtype=np.int64)
+    infinite, null = np.zeros((2, len(columns)), dtype=np.int64)
     for row in rows:
         best = None if row["best"] is None else _held(row["best"], slots)
         found[row["i"]] = (best, row["holes"])
-        infinite[row["i"]] = row["infinite"]
-    check_finite([column.name for column in columns], infinite)
+        infinite[row["i"]], null[row["i"]] = row["infinite"], row["null"]
+    names = [column.name for column in columns]
+    check_finite(names, infinite)
+    if not allow_null:
+        check_held(names, null)
     return found
 
 
@@ -276,11 +284,11 @@ def _values(
         if missing:
             held.append(f"'gone', {missing[index]}")
         cells.append(f"named_struct({', '.join(held)})")
-    exploded = df.selectExpr(*extras, f"posexplode(array({','.join(cells)})) AS (i, v)")
+    exploded = select(df, *extras, f"posexplode(array({','.join(cells)})) AS (i, v)")
     aliases = [extra.rsplit(" AS ", 1)[1] for extra in extras]
     gone = ["v.gone AS gone"] if missing else []
     read = ["nanvl(v.d, null) AS d" if slot == "d" else f"v.{slot} AS {slot}" for slot in slots]
-    return exploded.selectExpr(*aliases, "i", *read, *gone)
+    return select(exploded, *aliases, "i", *read, *gone)
 
 
 def _held(row: Any, slots: Iterable[str]) -> Any:
@@ -294,8 +302,13 @@ def _as(column: Any, slot: str) -> str:
 
 
 def double_columns(df: Any, cells: Sequence[str]) -> Any:
-    """Select the SQL of doubles, as our Java classes read them: by place."""
-    return df.selectExpr(*(f"{cell} AS c{i}" for i, cell in enumerate(cells)))
+    """Select the SQL of doubles, as our Java classes read them: by place.
+
+    Columns that are doubles are left as they are: where all are, Spark has no code to compile for
+    the job, which for thousands of columns takes longer than to run it.
+    """
+    whole = {double(f.name): quoted(f.name) for f in df.schema if f.dataType.typeName() == "double"}
+    return select(df, *(whole.get(x, f"{x} AS c{i}") for i, x in enumerate(cells)))
 
 
 def feature_cells(names: Sequence[str], values: Sequence[str] | None = None) -> list[str]:
@@ -315,15 +328,12 @@ def long_form(
     if shifts is not None:
         cells = [f"{cell} - {number(s)}" for cell, s in zip(cells, shifts, strict=True)]
     aliases = [extra.rsplit(" AS ", 1)[1] for extra in extras]
-    exploded = df.selectExpr(*extras, f"posexplode(array({','.join(cells)})) AS (i, x)")
-    return exploded.selectExpr(*aliases, "i", "nanvl(x, null) AS x")
+    exploded = select(df, *extras, f"posexplode(array({','.join(cells)})) AS (i, x)")
+    return select(exploded, *aliases, "i", "nanvl(x, null) AS x")
 
 
 def _grouped(df: Any, keys: list[str], aggregates: dict[str, str]) -> list[Any]:
-    from pyspark.sql import functions
-
-    chosen = [functions.expr(sql).alias(name) for name, sql in aggregates.items()]
-    return df.groupBy(*keys).agg(*chosen).collect()
+    return aggregate(df, keys, aggregates).collect()
 
 
 def grouped_by_index(df: Any, count: int, **aggregates: str) -> dict[str, np.ndarray]:

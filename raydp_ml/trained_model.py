@@ -37,6 +37,10 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
     _task_kind: str
     _layout: Layout
     _set_aside: tuple[str, ...]
+    _n_targets: int = 0
+    """Length of the lists that were the label; 0 for single values."""
+    _label_decimal: tuple[int, int] | None = None
+    """Precision and scale of a label of decimals."""
     num_workers: int | None
     cpus_per_worker: int | None
     gpus_per_worker: float
@@ -96,6 +100,8 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
             "_layout": Layout(layout.features, layout.sparse, layout.named),
             "_set_aside": data.roles,
             "n_features_in_": layout.num_features,
+            "_n_targets": layout.targets,
+            "_label_decimal": data.label_decimal,
         }
         if names is not None:
             attributes["feature_names_in_"] = np.asarray(names, dtype=object)
@@ -190,19 +196,26 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         state = super()._saved_state(folder)
         state["layout"] = {
             "features": [
-                [item.name, item.kind, item.width, item.categories]
+                [item.name, item.kind, item.width, item.categories, item.missing]
                 for item in self._layout.features
             ],
             "sparse": self._layout.sparse,
             "named": self._layout.named,
         }
-        return {**state, "set_aside": self._set_aside}
+        return {
+            **state,
+            "set_aside": self._set_aside,
+            "n_targets": self._n_targets,
+            "label_decimal": self._label_decimal,
+        }
 
     def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
         layout = state.pop("layout")
         features = tuple(Feature(*item) for item in layout["features"])
         self._layout = Layout(features, layout["sparse"], layout["named"])
         self._set_aside = state.pop("set_aside")
+        self._n_targets = state.pop("n_targets", 0)
+        self._label_decimal = state.pop("label_decimal", None)
         super()._restore_state(state, folder)
 
     # ----------------------------------------------------------------- what the libraries add

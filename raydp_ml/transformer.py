@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml import vectors
@@ -28,10 +29,18 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import double, helper
 from raydp_ml.json_estimators import state_of
+from raydp_ml.refusals import refuse
 
-__all__ = ["InvertibleTransformer", "SparkTransformer", "WeightedTransformer", "replace_columns"]
+__all__ = [
+    "InvertibleTransformer",
+    "SparkTransformer",
+    "WeightedTransformer",
+    "common_dtype",
+    "replace_columns",
+]
 
 NUMERIC = frozenset({"number", "boolean", "decimal"})
 ANY = NUMERIC | {"string", "category", "array", "vector", "time", "other"}
@@ -153,9 +162,9 @@ class SparkTransformer(SparkEstimator):
         """Give the SQL of that vector."""
         return vectors.sparse([sql for group in self._expressions(inputs) for sql in group])
 
-    def _fit_like(self, *rows: Sequence[float] | np.ndarray) -> None:
+    def _fit_like(self, *rows: Sequence[float] | np.ndarray, dtype: Any = np.float64) -> None:
         """Let scikit-learn's own ``fit`` see a few rows that have the statistics of all."""
-        frame = pd.DataFrame(list(rows), columns=list(self.feature_names_in_), dtype=np.float64)
+        frame = pd.DataFrame(list(rows), columns=list(self.feature_names_in_), dtype=dtype)
         super().fit(frame)  # type: ignore[misc]
 
     def _inputs(self, columns: Sequence[Column]) -> list[Any]:
@@ -165,13 +174,23 @@ class SparkTransformer(SparkEstimator):
     def _transform_spark(self, df: Any) -> Any:
         check_is_fitted(self)
         names = self._names_in(df)
-        inputs = self._inputs(self._checked_features(df, names))
+        columns = self._checked_features(df, names)
+        df = self._refusing(df, columns)
+        inputs = self._inputs(columns)
         if self._is_vector():
             vectors.register(df.sparkSession)
             made = [[(type(self).__name__.lower(), self._vector(inputs))], *([] for _ in names[1:])]
         else:
             made = named(self._names_out(names), self._expressions(inputs))
         return replace_columns(df, names, made, self._helpers(inputs))
+
+    def _refusing(self, df: Any, columns: Sequence[Column]) -> Any:
+        """Let queries fail that meet what scikit-learn's ``transform`` refuses."""
+        return refuse(df, columns, type(self).__name__, allow_missing=self._allows_missing())
+
+    def _allows_missing(self) -> bool:
+        """Whether ``transform`` takes missing values; scikit-learn itself knows."""
+        return bool(get_tags(self).input_tags.allow_nan)
 
     def _names_out(self, names: list[str]) -> list[str]:
         return [str(name) for name in self.get_feature_names_out(names)]  # type: ignore[attr-defined]
@@ -311,6 +330,16 @@ class InvertibleTransformer(SparkTransformer):
         return []
 
 
+def common_dtype(columns: Sequence[Column]) -> Any:
+    """Return the type in which scikit-learn computes with the columns of a frame together.
+
+    It is that of the array that pandas makes of them, and values are compared in it.
+    """
+    kinds = {column.type_name for column in columns}
+    small = kinds <= {"float", "tinyint", "smallint", "boolean"}
+    return np.float32 if small and "float" in kinds else np.float64
+
+
 Named = list[list[tuple[str, str]]]
 
 
@@ -371,7 +400,7 @@ def replace_columns(
     first = 0
     for level in helpers:
         made = [f"{sql} AS {helper(index)}" for index, sql in enumerate(level, first)]
-        df = df.selectExpr("*", *made)
+        df = select(df, "*", *made)
         first += len(level)
     texts: list[str] = []
     for name in columns:
@@ -381,4 +410,4 @@ def replace_columns(
             texts.append(quoted(name))
     if not texts:
         warnings.warn("No column is left in the DataFrame.", stacklevel=2)
-    return df.selectExpr(*texts)
+    return select(df, *texts)

@@ -59,6 +59,7 @@ class VectorFeatures(SparkTransformer):
         if names is None:
             return super()._transform_spark(df)
         picked = self._picked(df, names, self._kinds)
+        df = self._refusing(df, picked)
         vectors.register(df.sparkSession)
         helpers, outputs = self._vector_outputs(df.sparkSession, vectors.joined(picked))
         made: Named = [outputs, *([] for _ in names[1:])]
@@ -88,10 +89,10 @@ class VectorScaler(VectorFeatures):
 
     def _vector_outputs(self, spark: Any, x: str) -> tuple[list[list[str]], list[tuple[str, str]]]:
         packed = np.ascontiguousarray(self._factors(), dtype=">f8").tobytes()
-        bound = self._bound
-        name = named_by_content("selection", packed + str(bound).encode())
+        bound, allowed = float(self._bound), self._allows_missing()
+        name = named_by_content("selection", packed + f"{bound} {allowed}".encode())
         java = require_java(spark, "columns.VectorSelection")
-        java.register(spark._jsparkSession, name, packed, float(bound))
+        java.register(spark._jsparkSession, name, packed, bound, allowed)
         return [], [(type(self).__name__.lower(), f"{name}({x})")]
 
 

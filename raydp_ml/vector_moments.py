@@ -9,7 +9,9 @@ import numpy as np
 
 from raydp_ml.exceptions import SchemaError, SessionError
 from raydp_ml.exchange.jvm import java_object
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import double
+from raydp_ml.moments import settle_constants
 from raydp_ml.statistics import check_weights, no_rows
 
 __all__ = ["check_room", "gram_product", "require_java", "vector_moments"]
@@ -94,7 +96,7 @@ def vector_moments(
     """
     java = require_java(df.sparkSession, "columns.VectorMoments")
     w = "1.0D" if weight is None else double(weight)
-    data = df.selectExpr(f"{x} AS x", f"cast({group} as int) AS g", f"{w} AS w")
+    data = select(df, f"{x} AS x", f"cast({group} as int) AS g", f"{w} AS w")
     packed = np.frombuffer(java.run(data._jdf, groups, _MOST), dtype=">f8").astype(np.float64)
     rows, nulls, bad, least, most = packed[:_HEAD].tolist()
     if not rows:
@@ -146,14 +148,15 @@ def _with_zeros(
     some = zeros > 0
     low = np.where(some, np.minimum(table["low"], 0.0), table["low"])
     high = np.where(some, np.maximum(table["high"], 0.0), table["high"])
-    return {
-        **made,
+    made |= {
         "total": total,
         "rows": np.broadcast_to(counts, total.shape),
         "count": counts - table["missing"],
         "low": np.where(total > 0, low, np.nan),
         "high": np.where(total > 0, high, np.nan),
     }
+    settle_constants(made)
+    return made
 
 
 def gram_product(df: Any, x: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -163,7 +166,7 @@ def gram_product(df: Any, x: str) -> Callable[[np.ndarray], tuple[np.ndarray, np
     the sum of squares of the vectors' products with it.
     """
     java = require_java(df.sparkSession, "columns.GramProduct")
-    data = df.selectExpr(f"{x} AS x")
+    data = select(df, f"{x} AS x")
 
     def multiply(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         packed = np.ascontiguousarray(matrix, dtype=">f8").tobytes()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+
 import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
+from sklearn.utils._param_validation import InvalidParameterError
 
 import raydp_ml
-from raydp_ml.preprocessing import StandardScaler
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.pipeline import FeatureUnion
+from raydp_ml.preprocessing import Normalizer, StandardScaler
 from raydp_ml.sql import SQLTransformer
 
 
@@ -25,10 +31,150 @@ def test_sql(df):
         (1.0, 4.0, 0.25, "{x}"),
         (2.0, 5.0, 0.4, "{x}"),
     ]
-    with pytest.raises(ValueError, match=r"must be SQL in which __THIS__ is the DataFrame. Got 's"):
-        SQLTransformer("select 1").fit(df)
     with pytest.raises(TypeError, match="takes a Spark DataFrame, since its SQL is Spark's"):
         step.transform(pd.DataFrame({"a": [1.0]}))
+
+
+QUERIES = [
+    "select a, '__THIS__ {b}' as t from __THIS__ -- __THIS__ {c}",
+    "with t as (select a + 1 as a from __THIS__), u as (select * from t) select a, '' as t from u",
+    "select a, '' as t from __THIS__ where a in (select max(a) from __THIS__)",
+    "select x.a, '' as t from __THIS__ x join __THIS__ y on x.a = y.b - 2",
+    "select a, '' as t from (select * from __this__) union all select 9D, '' from __THIS__",
+    "select __THIS__.a, '' as t from __THIS__ where exists (select 1 from __THIS__ y where b = 4)",
+    "with __THIS__ as (select a * 2 as a from __THIS__) select a, '' as t from __THIS__",
+    "select s.a, '' as t from __THIS__, lateral (select a * b as a) s",
+    "select sum(a) over (order by b rows between 1 preceding and current row) as a, '' as t "
+    "from __THIS__ qualify a > 1",
+    "select id * 1D as a, '' as t from range(2) join (values (0), (1)) v (id) using (id), __THIS__",
+    "from __THIS__ |> where a > 1 |> select a, '' as t",
+    "/* select */ (select a, '' as t from __THIS__ order by a limit 1) /* __THIS__ */",
+    "select max(a) as a, '' as t from __THIS__ group by b having max(a) > 1 order by 1;",
+]
+
+
+@pytest.mark.parametrize("statement", QUERIES)
+def test_queries(spark, df, statement):
+    made = SQLTransformer(statement).fit_transform(df)
+    df.createOrReplaceTempView("frame_of_the_test")
+    text = statement.replace("__THIS__", "frame_of_the_test").replace(
+        "__this__", "frame_of_the_test"
+    )
+    text = text.replace("'frame_of_the_test {b}'", "'__THIS__ {b}'")
+    want = spark.sql(text)
+    assert made.columns == want.columns
+    assert sorted(map(tuple, made.collect())) == sorted(map(tuple, want.collect()))
+
+
+REFUSED = [
+    ("select 1", "must be SQL in which __THIS__ is the DataFrame. Got 'select 1'"),
+    ("select '__THIS__' as __THIS__", "must be SQL in which __THIS__ is the DataFrame"),
+    ("with __THIS__ as (select 1) select * from __THIS__", "SQL in which __THIS__ is the Data"),
+    ("sel __THIS__", "must be a query that Spark can parse"),
+    ("insert overwrite directory '/tmp/x' using csv select a from __THIS__", "and no command"),
+    ("insert into other select a from __THIS__", "and no command"),
+    ("from __THIS__ insert into other select a", "and no command"),
+    ("set spark.sql.shuffle.partitions=77 -- __THIS__", "and no command"),
+    ("create or replace temp view other as select * from __THIS__", "and no command"),
+    ("create table other as select * from __THIS__", "and no command"),
+    ("cache table other as select * from __THIS__", "and no command"),
+    ("drop table __THIS__", "and no command"),
+    ("add jar '__THIS__'", "and no command"),
+    ("explain select * from __THIS__", "and no command"),
+    ("execute immediate 'select * from __THIS__'", "and no command"),
+    ("begin select * from __THIS__; end", "and no command"),
+    ("select transform(a) using 'cat' as (a string) from __THIS__", "and no command"),
+    ("select * from (select transform(a) using 'cat' as (a string) from __THIS__)", "no command"),
+    ("select reflect('java.lang.System', 'exit', 1) from __THIS__", "the function 'reflect'"),
+    ("select * from __THIS__ where a > JAVA_METHOD('x', 'y')", "the function 'JAVA_METHOD'"),
+    ("select system.builtin.try_reflect('x', 'y') from __THIS__", "the function 'try_reflect'"),
+    ("select identifier('reflect')('x', 'y') from __THIS__", "the function 'identifier'"),
+    ("select * from __THIS__ where a in (select reflect('x', 'y'))", "the function 'reflect'"),
+    ("with t as (select reflect('x', 'y') as r) select * from t, __THIS__", "function 'reflect'"),
+    ("select * from __THIS__, values (reflect('x', 'y'))", "the function 'reflect'"),
+]
+
+
+@pytest.mark.parametrize(("statement", "message"), REFUSED)
+def test_what_is_no_query_is_refused_before_it_runs(spark, df, statement, message):
+    before = spark.catalog.listTables(), spark.conf.get("spark.sql.shuffle.partitions")
+    with pytest.raises(InvalidParameterError, match=re.escape(message)):
+        SQLTransformer(statement).fit(df)
+    assert before == (spark.catalog.listTables(), spark.conf.get("spark.sql.shuffle.partitions"))
+
+
+TABLES = [
+    "select * from __THIS__, secret",
+    "select * from __THIS__, spark_catalog.default.secret",
+    "select * from __THIS__, parquet.`/etc`",
+    "select * from __THIS__ where a = (select max(a) from secret)",
+    "with secret as (select * from secret) select * from secret, __THIS__",
+    "select (with s as (select 1 as a) select max(a) from s), (select max(a) from s) from __THIS__",
+    "select * from __THIS__, lateral (select * from secret)",
+    "select * from __THIS__ union all table secret",
+    "select * from __THIS__ join secret version as of 1",
+    "select * from __THIS__, own_table_function(1)",
+]
+
+
+@pytest.mark.parametrize("statement", TABLES)
+def test_other_tables_are_named(df, statement):
+    with pytest.raises(
+        (SchemaError, InvalidParameterError), match=r"may read __THIS__ only|command"
+    ):
+        SQLTransformer(statement).fit(df)
+
+
+def test_a_query_that_does_not_fit(df):
+    with pytest.raises(SchemaError, match=r"does not fit the DataFrame.*\['a', 'b'\].*`c`"):
+        SQLTransformer("select c from __THIS__").fit(df)
+
+
+def test_tables_that_the_user_allows(spark, df, tmp_path):
+    spark.createDataFrame([(1.0, 10.0), (2.0, 20.0)], ["a", "rate"]).createOrReplaceTempView(
+        "Rates"
+    )
+    try:
+        statement = "select b * rate as r from __THIS__ join rates using (a)"
+        step = SQLTransformer(statement, tables=["rates"]).fit(df)
+        assert sorted(row[0] for row in step.transform(df).collect()) == [40.0, 100.0]
+        assert pickle.loads(pickle.dumps(step)).transform(df).count() == 2
+        step.save(tmp_path / "one")
+        nested = FeatureUnion([("sql", SQLTransformer("select a from __THIS__", tables="rates"))])
+        nested.fit(df).save(tmp_path / "two")
+        for folder, find in (
+            ("one", lambda loaded: loaded),
+            ("two", lambda loaded: loaded.transformer_list[0][1]),
+        ):
+            path = tmp_path / folder / "estimator.json"
+            assert "rates" not in path.read_text().replace(statement, "")
+            # Whatever a file says, it allows nothing.
+            text = path.read_text().replace('"statement": ', '"tables": ["rates"], "statement": ')
+            path.write_text(text)
+            assert find(raydp_ml.load(tmp_path / folder)).tables == ()
+        loaded = raydp_ml.load(tmp_path / "one")
+        with pytest.raises(
+            SchemaError, match=r"tables=\['rates'\].*loaded from a file, which cannot"
+        ):
+            loaded.transform(df)
+        assert loaded.set_params(tables=["rates"]).transform(df).count() == 2
+    finally:
+        spark.catalog.dropTempView("Rates")
+
+
+def test_text_of_a_file_calls_no_java(df, tmp_path):
+    """What other estimators put into SQL text is no way around either."""
+    step = Normalizer().fit(vectors_of(df))
+    step.norm = "l2'), reflect('java.lang.System', 'getProperty', 'user.home"
+    with pytest.raises(Exception, match="No part of a transformer"):
+        step.transform(vectors_of(df))
+
+
+def vectors_of(df):
+    from pyspark.ml.functions import array_to_vector
+    from pyspark.sql import functions
+
+    return df.select(array_to_vector(functions.array("a", "b")).alias("v"))
 
 
 def test_stages_of_spark(df):

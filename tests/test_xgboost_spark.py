@@ -114,7 +114,7 @@ def test_batches_do_not_change_predictions(spark, df):
         ("cast(if(y > 0, 3, -2) as tinyint)", "tinyint", [-2, 3]),
         ("cast(if(y > 0, 30000000000, 1) as bigint)", "bigint", [1, 30000000000]),
         ("if(y > 0, 0.5D, 1.5D)", "double", [0.5, 1.5]),
-        ("cast(if(y > 0, 1.5, 2) as decimal(5,1))", "double", [1.5, 2.0]),
+        ("cast(if(y > 0, 1.5, 2) as decimal(5,1))", "decimal(5,1)", [1.5, 2.0]),
     ],
 )
 def test_classes_keep_the_labels_type(df, expression, spark_type, classes):

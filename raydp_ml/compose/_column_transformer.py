@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn import compose
 from sklearn.base import _fit_context, clone
 from sklearn.compose._column_transformer import _get_transformer_list
 from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.validation import check_is_fitted
 
@@ -86,10 +88,6 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
         for name, transformer, columns, weight in self._iter(
             fitted=False, column_as_labels=False, skip_drop=True, skip_empty_columns=True
         ):
-            if transformer == "passthrough":
-                transformer = FunctionTransformer(
-                    accept_sparse=True, check_inverse=False, feature_names_out="one-to-one"
-                )
             transformer = clone(transformer)
             chosen = template.columns[_get_column_indices(template, columns)]
             fitted.append(transformer)
@@ -129,6 +127,15 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
             names.append(name)
             parts.append((columns, transformer.transform, weight))
         return side_by_side(df, features, parts, lambda made: self._named(names, made))
+
+    def _iter(self, fitted: bool, **options: Any) -> Iterator[Any]:
+        for name, transformer, columns, weight in super()._iter(fitted, **options):
+            if not fitted and transformer == "passthrough":
+                # Fitted in memory or on Spark, what stands for it transforms either.
+                transformer = FunctionTransformer(
+                    accept_sparse=True, check_inverse=False, feature_names_out="one-to-one"
+                ).set_output(transform=_get_output_config("transform", self)["dense"])
+            yield name, transformer, columns, weight
 
     def _named(self, names: list[str], made: list[list[str]]) -> Any:
         if "_made" in self.__dict__:

@@ -9,6 +9,7 @@ from raydp_ml.base import folds_case
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.schema import is_vector
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import number
 from raydp_ml.transformer import RESERVED, check_outputs_differ
 
@@ -50,15 +51,18 @@ def side_by_side(
     aside = {name: f"{tag}in_{index}" for index, name in enumerate(sorted(replaced))}
     needed = {name for names, _, _ in parts for name in names}
     held = [*passing, *(aside[name] for name in aside if name in needed)]
-    current = df.selectExpr(
+    current = select(
+        df,
         *map(quoted, passing),
         *(f"{quoted(name)} AS {quoted(aside[name])}" for name in aside if name in needed),
     )
     made: list[list[str]] = []
     outputs: list[str] = []
     for names, apply, weight in parts:
-        ready = current.selectExpr(
-            *map(quoted, held), *(f"{quoted(aside[name])} AS {quoted(name)}" for name in names)
+        ready = select(
+            current,
+            *map(quoted, held),
+            *(f"{quoted(aside[name])} AS {quoted(name)}" for name in names),
         )
         result = apply(ready)
         known = set(held)
@@ -67,7 +71,8 @@ def side_by_side(
         scale = "" if weight is None else f" * {number(weight)}"
         if scale:
             _check_scalable(result, new)
-        current = result.selectExpr(
+        current = select(
+            result,
             *map(quoted, held),
             *(f"{quoted(n)}{scale} AS {quoted(k)}" for n, k in zip(new, kept, strict=True)),
         )
@@ -92,7 +97,7 @@ def side_by_side(
         elif pairs:
             texts += pairs
             pairs = []
-    return current.selectExpr(*texts)
+    return select(current, *texts)
 
 
 def _check_scalable(result: Any, names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from raydp_ml.datasets._draws import Draws, check_session, seed_of
 from raydp_ml.datasets._light_curve_kinds import KINDS, PERIODS, shapes
 from raydp_ml.datasets._record_files import check_columns, read_records
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import array_of, position
 
 if TYPE_CHECKING:
@@ -114,13 +115,13 @@ def make_light_curves(
     draws = Draws(("object_id",), seed)
     objects = spark.range(1, n_objects + 1).withColumnRenamed("id", "object_id")
     for columns in (_class_and_field(n_objects, draws), _place(draws), _light(draws)):
-        objects = objects.selectExpr("*", *columns)
-    metadata = objects.selectExpr("*", "z as hostgal_specz", *_sky()).select(*_METADATA)
-    observed = objects.selectExpr("*", "explode(sequence(0, 6 * visits - 1)) as number")
+        objects = select(objects, "*", *columns)
+    metadata = select(objects, "*", "z as hostgal_specz", *_sky()).select(*_METADATA)
+    observed = select(objects, "*", "explode(sequence(0, 6 * visits - 1)) as number")
     each = Draws(("object_id", "number"), seed)
     for columns in (_visit(each), [f"{_flux(draws)} as light"], _noise(each)):
-        observed = observed.selectExpr("*", *columns)
-    observed = observed.selectExpr("*", *_observation(each))
+        observed = select(observed, "*", *columns)
+    observed = select(observed, "*", *_observation(each))
     return observed.select(*_OBSERVATIONS), metadata
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.sql_text import select
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,11 +38,12 @@ def read_records(spark: SparkSession, path: Path, layout: DataFrame) -> DataFram
     records = spark.read.csv(place, header=True) if _is_csv(path) else spark.read.parquet(place)
     types = dict(layout.dtypes)
     _check_values(path, records, types)
-    return records.selectExpr(
+    return select(
+        records,
         *(
             f"{_cast('cast', name, types[name])} as `{name}`" if name in types else f"`{name}`"
             for name in records.columns
-        )
+        ),
     )
 
 
@@ -50,12 +52,13 @@ def _check_values(path: Path, records: DataFrame, types: Mapping[str, str]) -> N
     changed = [name for name, kind in records.dtypes if types.get(name, kind) != kind]
     if not changed:
         return
-    misfits = records.selectExpr(
+    misfits = select(
+        records,
         *(
             f"min({_value(name, types[name])}) "
             f"filter (where {_cast('try_cast', name, types[name])} is null) as `{name}`"
             for name in changed
-        )
+        ),
     ).first()
     wrong = [
         f"{name!r} has {value!r}, and must be of type {types[name]}"

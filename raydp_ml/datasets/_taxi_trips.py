@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from raydp_ml.datasets._draws import Draws, check_session, seed_of
 from raydp_ml.datasets._record_files import check_columns, read_records
 from raydp_ml.datasets._taxi_zones import JFK, NEWARK, ZONES
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import array_of
 
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ def make_taxi_trips(
     draws = Draws(("id",), seed_of(random_state))
     trips = spark.range(n_rows)
     for columns in (_when_and_where(draws), _ROUTE, _journey(draws), _METER, _charges(draws)):
-        trips = trips.selectExpr("*", *columns)
-    return trips.selectExpr(*_record(draws))
+        trips = select(trips, "*", *columns)
+    return select(trips, *_record(draws))
 
 
 _NEEDED = ["tpep_pickup_datetime", "tpep_dropoff_datetime", "passenger_count", "trip_distance"]

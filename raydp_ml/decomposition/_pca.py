@@ -22,8 +22,9 @@ class PCA(LinearTransformer, decomposition.PCA):
     Notes
     -----
     In Spark, one job computes the covariance, whatever ``svd_solver`` says, and the driver its
-    eigenvectors. Missing values are refused in ``fit``; ``transform`` makes them missing in all
-    outputs, which stand where the first feature stood.
+    eigenvectors: they are exact. The solver decides only which numbers of components are possible,
+    as in memory. Missing values are refused in ``fit``, and fail the query of ``transform`` that
+    meets one. The outputs stand where the first feature stood.
 
     Examples
     --------
@@ -35,16 +36,8 @@ class PCA(LinearTransformer, decomposition.PCA):
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         rows, self.mean_, products = co_moments(df, roles.feature_names)
         least = min(rows, len(roles.features))
-        wanted = least if self.n_components is None else self.n_components
-        if wanted == "mle":
-            if rows < len(roles.features):
-                raise ValueError("n_components='mle' is only supported if n_samples >= n_features")
-        elif not 0 <= wanted <= least:
-            raise ValueError(
-                f"n_components={wanted} must be between 0 and min(n_samples, n_features)={least} "
-                "with svd_solver='covariance_eigh'"
-            )
-        self._fit_svd_solver = "covariance_eigh"
+        self._fit_svd_solver = self._solver(rows, len(roles.features))
+        wanted = self._checked_components(rows, len(roles.features))
         with np.errstate(invalid="ignore", divide="ignore"):
             variances, vectors = np.linalg.eigh(np.nan_to_num(products / np.float64(rows - 1)))
         variances = np.maximum(variances[::-1], 0.0)[:least]
@@ -62,6 +55,50 @@ class PCA(LinearTransformer, decomposition.PCA):
         self.explained_variance_ = variances[:wanted].copy()
         self.explained_variance_ratio_ = ratios[:wanted].copy()
         self.singular_values_ = np.sqrt(variances * (rows - 1))[:wanted].copy()
+
+    def _solver(self, rows: int, width: int) -> str:
+        """Name the solver that scikit-learn would choose."""
+        if self.svd_solver != "auto":
+            return str(self.svd_solver)
+        if width <= 1000 and rows >= 10 * width:
+            return "covariance_eigh"
+        if max(rows, width) <= 500 or self.n_components == "mle":
+            return "full"
+        wanted = min(rows, width) if self.n_components is None else self.n_components
+        return "randomized" if 1 <= wanted < 0.8 * min(rows, width) else "full"
+
+    def _checked_components(self, rows: int, width: int) -> Any:
+        """Return the number of components that is asked for, if the solver allows it."""
+        least, solver, wanted = min(rows, width), self._fit_svd_solver, self.n_components
+        if wanted is None:
+            return least - 1 if solver == "arpack" else least
+        if solver in {"full", "covariance_eigh"}:
+            if wanted == "mle":
+                if rows < width:
+                    raise ValueError(
+                        "n_components='mle' is only supported if n_samples >= n_features"
+                    )
+            elif not 0 <= wanted <= least:
+                raise ValueError(
+                    f"n_components={wanted} must be between 0 and min(n_samples, n_features)="
+                    f"{least} with svd_solver={solver!r}"
+                )
+            return wanted
+        if isinstance(wanted, str):
+            raise ValueError(
+                f"n_components={wanted!r} cannot be a string with svd_solver={solver!r}"
+            )
+        if not 1 <= wanted <= least:
+            raise ValueError(
+                f"n_components={wanted} must be between 1 and min(n_samples, n_features)={least} "
+                f"with svd_solver={solver!r}"
+            )
+        if solver == "arpack" and wanted == least:
+            raise ValueError(
+                f"n_components={wanted} must be strictly less than min(n_samples, n_features)="
+                f"{least} with svd_solver='arpack'"
+            )
+        return wanted
 
     def _scales(self) -> np.ndarray:
         if not self.whiten:

@@ -30,7 +30,8 @@ class TruncatedSVD(VectorFeatures, LinearTransformer, decomposition.TruncatedSVD
     -----
     In Spark, one job computes means and co-moments, and the driver the decomposition: it is
     exact, as scikit-learn's with ``algorithm="arpack"``, whatever ``algorithm`` says. Missing
-    values are refused in ``fit``; the outputs stand where the first feature stood.
+    values are refused in ``fit``, and fail the query of ``transform`` that meets one. The outputs
+    stand where the first feature stood.
 
     Vectors, such as those of a `OneHotEncoder`, may be among the features. The decomposition is
     then by block Lanczos, a job for each block: some five to twenty, at most 60, until the singular
@@ -65,6 +66,10 @@ class TruncatedSVD(VectorFeatures, LinearTransformer, decomposition.TruncatedSVD
             self.explained_variance_ratio_ = self.explained_variance_ / np.trace(covariance)
 
     def _check_components(self, width: int) -> None:
+        if width < 2:
+            raise ValueError(
+                f"Found {width} feature(s), while a minimum of 2 is required by TruncatedSVD."
+            )
         if self.n_components > width:
             raise ValueError(f"n_components({self.n_components}) must be <= n_features({width}).")
 

@@ -13,6 +13,7 @@ from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks, from_dataset, put_table
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.schema import VECTOR, spark_ready
+from raydp_ml.exchange.sql_text import select_columns
 from raydp_ml.session import ray_runtime
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def import_data(data: Any, spark: SparkSession | None = None, *, use_jar: bool =
         column = col(quoted(name))
         return when(column.isNotNull(), array_to_vector(column)).alias(name)
 
-    return df.select(
-        *[restored(name) if name in vectors else col(quoted(name)) for name in df.columns]
+    return select_columns(
+        df, [restored(name) if name in vectors else col(quoted(name)) for name in df.columns]
     )
 
 

@@ -13,6 +13,7 @@ from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.schema import VECTOR, is_vector, select_fields, wire_schema
+from raydp_ml.exchange.sql_text import select, select_columns
 from raydp_ml.session import ray_runtime
 from raydp_ml.session.lifecycle import executor_cpus
 
@@ -119,13 +120,14 @@ def _projected(df: DataFrame, fields: list[Any], dtype: Any) -> tuple[DataFrame,
     if not vectors and wanted == [(field.name, field.dataType) for field in df.schema.fields]:
         return df, out
     # SQL text: a Column object costs several calls into the JVM, and a text almost none.
-    selected = df.selectExpr(
+    selected = select(
+        df,
         *[
             quoted(name)
             if kind == field.dataType
             else f"cast({quoted(name)} as {kind.simpleString()}) as {quoted(name)}"
             for field, (name, kind) in zip(fields, wanted, strict=True)
-        ]
+        ],
     )
     return (_without_vectors(selected, vectors) if vectors else selected), out
 
@@ -135,8 +137,11 @@ def _without_vectors(df: DataFrame, vectors: list[str]) -> DataFrame:
     from pyspark.sql.functions import col, when
 
     to_array = _vector_to_array(df)
-    columns = {name: col(quoted(name)) for name in vectors}
-    return df.withColumns({n: when(c.isNotNull(), to_array(c)) for n, c in columns.items()})
+    columns = {name: col(quoted(name)) for name in df.columns}
+    for name in vectors:
+        column = columns[name]
+        columns[name] = when(column.isNotNull(), to_array(column)).alias(name)
+    return select_columns(df, list(columns.values()))
 
 
 def _vector_to_array(df: DataFrame) -> Any:

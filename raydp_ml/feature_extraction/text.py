@@ -20,6 +20,7 @@ from raydp_ml import vectors
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.sql_text import aggregate, select_columns
 from raydp_ml.statistics import no_rows
 from raydp_ml.transformer import SparkTransformer, replace_columns
 
@@ -77,9 +78,8 @@ class _Vectorizer(_OneColumn):
         made = "__raydp_ml_csr"
         plain = _in_memory_copy(self)
         udf: Any = functions.pandas_udf(_batches(plain), _CSR)  # type: ignore[call-overload]
-        df = df.withColumn(
-            made, udf(functions.coalesce(functions.col(quoted(column)), functions.lit("")))
-        )
+        document = functions.coalesce(functions.col(quoted(column)), functions.lit(""))
+        df = select_columns(df, [functions.col("*"), udf(document).alias(made)])
         sql = f"raydp_ml_vector({made}.size, {made}.indices, {made}.values)"
         outputs = [[(name, sql)], []]
         return replace_columns(df, [column, made], outputs)
@@ -193,7 +193,7 @@ class TfidfVectorizer(_Vectorizer, text.TfidfVectorizer):
         _set_idf(self._tfidf, rows, counts)
 
 
-class TfidfTransformer(_OneColumn, text.TfidfTransformer):
+class TfidfTransformer(_OneColumn, text.TfidfTransformer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Weight counts of words by how rare the words are.
 
     Parameters, attributes and results are scikit-learn's; see
@@ -295,12 +295,9 @@ def _term_counts(
     analyse.__annotations__ = {"documents": pd.Series, "return": pd.Series}
     terms: Any = functions.pandas_udf(analyse, _TERMS)  # type: ignore[call-overload]
     document = functions.coalesce(functions.col(quoted(column)), functions.lit(""))
-    rows = (
-        df.select(functions.explode(terms(document)).alias("item"))
-        .groupBy("item.term")
-        .agg(functions.expr("count(1) AS documents"), functions.expr("sum(item.count) AS times"))
-        .collect()
-    )
+    items = select_columns(df, [functions.explode(terms(document)).alias("item")])
+    counts = {"documents": "count(1)", "times": "sum(item.count)"}
+    rows = aggregate(items, ["item.term"], counts).collect()
     if not rows:
         raise no_rows()
     count = next(row["documents"] for row in rows if row["term"] is None)

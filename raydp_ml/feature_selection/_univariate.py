@@ -13,8 +13,10 @@ from sklearn.feature_selection import chi2, f_classif, f_regression
 from raydp_ml.compose._selector import pandas_template
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema, quoted
+from raydp_ml.exchange.sql_text import aggregate
 from raydp_ml.expressions import lookup
 from raydp_ml.feature_selection._selector import Selector
+from raydp_ml.moments import settle_constants
 from raydp_ml.statistics import (
     check_finite,
     check_held,
@@ -22,6 +24,7 @@ from raydp_ml.statistics import (
     class_sums,
     grouped_by_index,
     is_missing,
+    label_key,
     long_form,
     no_rows,
 )
@@ -102,7 +105,9 @@ class GenericUnivariateSelect(_Filter, feature_selection.GenericUnivariateSelect
 
 def _f_classif(df: Any, roles: ColumnRoles) -> Scores:
     """One-way analysis of variance of each feature over the classes."""
-    _, sums = class_sums(df, roles.feature_names, str(roles.label), mean="avg(x)", var="var_pop(x)")
+    aggregates = {"mean": "avg(x)", "var": "var_pop(x)", "low": "min(x)", "high": "max(x)"}
+    _, sums = class_sums(df, roles.feature_names, str(roles.label), **aggregates)
+    settle_constants(sums)
     return _analysis_of_variance(sums)
 
 
@@ -112,8 +117,10 @@ def _analysis_of_variance(sums: dict[str, np.ndarray]) -> Scores:
     grand = (counts * means).sum(axis=0) / rows
     between = len(counts) - 1
     within = rows[0] - len(counts)
+    # Of a constant, rounding would leave a spread, and nothing within the classes to divide it by.
+    varies = sums["low"].min(axis=0) < sums["high"].max(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        spread_between = (counts * (means - grand) ** 2).sum(axis=0) / between
+        spread_between = varies * (counts * (means - grand) ** 2).sum(axis=0) / between
         spread_within = (counts * sums["var"]).sum(axis=0) / within
         constant = np.flatnonzero(spread_within == 0.0)
         if (spread_between == 0).any() and constant.size:
@@ -176,7 +183,8 @@ def _f_regression(df: Any, roles: ColumnRoles) -> Scores:
 
 def _class_moments(df: Any, x: str, label: str) -> dict[str, np.ndarray]:
     """Compute statistics of the entries of vectors within each value of the label."""
-    found = df.groupBy(quoted(label)).count().limit(MOST_GROUPS + 1).collect()
+    y = label_key(df, label)
+    found = aggregate(df, [y], {"n": "count(1)"}).limit(MOST_GROUPS + 1).collect()
     if not found:
         raise no_rows()
     check_labels(label, sum(row[1] for row in found if is_missing(row[0])))
@@ -186,7 +194,7 @@ def _class_moments(df: Any, x: str, label: str) -> dict[str, np.ndarray]:
             "a label of classes?"
         )
     classes = sorted(row[0] for row in found)
-    group = lookup(quoted(label), classes, list(range(len(classes))), "-1.0D")
+    group = lookup(y, classes, list(range(len(classes))), "-1.0D")
     sums = vector_moments(df, x, group=group, groups=len(classes), allow_missing=False)
     return {**sums, "sum": sums["mean"] * sums["count"]}
 

@@ -21,9 +21,10 @@ from raydp_ml.exchange.columns import (
     pick_columns,
     resolve_columns,
 )
-from raydp_ml.exchange.frames import named_table
-from raydp_ml.fit_data.targets import check_group, check_labels, check_weights, encode_labels
+from raydp_ml.exchange.frames import named_table, plain_columns
+from raydp_ml.fit_data.targets import check_group, check_labels, check_weights
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
+from raydp_ml.training.classes import encode_labels
 from raydp_ml.training.data_sets import DataSet
 from raydp_ml.training.ranking_groups import group_boundaries, group_runs
 from raydp_ml.training.table_layout import (
@@ -116,8 +117,16 @@ class _OneSet:
             made = self._frame(X, y, sample_weight, group, what)
         else:
             _refuse_names(X, y, sample_weight, group)
+            if not isinstance(matrix, np.ndarray) and not self._keeps_sparse():
+                matrix = matrix.toarray()
             made = array_set(matrix, y, sample_weight, group, what)
         self.data.sets.append(made)
+
+    def _keeps_sparse(self) -> bool:
+        """Whether what a sparse matrix does not hold is missing, as in the training data."""
+        if self.data.sets:
+            return self.data.sets[0].layout.sparse is not None
+        return self.task.sparse
 
     def _labels(self, y: np.ndarray, first: bool, what: str) -> np.ndarray:
         if self.task.kind != "classification":
@@ -154,6 +163,8 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
         Of a type that Arrow and XGBoost both have.
     """
     tags = get_tags(estimator).input_tags
+    if kind_of(X) == "pandas":
+        X = plain_columns(X)
     matrix = validate_data(
         estimator,
         X,

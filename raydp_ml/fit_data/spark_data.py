@@ -45,7 +45,7 @@ def spark_training(
     data = TrainingData([], roles=tuple(roles.others))
     try:
         for df, found, what in frames:
-            blocks = _export(df, found, sort=task.kind == "ranking")
+            blocks = _export(df, found, task.kind)
             data._owned.append(blocks)
             layout = replace(layout_of(found, blocks.schema), validation=found.validation)
             data.sets.append(DataSet(layout, blocks=blocks, what=what))
@@ -118,18 +118,27 @@ def _spark_eval_roles(df: Any, label: str | None, roles: ColumnRoles, what: str)
     return ColumnRoles(tuple(features), label or roles.label, weight, roles.group)
 
 
-def _export(df: Any, roles: ColumnRoles, sort: bool) -> Any:
-    """Export the features and the other columns in use, decimals as doubles."""
+def _export(df: Any, roles: ColumnRoles, task: str) -> Any:
+    """Export the features and the other columns in use; decimals as doubles, unless keys."""
     from pyspark.sql import functions
 
     from raydp_ml.exchange import from_spark
 
-    decimals = {column.name for column in from_spark_schema(df.schema) if column.kind == "decimal"}
     names = roles.feature_names + roles.others
-    for name in decimals.intersection(names):
-        df = df.withColumn(name, functions.col(quoted(name)).cast("double"))
-    if sort:
-        df = df.sort(functions.col(quoted(roles.group or "")))
+    keys = {roles.group, roles.label if task == "classification" else None}
+    for column in from_spark_schema(df.schema):
+        kind = None
+        if column.kind == "decimal" and column.name not in keys:
+            kind = "double"
+        elif column.type_name == "array<boolean>":
+            kind = "array<tinyint>"
+        if kind is not None and column.name in names:
+            df = df.withColumn(column.name, functions.col(quoted(column.name)).cast(kind))
+    if task == "ranking":
+        group = functions.col(quoted(roles.group or ""))
+        # By bytes, as the rows of a group are told apart later: a collation may mix two groups.
+        is_text = df.schema[roles.group].dataType.typeName() == "string"
+        df = df.sort(group.cast("string") if is_text else group)
     return from_spark(df, names)
 
 

@@ -9,7 +9,7 @@ from sklearn.utils import assert_all_finite, check_array, check_consistent_lengt
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
-from raydp_ml.exceptions import SchemaError
+from raydp_ml.training.classes import exact_values, holds_decimals
 
 
 def check_labels(y: Any, X: Any, task: str) -> np.ndarray:
@@ -31,11 +31,13 @@ def check_labels(y: Any, X: Any, task: str) -> np.ndarray:
     ValueError
         As scikit-learn does for NaN, infinity, and targets of the wrong kind.
     """
-    y = _plain(y)
+    y = plain_labels(y)
     if task == "classification":
         labels = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y", estimator_name="XGBClassifier")
-        check_classification_targets(labels)
+        labels = exact_values(labels)
+        if not holds_decimals(labels):
+            check_classification_targets(labels)
     else:
         if task == "ranking":
             y = column_or_1d(y, warn=True)
@@ -46,29 +48,32 @@ def check_labels(y: Any, X: Any, task: str) -> np.ndarray:
     return labels
 
 
-def _plain(values: Any) -> Any:
-    """Return an Arrow or polars column as an array."""
-    return (
-        values.to_numpy() if type(values).__module__.startswith(("pyarrow", "polars")) else values
-    )
+def plain_labels(values: Any) -> Any:
+    """Return a column of Arrow, polars or pandas so that scikit-learn leaves its values exact."""
+    module = type(values).__module__
+    if module.startswith("pyarrow"):
+        import pyarrow as pa
+
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        chunked = isinstance(values, pa.ChunkedArray)
+        return values.to_numpy() if chunked else values.to_numpy(zero_copy_only=False)
+    if module.startswith("polars"):
+        return values.to_numpy()
+    if module.startswith("pandas") and hasattr(values, "isna"):
+        return _of_numpy(values)
+    return values
 
 
-def encode_labels(y: np.ndarray, labels: np.ndarray | None, what: str) -> np.ndarray:
-    """Return the positions of labels among those of the training data.
-
-    Raises
-    ------
-    SchemaError
-        If one is not among them.
-    """
-    assert labels is not None
-    unknown = np.setdiff1d(y, labels)
-    if len(unknown):
-        raise SchemaError(
-            f"The {what} holds labels that the training data has not: {unknown[:10].tolist()} (it "
-            f"has {labels[:10].tolist()}). Drop such rows, or train on some of them."
-        )
-    return np.searchsorted(labels, y)
+def _of_numpy(values: Any) -> Any:
+    """Turn pandas' own integers and Arrow's into NumPy's, where scikit-learn makes doubles."""
+    columns = values.dtypes.to_dict() if values.ndim == 2 else {None: values.dtype}
+    plain = {name: getattr(kind, "numpy_dtype", None) for name, kind in columns.items()}
+    plain = {name: kind for name, kind in plain.items() if kind is not None and kind.kind in "iubO"}
+    # With missing values it is left to scikit-learn to refuse them.
+    if not plain or np.any(values.isna()):
+        return values
+    return values.astype(plain if values.ndim == 2 else plain[None])
 
 
 def check_weights(weights: Any, X: Any, group: Any) -> np.ndarray:
@@ -78,7 +83,7 @@ def check_weights(weights: Any, X: Any, group: Any) -> np.ndarray:
     -------
     ndarray of shape (n,), float64
     """
-    weights = _plain(weights)
+    weights = plain_labels(weights)
     if isinstance(group, np.ndarray) and _num_samples(weights) != _num_samples(X):
         _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
         if _num_samples(weights) == len(first):
@@ -96,7 +101,7 @@ def check_group(group: Any, X: Any) -> np.ndarray:
     -------
     ndarray of shape (n,)
     """
-    groups = column_or_1d(_plain(group))
+    groups = column_or_1d(plain_labels(group))
     check_consistent_length(X, groups)
     return groups
 

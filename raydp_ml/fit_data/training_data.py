@@ -15,6 +15,9 @@ from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.training.data_sets import DataSet
 from raydp_ml.training.table_layout import Layout, feature_of
 
+_MOST_DIGITS = 38
+"""Of a decimal of Spark's."""
+
 
 @dataclass
 class TrainingData:
@@ -35,6 +38,17 @@ class TrainingData:
     labels: np.ndarray | None = None
     roles: tuple[str, ...] = ()
     _owned: list[Any] = field(default_factory=list)
+
+    @property
+    def label_decimal(self) -> tuple[int, int] | None:
+        """Precision and scale of a label column of Spark's decimals."""
+        first = self.sets[0]
+        if first.layout.label is None:
+            return None
+        kind = first.schema.field(first.layout.label).type
+        if not pa.types.is_decimal(kind) or kind.precision > _MOST_DIGITS:
+            return None
+        return kind.precision, kind.scale
 
     def to_blocks(self, count: int) -> None:
         """Put the tables into the object store, for `count` workers."""
@@ -70,12 +84,15 @@ class Task:
         Its class, for errors.
     array_label : bool, default=False
         Whether the label may be an array: several targets.
+    sparse : bool, default=False
+        Whether what a sparse matrix does not hold is missing; otherwise it is zero.
     """
 
     kind: str
     enable_categorical: bool
     estimator: str
     array_label: bool = False
+    sparse: bool = False
 
     @property
     def classifier(self) -> str:

@@ -1,26 +1,66 @@
-"""What a missing value is, in SQL: null, NaN, or the value that is given."""
+"""What a missing value is: null and NaN, or the value that is given."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from raydp_ml.exchange.columns import Column, quoted
-from raydp_ml.expressions import double, literal
-from raydp_ml.statistics import is_missing
-from raydp_ml.transformer import SparkTransformer
+from raydp_ml.expressions import comparable, double, literal
+from raydp_ml.moments import moments
+from raydp_ml.statistics import check_held, is_missing
+from raydp_ml.transformer import SparkTransformer, common_dtype
 
-__all__ = ["MissingTests", "column_sql", "is_null_like", "missing_sql"]
+__all__ = ["MissingTests", "column_sql", "gap", "is_null_like", "present"]
+
+_INTEGERS = frozenset({"tinyint", "smallint", "int", "bigint"})
 
 
 class MissingTests(SparkTransformer):
-    """Mixin of transformers whose SQL depends on the kind of each column."""
+    """Mixin of transformers that ask which values are missing."""
+
+    missing_values: Any
 
     def _inputs(self, columns: Sequence[Column]) -> list[Any]:
         return list(columns)
+
+    def _allows_missing(self) -> bool:
+        return is_null_like(self.missing_values)
+
+    def _tests(self, columns: Sequence[Column]) -> list[str]:
+        """Give the SQL of whether a value is missing, for each column."""
+        value = self.missing_values
+        if isinstance(value, float) and not is_missing(value):
+            value = float(common_dtype(columns)(value))
+        return [_missing_sql(column, value) for column in columns]
+
+    def _held(self, df: Any, columns: Sequence[Column]) -> dict[str, np.ndarray]:
+        """Compute the moments of the values that are not missing; strings count as zeros.
+
+        Raises
+        ------
+        SchemaError
+            For infinite values, no rows, and null or NaN where another value is the missing one.
+        """
+        names = [column.name for column in columns]
+        values = ["0.0D" if c.kind == "string" else double(c.name) for c in columns]
+        tests = self._tests(columns)
+        if is_null_like(self.missing_values):
+            # Null and NaN of numbers are left out anyway; each `if` would be compiled.
+            strings = zip(columns, tests, values, strict=True)
+            cells = [f"if({t}, null, {x})" if c.kind == "string" else x for c, t, x in strings]
+            return moments(df, names, values=cells)
+        cells = [f"if({test}, null, {x})" for test, x in zip(tests, values, strict=True)]
+        pairs = zip(columns, values, strict=True)
+        whole = [f"if({quoted(column.name)} is null, null, {x})" for column, x in pairs]
+        found = moments(df, [*names, *names], values=[*whole, *cells])
+        count = len(names)
+        check_held(names, (found["rows"] - found["count"])[:count])
+        return {kind: column[count:] for kind, column in found.items()}
 
 
 def is_null_like(missing_values: Any) -> bool:
@@ -29,17 +69,18 @@ def is_null_like(missing_values: Any) -> bool:
 
 
 def column_sql(column: Column) -> str:
-    """Read a column of strings as it is, and any other as doubles."""
-    return quoted(column.name) if column.kind == "string" else double(column.name)
+    """Read a column of strings as keys, and any other as doubles."""
+    return comparable(column) if column.kind == "string" else double(column.name)
 
 
-def missing_sql(column: Column, missing_values: Any) -> str:
-    """Give the SQL of whether a column's value is missing."""
+def _missing_sql(column: Column, missing_values: Any) -> str:
     x = column_sql(column)
     if is_null_like(missing_values):
         return f"{x} is null" if column.kind == "string" else f"({x} is null or isnan({x}))"
     if isinstance(missing_values, str) != (column.kind == "string"):
         return "false"
+    if column.type_name in _INTEGERS and isinstance(missing_values, (int, np.integer)):
+        x = quoted(column.name)
     return f"coalesce({x} = {literal(missing_values)}, false)"
 
 
@@ -48,3 +89,10 @@ def gap(column: Column, missing_values: Any) -> Any:
     if not is_null_like(missing_values):
         return missing_values
     return None if column.kind == "string" and missing_values is None else np.nan
+
+
+def present(column: Column, missing_values: Any) -> Any:
+    """Give some value of a column that is not the missing one."""
+    if column.kind == "string":
+        return "held" if isinstance(missing_values, str) and missing_values == "" else ""
+    return 2 if isinstance(missing_values, Real) and missing_values == 1 else 1

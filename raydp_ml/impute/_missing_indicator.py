@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn import impute
 
 from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.expressions import double, text
-from raydp_ml.impute._missing import MissingTests, gap, missing_sql
-from raydp_ml.statistics import check_finite, no_rows
+from raydp_ml.expressions import text
+from raydp_ml.impute._missing import MissingTests, gap, present
 from raydp_ml.transformer import NUMERIC, SparkTransformer
 
 
@@ -39,25 +37,13 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
     _kinds = NUMERIC | {"string"}
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
-        tests = [missing_sql(column, self.missing_values) for column in roles.features]
-        counted = [f"count_if({test}) AS c{i}" for i, test in enumerate(tests)]
-        numbers = [column.name for column in roles.features if column.kind != "string"]
-        counted += [
-            f"count_if(abs({double(name)}) = double('Infinity')) AS i{i}"
-            for i, name in enumerate(numbers)
-        ]
-        row = df.selectExpr("count(1) AS rows", *counted).collect()[0]
-        if not row["rows"]:
-            raise no_rows()
-        counts = [row[f"c{i}"] for i in range(len(tests))]
-        check_finite(numbers, np.array(row[1 + len(tests) :], dtype=np.int64))
+        held = self._held(df, roles.features)
+        some = held["count"] < held["rows"]
         frame = pd.DataFrame(
             {
-                column.name: [
-                    gap(column, self.missing_values) if count else _present(column),
-                    _present(column),
-                ]
-                for column, count in zip(roles.features, counts, strict=True)
+                column.name: [value, gap(column, self.missing_values) if missing else value]
+                for column, missing in zip(roles.features, some, strict=True)
+                for value in [present(column, self.missing_values)]
             }
         )
         super(SparkTransformer, self).fit(frame)
@@ -67,16 +53,16 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
 
     def _expressions(self, inputs: Sequence[Any]) -> list[list[str]]:
         kept = set(self.features_.tolist())
-        tests = [missing_sql(column, self.missing_values) for column in inputs]
-        new = [test for i, test in enumerate(tests) if i not in kept]
+        tests = self._tests(inputs)
+        new = [i for i in range(len(tests)) if i not in kept]
         if new and self.error_on_new and self.features == "missing-only" and kept:
-            message = text("The features have missing values in transform but have none in fit.")
-            first = int(self.features_[0])
-            tests[first] = (
-                f"if({' or '.join(new)}, cast(raise_error({message}) as boolean), {tests[first]})"
+            found = ", ".join(f"if({tests[i]}, {text(inputs[i].name)}, null)" for i in new)
+            message = (
+                f"concat('The features [', concat_ws(', ', {found}), '] have missing values in "
+                "transform but have no missing values in fit.')"
             )
+            first = int(self.features_[0])
+            any_new = " or ".join(tests[i] for i in new)
+            fail = f"cast(raise_error({message}) as boolean)"
+            tests[first] = f"if({any_new}, {fail}, {tests[first]})"
         return [[test] if i in kept else [] for i, test in enumerate(tests)]
-
-
-def _present(column: Any) -> Any:
-    return "" if column.kind == "string" else 0.5

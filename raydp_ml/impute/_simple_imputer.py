@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,8 @@ from sklearn import impute
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.expressions import literal
-from raydp_ml.impute._missing import MissingTests, column_sql, gap, is_null_like, missing_sql
-from raydp_ml.moments import moments
-from raydp_ml.preprocessing._categories import typed
+from raydp_ml.impute._missing import MissingTests, column_sql, gap, is_null_like, present
+from raydp_ml.preprocessing._keys import typed
 from raydp_ml.quantiles import quantiles
 from raydp_ml.statistics import is_missing, most_frequent
 from raydp_ml.transformer import NUMERIC, InvertibleTransformer, SparkTransformer
@@ -29,7 +29,8 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
     -----
     In Spark, null and NaN are missing unless ``missing_values`` names a value. Medians are exact:
     one job counts the values, and a few select from them. A function as the strategy is for data
-    in memory only.
+    in memory only. A column of strings without any value, if it is kept with the strategy
+    "most_frequent", is filled with "0", where scikit-learn's objects are the number 0.
 
     Examples
     --------
@@ -59,51 +60,94 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
             for column, value, holes in zip(columns, values, gaps, strict=True)
         }
         super(SparkTransformer, self).fit(pd.DataFrame(made))
+        if self.strategy in {"mean", "median"}:
+            # Not by the two values that stand in: a mean may be the value that means missing.
+            held = [index for index, value in enumerate(values) if value is not None]
+            self.statistics_[held] = [values[index] for index in held]
 
     def _check_fill_value(self, columns: Sequence[Column]) -> None:
-        if self.strategy != "constant" or self.fill_value is None:
+        if self.strategy != "constant":
+            return
+        strings = [column.name for column in columns if column.kind == "string"]
+        others = [column.name for column in columns if column.kind != "string"]
+        apart = "Impute the two kinds apart, with a raydp_ml.compose.ColumnTransformer."
+        if self.fill_value is None:
+            if strings and others:
+                raise SchemaError(
+                    "Without a fill_value, scikit-learn fills columns of strings beside columns of "
+                    f"numbers with 'missing_value', which does not fit the columns {others}. "
+                    + apart
+                )
             return
         is_text = isinstance(self.fill_value, str)
-        others = [c.name for c in columns if (c.kind == "string") != is_text]
-        if others:
+        unfit = others if is_text else strings
+        if unfit:
             raise SchemaError(
-                f"fill_value={self.fill_value!r} does not fit the columns {others}, which hold "
-                f"{'numbers' if is_text else 'strings'}. Impute the two kinds apart, with a "
-                "raydp_ml.compose.ColumnTransformer."
+                f"fill_value={self.fill_value!r} does not fit the columns {unfit}, which hold "
+                f"{'numbers' if is_text else 'strings'}. {apart}"
             )
 
     def _statistics(self, df: Any, columns: Sequence[Column]) -> tuple[list[Any], list[bool]]:
-        """Return the statistic of each column (None without values), and whether any is missing."""
-        names = [column.name for column in columns]
-        tests = [missing_sql(column, self.missing_values) for column in columns]
-        if self.strategy in {"most_frequent", "constant"}:
-            found = most_frequent(df, columns, tests)
+        """Return the statistic of each column (None without values), and whether any is missing.
+
+        Of the strategy "constant", a value that is not missing stands for the statistic.
+        """
+        if self.strategy == "most_frequent":
+            known = is_null_like(self.missing_values)
+            found = most_frequent(df, columns, self._tests(columns), allow_null=known)
             return [value for value, _ in found], [holes for _, holes in found]
-        cells = [
-            f"if({test}, null, {column_sql(c)})" for c, test in zip(columns, tests, strict=True)
-        ]
-        table = moments(df, names, values=cells)
+        table = self._held(df, columns)
         gaps = list(table["count"] < table["rows"])
+        if self.strategy == "constant":
+            held = zip(columns, table["count"], strict=True)
+            return [present(c, self.missing_values) if n else None for c, n in held], gaps
         if self.strategy == "mean":
             return [None if np.isnan(value) else value for value in table["mean"]], gaps
+        names = [column.name for column in columns]
+        cells = None
+        if not is_null_like(self.missing_values):
+            pairs = zip(columns, self._tests(columns), strict=True)
+            cells = [f"if({test}, null, {column_sql(c)})" for c, test in pairs]
         middle = [np.array([0.5])] * len(names)
         medians = quantiles(df, names, table["count"], middle, values=cells)
         return [None if np.isnan(value[0]) else value[0] for value in medians], gaps
 
+    def _inputs(self, columns: Sequence[Column]) -> list[Any]:
+        for column, value in zip(columns, self.statistics_, strict=True):
+            filled = isinstance(value, str)
+            # An empty column of strings that is kept has the statistic 0.
+            known = filled or not (is_missing(value) or self._fit_dtype.kind == "O")
+            if known and filled != (column.kind == "string"):
+                raise SchemaError(
+                    f"The column {column.name!r} of type {column.type_name} held "
+                    f"{'strings' if filled else 'numbers'} when {type(self).__name__} was fitted. "
+                    "Cast it, or fit again."
+                )
+        return list(columns)
+
     def _expressions(self, inputs: Sequence[Any]) -> list[list[str]]:
-        tests = [missing_sql(column, self.missing_values) for column in inputs]
+        tests = self._tests(inputs)
         made: list[list[str]] = []
+        skipped = []
         for column, test, value in zip(inputs, tests, self.statistics_, strict=True):
             if is_missing(value) and not self.keep_empty_features:
+                skipped.append(column.name)
                 made.append([])
                 continue
             x = column_sql(column)
-            fill = literal(value if isinstance(value, str) else float(value))
-            if is_null_like(self.missing_values) and column.kind != "string":
+            if column.kind == "string":
+                made.append([f"if({test}, {literal(str(value))}, {x})"])
+            elif is_null_like(self.missing_values):
                 # Never null, which spares the checks for it in all that is computed from it.
-                made.append([f"coalesce(nanvl({x}, null), {fill})"])
+                made.append([f"coalesce(nanvl({x}, null), {literal(float(value))})"])
             else:
-                made.append([f"if({test}, {fill}, {x})"])
+                made.append([f"if({test}, {literal(float(value))}, {x})"])
+        if skipped:
+            warnings.warn(
+                f"Skipping features without any observed values: {skipped}. At least one "
+                f"non-missing value is needed for imputation with strategy={self.strategy!r}.",
+                stacklevel=2,
+            )
         if self.add_indicator:
             marks = [f"if({tests[i]}, 1.0D, 0.0D)" for i in self.indicator_.features_]
             made[-1] = made[-1] + marks

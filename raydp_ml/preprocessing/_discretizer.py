@@ -10,11 +10,11 @@ import numpy as np
 from sklearn import preprocessing
 
 from raydp_ml import vectors
-from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.expressions import array_of, helper, number, position, when_held
 from raydp_ml.moments import moments
 from raydp_ml.quantiles import quantiles, weighted_quantiles
-from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer
+from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer, common_dtype
 
 
 class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing.KBinsDiscretizer):
@@ -27,8 +27,9 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
     -----
     In Spark, the bins come of all rows: ``subsample`` has no effect, as if it were None. With
     ``encode="onehot"``, which is sparse, the output is one vector column ``kbinsdiscretizer``.
-    ``fit`` refuses missing values; ``transform`` keeps them missing, or all zero where one-hot.
-    The strategy "kmeans" is for data in memory only.
+    ``fit`` refuses missing values, and of ``transform`` the query that meets one fails. Columns
+    that are all of single precision have edges of it, as in memory. The strategy "kmeans" is for
+    data in memory only.
 
     Examples
     --------
@@ -55,9 +56,9 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
                 f"either be set to '{methods[0]}' or '{methods[1]}', got "
                 f"quantile_method='{self.quantile_method}' instead."
             )
-        found = moments(df, names, weight=weight, allow_missing=False)
         bins = self._validate_n_bins(len(names)).copy()
-        edges = self._edges(df, names, weight, found, bins)
+        found = moments(df, names, weight=weight, allow_missing=False)
+        edges = self._edges(df, roles, found, bins)
         for index, edge in enumerate(edges):
             if found["low"][index] == found["high"][index]:
                 warnings.warn(
@@ -87,33 +88,31 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
             del self._encoder
 
     def _edges(
-        self,
-        df: Any,
-        names: list[str],
-        weight: str | None,
-        found: dict[str, np.ndarray],
-        bins: np.ndarray,
+        self, df: Any, roles: ColumnRoles, found: dict[str, np.ndarray], bins: np.ndarray
     ) -> list[np.ndarray]:
+        names, weight = roles.feature_names, roles.sample_weight
         if self.strategy == "quantile":
             levels = [np.linspace(0, 100, count + 1) / 100 for count in bins]
             if weight is None:
                 return quantiles(df, names, found["count"], levels, self.quantile_method)
             average = self.quantile_method == "averaged_inverted_cdf"
             return weighted_quantiles(df, names, weight, levels, average=average)
-        ends = zip(found["low"], found["high"], bins, strict=True)
+        dtype = common_dtype(roles.features)
+        ends = zip(found["low"].astype(dtype), found["high"].astype(dtype), bins, strict=True)
         return [np.linspace(low, high, count + 1) for low, high, count in ends]
 
     def _is_vector(self) -> bool:
         return self.encode == "onehot"
 
+    def _inputs(self, columns: Sequence[Column]) -> list[str]:
+        values = super()._inputs(columns)
+        if self.dtype == np.float32:
+            return [f"cast(cast({x} as float) as double)" for x in values]
+        return values
+
     def _helpers(self, inputs: Sequence[str]) -> list[list[str]]:
-        missing = "cast(null as int)"
-        return [
-            [
-                f"if({x} is null or isnan({x}), {missing}, {position(x, edges[1:-1])})"
-                for x, edges in zip(inputs, self.bin_edges_, strict=True)
-            ]
-        ]
+        pairs = zip(inputs, self.bin_edges_, strict=True)
+        return [[position(x, edges[1:-1]) for x, edges in pairs]]
 
     def _vector(self, inputs: Sequence[str]) -> str:
         offsets = np.cumsum([0, *self.n_bins_])

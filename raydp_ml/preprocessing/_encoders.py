@@ -13,6 +13,7 @@ from sklearn import preprocessing
 from raydp_ml import vectors
 from raydp_ml.base import kind_of
 from raydp_ml.exchange.columns import ColumnRoles, quoted
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import choose, helper, literal, number, text
 from raydp_ml.preprocessing._categories import CategoryEncoder
 from raydp_ml.preprocessing._keys import Compared, is_text, key
@@ -149,7 +150,7 @@ class OneHotEncoder(InvertibleTransformer, CategoryEncoder, preprocessing.OneHot
         # Each feature has one category, which was dropped, so that no column stands for it.
         made = self._undone([])
         names = zip(made, self._names_in(X), strict=True)
-        return X.selectExpr(*(f"{sql} AS {quoted(name)}" for sql, name in names), "*")
+        return select(X, *(f"{sql} AS {quoted(name)}" for sql, name in names), "*")
 
     def _inverse_helpers(self, inputs: Sequence[str]) -> list[list[str]]:
         """Give the ones of each feature, and then their place: 0 for none, else counted from 1."""

@@ -11,6 +11,15 @@ from sklearn import preprocessing
 from raydp_ml.base import kind_of
 from raydp_ml.transformer import ANY, NUMERIC, SparkTransformer, replace_columns
 
+
+def _logarithm(function: str, pole: int) -> str:
+    # Spark's are null where NumPy's are infinite or NaN.
+    return (
+        f"if({{x}} > {pole}, {function}({{x}}), if({{x}} = {pole}, double('-Infinity'), "
+        f"if({{x}} < {pole}, double('NaN'), null)))"
+    )
+
+
 # NumPy's functions of one argument that Spark SQL has too, with the same values.
 _SQL = {
     np.abs: "abs({x})",
@@ -21,10 +30,10 @@ _SQL = {
     np.square: "{x} * {x}",
     np.exp: "exp({x})",
     np.expm1: "expm1({x})",
-    np.log: "ln({x})",
-    np.log1p: "log1p({x})",
-    np.log2: "log2({x})",
-    np.log10: "log10({x})",
+    np.log: _logarithm("ln", 0),
+    np.log1p: _logarithm("log1p", -1),
+    np.log2: _logarithm("log2", 0),
+    np.log10: _logarithm("log10", 0),
     np.sin: "sin({x})",
     np.cos: "cos({x})",
     np.tan: "tan({x})",
@@ -48,9 +57,9 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
     Notes
     -----
     On a Spark DataFrame, one of NumPy's functions of one argument that Spark SQL has too
-    (``numpy.log1p``, ``numpy.sqrt``, ``numpy.sin``, ...) becomes SQL over each feature; where NumPy
-    gives NaN or infinity, SQL may give null. Any other function gets the DataFrame, all columns
-    included, and must return one. ``check_inverse`` has no effect.
+    (``numpy.log1p``, ``numpy.sqrt``, ``numpy.sin``, ...) becomes SQL over each feature. Any other
+    function gets the DataFrame, all columns included, and must return one. With ``validate``, a
+    missing or infinite value fails the query that meets it. ``check_inverse`` has no effect.
 
     Examples
     --------
@@ -79,6 +88,8 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
     ) -> Any:
         if function is None:
             return df
+        if self.validate:
+            df = self._refusing(df, self._checked_features(df, self._names_in(df)))
         if function in _SQL and not arguments:
             names = self._names_in(df)
             inputs = self._inputs(self._checked_features(df, names))

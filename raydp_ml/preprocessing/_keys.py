@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from raydp_ml.exchange.columns import Column, quoted
+from raydp_ml.expressions import comparable
 from raydp_ml.statistics import is_missing
 
 __all__ = ["Compared", "compared", "exact", "held", "is_text", "key", "recognized", "typed"]
@@ -56,12 +57,9 @@ def compared(column: Column, categories: np.ndarray) -> Compared:
     present = held(categories)
     name = quoted(column.name)
     as_double = f"nanvl(cast({name} as double), null)"
-    if column.kind == "string":
-        # By its bytes, whatever its collation.
-        return Compared(f"cast({name} as string)", values)
     floating = column.type_name in {"float", "double"}
-    if not present:
-        return Compared(as_double if floating else name, values)
+    if column.kind == "string" or not present:
+        return Compared(as_double if floating else comparable(column), values)
     if column.kind == "decimal" and not any(isinstance(value, float) for value in present):
         precision, scale = map(int, column.type_name[len("decimal(") : -1].split(","))
         return Compared(name, [_decimal(value, precision, scale) for value in values])

@@ -12,6 +12,7 @@ from raydp_ml.base import SparkEstimator, kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.expressions import choose, literal, lookup
 from raydp_ml.preprocessing._keys import compared, recognized, typed
 from raydp_ml.statistics import category_counts, check_labels, no_rows
@@ -59,7 +60,7 @@ class LabelEncoder(
         values = [item[0] for item in category_counts(y, [column])[0]]
         if not values:
             raise no_rows()
-        missing = y.where(f"{quoted(column.name)} is null").count() if None in values else 0
+        missing = where(y, f"{quoted(column.name)} is null").count() if None in values else 0
         check_labels(column.name, missing)
         self.classes_ = np.unique(typed(column, values))
         return self
@@ -119,12 +120,10 @@ def _label_of(df: Any) -> Column:
 def _with(df: Any, column: Column, sql: str) -> Any:
     from pyspark.sql import functions
 
-    # The metadata, which holds the role, is the column's own.
-    made = functions.expr(sql).alias(column.name, metadata=dict(column.metadata))
-    return (
-        df.withColumn(column.name, made)
-        if not column.metadata
-        else df.select(
-            *(made if name == column.name else functions.col(quoted(name)) for name in df.columns)
-        )
+    columns = {name: functions.col(quoted(name)) for name in df.columns}
+    made = select(
+        df, *(f"{sql} AS {quoted(n)}" if n == column.name else quoted(n) for n in columns)
     )
+    # The metadata, which holds the role, is the column's own.
+    held = columns[column.name].alias(column.name, metadata=dict(column.metadata))
+    return made.select(*({**columns, column.name: held}.values())) if column.metadata else made

@@ -26,8 +26,8 @@ class PolynomialFeatures(SparkTransformer, preprocessing.PolynomialFeatures):
 
     Notes
     -----
-    In Spark, ``fit`` reads no rows, the outputs stand where the first feature stood, and a product
-    with a missing value is missing.
+    In Spark, ``fit`` reads no rows, and the outputs stand where the first feature stood. A missing
+    or infinite value fails the query that meets it.
 
     Examples
     --------
@@ -55,7 +55,8 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
 
     Notes
     -----
-    In Spark, a value beyond the knots with ``extrapolation="error"`` fails the query that meets it.
+    In Spark, a value beyond the knots with ``extrapolation="error"`` fails the query that meets it,
+    and so does a missing one with ``handle_missing="error"``. Infinite values are always refused.
     With ``sparse_output=True`` the output is one vector column ``splinetransformer``.
 
     Examples
@@ -69,8 +70,7 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         names, weight = roles.feature_names, roles.sample_weight
-        allowed = self.handle_missing == "zeros"
-        found = moments(df, names, weight=weight, allow_missing=allowed)
+        found = moments(df, names, weight=weight, allow_missing=self._zeros())
         ends = [found["low"], found["high"]]
         rows = ends if found["rows"][0] > 1 else ends[:1]
         if not isinstance(self.knots, str) or self.knots != "quantile":
@@ -104,11 +104,14 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
             elif self.extrapolation == "periodic":
                 width = number(high - low)
                 sql = f"{least} + pmod({x} - {least}, {width})" if high > low else "0.0D"
-            made.append(f"if({x} is null or isnan({x}), null, {sql})")
+            made.append(f"if({x} is null or isnan({x}), null, {sql})" if self._zeros() else sql)
         return [made]
 
+    def _zeros(self) -> bool:
+        """Whether missing values become zeros; else there are none."""
+        return self.handle_missing == "zeros"
+
     def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
-        absent = "0.0D" if self.handle_missing == "zeros" else "cast(null as double)"
         made = []
         degree = self.degree
         for index, spline in enumerate(self.bsplines_):
@@ -121,7 +124,9 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
                 # As scikit-learn, which carries the raised degree over to the next features.
                 degree += 1
             basis = basis if self.include_bias else basis[:-1]
-            made.append([f"if({x} is null, {absent}, {sql})" for sql in basis])
+            if self._zeros():
+                basis = [f"if({x} is null, 0.0D, {sql})" for sql in basis]
+            made.append(basis)
         return made
 
 

@@ -11,6 +11,7 @@ from sklearn import preprocessing
 from sklearn.preprocessing._data import _is_constant_feature
 
 from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import array_of, double, helper, number, text
 from raydp_ml.moments import moments
 from raydp_ml.preprocessing._standard_scaler import set_moments
@@ -124,16 +125,14 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
         centres = np.where(one_sign, np.abs(means) if self.method != "box-cox" else means, 0.0)
         grid = ",".join(array_of(row) for row in powers)
         # One expression for all powers, since one for each would be too much code for the JVM.
-        rows = (
-            long_form(df, names)
-            .selectExpr(
-                "i AS column",
-                "x",
-                f"element_at({array_of(centres)}, i + 1) AS c",
-                f"posexplode(element_at(array({grid}), i + 1)) AS (l, p)",
-            )
-            .selectExpr(f"column * {_POINTS} + l AS i", f"{make('x', 'p', 'c')} AS x")
+        each = select(
+            long_form(df, names),
+            "i AS column",
+            "x",
+            f"element_at({array_of(centres)}, i + 1) AS c",
+            f"posexplode(element_at(array({grid}), i + 1)) AS (l, p)",
         )
+        rows = select(each, f"column * {_POINTS} + l AS i", f"{make('x', 'p', 'c')} AS x")
         spread = grouped_by_index(rows, powers.size, var="var_pop(x)")["var"]
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = np.log(spread.reshape(powers.shape))

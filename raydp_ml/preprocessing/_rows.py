@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from sklearn import preprocessing
 
-from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.expressions import helper, number, when_held
+from raydp_ml.exchange.columns import Column, ColumnRoles
+from raydp_ml.exchange.sql_text import select, where
+from raydp_ml.expressions import double, helper, number
 from raydp_ml.statistics import no_rows
-from raydp_ml.transformer import SparkTransformer
+from raydp_ml.transformer import SparkTransformer, common_dtype
 from raydp_ml.vector_features import VectorFeatures
 
 
@@ -21,7 +23,7 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
 
     Notes
     -----
-    In Spark, ``fit`` reads no rows, and a row with a missing value becomes missing as a whole.
+    In Spark, ``fit`` reads no rows, and a missing or infinite value fails the query that meets it.
     Vectors may be among the features: ``fit`` looks at the first row then, and the output is one
     vector column ``normalizer``.
 
@@ -33,7 +35,7 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
     """
 
     def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
-        first = df.selectExpr(f"{x} AS x").where("x is not null").head()
+        first = where(select(df, f"{x} AS x"), "x is not null").head()
         if first is None:
             raise no_rows()
         return first["x"].size
@@ -41,19 +43,23 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
     def _vector_outputs(self, spark: Any, x: str) -> tuple[list[list[str]], list[tuple[str, str]]]:
         return [], [(type(self).__name__.lower(), f"raydp_ml_unit({x}, '{self.norm}')")]
 
-    def _helpers(self, inputs: Sequence[str]) -> list[list[str]]:
-        if self.norm == "l2":
-            norm = f"sqrt({' + '.join(f'{x} * {x}' for x in inputs)})"
-        elif self.norm == "l1":
-            norm = " + ".join(f"abs({x})" for x in inputs)
-        else:
-            # A sum, unlike SQL's greatest, is missing where a value is.
-            most = f"array_max(array({','.join(f'abs({x})' for x in inputs)}))"
-            norm = f"{most} + 0 * ({' + '.join(inputs)})"
-        return [[norm], [f"if({helper(0)} = 0, 1.0D, {helper(0)})"]]
+    def _inputs(self, columns: Sequence[Column]) -> list[Any]:
+        return list(columns)
 
-    def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
-        return [[f"{x} / {helper(1)}"] for x in inputs]
+    def _helpers(self, inputs: Sequence[Any]) -> list[list[str]]:
+        values = [double(column.name) for column in inputs]
+        if self.norm == "l2":
+            norm = f"sqrt({' + '.join(f'{x} * {x}' for x in values)})"
+        elif self.norm == "l1":
+            norm = " + ".join(f"abs({x})" for x in values)
+        else:
+            norm = f"array_max(array({','.join(f'abs({x})' for x in values)}))"
+        # Such rows scikit-learn leaves as they are; of a sparse matrix, only those of zeros.
+        least = 10 * np.finfo(common_dtype(inputs)).eps
+        return [[norm], [f"if({helper(0)} < {number(least)}, 1.0D, {helper(0)})"]]
+
+    def _expressions(self, inputs: Sequence[Any]) -> list[list[str]]:
+        return [[f"{double(column.name)} / {helper(1)}"] for column in inputs]
 
 
 class Binarizer(SparkTransformer, preprocessing.Binarizer):
@@ -63,7 +69,8 @@ class Binarizer(SparkTransformer, preprocessing.Binarizer):
 
     Notes
     -----
-    In Spark, ``fit`` reads no rows, and missing values stay missing.
+    In Spark, ``fit`` reads no rows, and a missing or infinite value fails the query that meets it.
+    Columns that are all of single precision are compared so, as in memory.
 
     Examples
     --------
@@ -72,6 +79,9 @@ class Binarizer(SparkTransformer, preprocessing.Binarizer):
     array([[1., 0.]])
     """
 
+    def _inputs(self, columns: Sequence[Column]) -> list[str]:
+        edge = number(common_dtype(columns)(self.threshold))
+        return [f"{double(column.name)} > {edge}" for column in columns]
+
     def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
-        edge = number(self.threshold)
-        return [[when_held(x, f"if({x} > {edge}, 1.0D, 0.0D)")] for x in inputs]
+        return [[f"if({above}, 1.0D, 0.0D)"] for above in inputs]

@@ -16,7 +16,7 @@ from raydp_ml.expressions import number
 from raydp_ml.moments import moments
 from raydp_ml.preprocessing._affine import restored, standardized
 from raydp_ml.quantiles import quantiles
-from raydp_ml.transformer import InvertibleTransformer
+from raydp_ml.transformer import InvertibleTransformer, common_dtype
 from raydp_ml.vector_features import VectorScaler
 from raydp_ml.vector_moments import vector_moments
 
@@ -57,7 +57,7 @@ class MinMaxScaler(_BatchScaler, preprocessing.MinMaxScaler):
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         found = moments(df, roles.feature_names)
         self._reset()
-        self._fit_like(found["low"], found["high"])
+        self._fit_like(found["low"], found["high"], dtype=common_dtype(roles.features))
         self.n_samples_seen_ = int(found["rows"][0])
 
     def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
@@ -104,7 +104,8 @@ class MaxAbsScaler(VectorScaler, _BatchScaler, preprocessing.MaxAbsScaler):
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         found = moments(df, roles.feature_names)
         self._reset()
-        self._fit_like(np.maximum(np.abs(found["low"]), np.abs(found["high"])))
+        most = np.maximum(np.abs(found["low"]), np.abs(found["high"]))
+        self._fit_like(most, dtype=common_dtype(roles.features))
         self.n_samples_seen_ = int(found["rows"][0])
 
     def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:

@@ -124,9 +124,12 @@ def set_moments(
 ) -> None:
     """Set the fitted attributes of a scaler from what `raydp_ml.moments.moments` found."""
     means, variances = found["mean"], found["var"]
-    counts = found["total"] if weighted else found["count"].astype(np.int64)
+    learns = scaler.with_mean or scaler.with_std
+    # scikit-learn counts rows, weighted or not, where it computes no mean.
+    counts = found["total"] if weighted and learns else found["count"]
+    counts = counts if weighted else counts.astype(np.int64)
     scaler.n_samples_seen_ = counts[0] if (counts == counts[0]).all() else counts
-    scaler.mean_ = means if scaler.with_mean or scaler.with_std else None
+    scaler.mean_ = means if learns else None
     scaler.var_ = variances if scaler.with_std else None
     scaler.scale_ = None
     if scaler.with_std:

@@ -11,12 +11,13 @@ from sklearn.base import _fit_context
 from sklearn.model_selection import check_cv
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema, quoted
+from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import literal, lookup, number
 from raydp_ml.preprocessing._categories import CategoryEncoder, distinct_frame
 from raydp_ml.preprocessing._keys import Compared, typed
-from raydp_ml.statistics import category_counts, check_labels, is_missing, no_rows
+from raydp_ml.statistics import category_counts, check_labels, is_missing, label_key, no_rows
 from raydp_ml.transformer import RESERVED, named, replace_columns
 
 _FOLD = f"{RESERVED}fold"
@@ -56,7 +57,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         self._check_given_count(roles.features)
         classes = self._infer_target(df, roles)
         self.classes_ = classes
-        found = self._sums(df.selectExpr("*", self._fold_sql(folds)), roles, folds, classes)
+        found = self._sums(select(df, "*", self._fold_sql(folds)), roles, folds, classes)
         frame = distinct_frame(roles.features, [[i[:2] for i in items] for items in found])
         with self._given_as_read(roles.features):
             self._fit(frame, handle_unknown="ignore", ensure_all_finite="allow-nan")
@@ -67,7 +68,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
 
     def _infer_target(self, df: Any, roles: ColumnRoles) -> np.ndarray | None:
         """Set ``target_type_``; return the sorted classes, None for a continuous label."""
-        label = quoted(str(roles.label))
+        label = label_key(df, str(roles.label))
         kind = df.schema[roles.label].dataType.typeName()
         is_number = kind not in {"string", "char", "varchar", "boolean"}
         if self.target_type == "continuous":
@@ -79,7 +80,8 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
             self.target_type_ = "continuous"
             return None
         check = f"{label} = floor({label})" if is_number else "true"
-        row = df.selectExpr(
+        row = select(
+            df,
             "count(1) AS rows",
             f"count_if({label} is null{f' or isnan(cast({label} as double))' if is_number else ''})"
             " AS missing",
@@ -91,7 +93,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         if self.target_type == "auto" and row["parts"]:
             self.target_type_ = "continuous"
             return None
-        values = sorted(r[0] for r in df.selectExpr(label).distinct().collect())
+        values = sorted(r[0] for r in select(df, label).distinct().collect())
         column = next(c for c in from_spark_schema(df.schema) if c.name == roles.label)
         inferred = "binary" if len(values) <= 2 else "multiclass"
         self.target_type_ = inferred if self.target_type == "auto" else self.target_type
@@ -101,7 +103,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         self, df: Any, roles: ColumnRoles, folds: int | None, classes: np.ndarray | None
     ) -> list[list[Any]]:
         """Aggregate the label within each category: counts, and per fold moments of the label."""
-        label = quoted(str(roles.label))
+        label = label_key(df, str(roles.label))
         if classes is None:
             label_sql = [f"cast({label} as double)"]
         elif self.target_type_ == "binary":
@@ -219,7 +221,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
             for groups in zip(*made, strict=True)
         ]
         outputs = named(self._names_out(names), merged)
-        folded = df.selectExpr("*", self._fold_sql(folds))
+        folded = select(df, "*", self._fold_sql(folds))
         return replace_columns(folded, names, outputs).drop(_FOLD)
 
 

@@ -102,7 +102,8 @@ default="relu"
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted: strings, numbers or booleans.
+        The labels, sorted: strings, numbers or booleans. Decimals are int64 where all of them are
+        whole and fit, else objects of `decimal.Decimal`.
     module_ : torch.nn.Module
         Fitted, on the CPU.
     history_ : list of dict

@@ -34,7 +34,8 @@ from raydp_ml.torch.parts import (
 from raydp_ml.torch.predict import predict_column
 from raydp_ml.trained_model import TrainedModel
 from raydp_ml.training.attempts import require_room
-from raydp_ml.training.table_layout import Layout, dense_column
+from raydp_ml.training.classes import holds_decimals
+from raydp_ml.training.table_layout import Layout, dense_column, zero_filled
 from raydp_ml.training.torch_checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
 from raydp_ml.training.torch_fit import Found, fit_module
 from raydp_ml.training.torch_rows import arrays_of, inputs_of, require_finite
@@ -60,7 +61,6 @@ class TorchModel(NestedParameters, TrainedModel):
 
     _default_criterion: str
     _n_outputs: int
-    _n_targets: int
     module_: Any
     history_: list[dict[str, Any]]
     module: Any
@@ -224,7 +224,7 @@ class TorchModel(NestedParameters, TrainedModel):
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             seed=plan.seed,
-            n_targets=found.n_targets,
+            n_targets=found.layout.targets,
             classes=found.classes,
             one_logit=one_logit,
             class_weight=self._class_weights(found.classes, labels),
@@ -303,7 +303,6 @@ class TorchModel(NestedParameters, TrainedModel):
             "module_": module,
             "history_": list(outcome.history),
             "_n_outputs": _outputs(found, self._has_one_logit),
-            "_n_targets": found.n_targets,
             **self._described(found.layout, found.classes, data),
         }
         if outcome.best_epoch is not None:
@@ -315,6 +314,11 @@ class TorchModel(NestedParameters, TrainedModel):
     def _raw(self, X: Any) -> np.ndarray:
         """Return the module's output for an in-memory X, shape (n,) or (n, n_outputs)."""
         data = self._checked_features(X)
+        if isinstance(data, (pa.Table, np.ndarray)):
+            return self._output(data)
+        return np.concatenate([self._output(part) for part in zero_filled(data)])
+
+    def _output(self, data: pa.Table | np.ndarray) -> np.ndarray:
         if not isinstance(data, pa.Table):
             data = self._matrix_table(data)
         inputs = inputs_of(self._layout, self.inputs)
@@ -375,13 +379,13 @@ class TorchModel(NestedParameters, TrainedModel):
         save_file(_unshared(weights), folder / "module.safetensors")
         state = super()._saved_state(folder)
         del state["module_"]
-        return {**state, "sizes": [self._n_outputs, self._n_targets]}
+        return {**state, "n_outputs": self._n_outputs}
 
     def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        self._n_outputs, self._n_targets = state.pop("sizes")
+        self._n_outputs = state.pop("n_outputs")
         super()._restore_state(state, folder)
         module = self._built_module(self._layout, self._n_outputs, seed=0)
         try:
@@ -398,6 +402,7 @@ class TorchModel(NestedParameters, TrainedModel):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.input_tags.categorical = bool(self.enable_categorical)
         tags.input_tags.string = bool(self.enable_categorical)
         tags.target_tags.required = True
@@ -406,12 +411,15 @@ class TorchModel(NestedParameters, TrainedModel):
 
 def _outputs(found: Found, one_logit: bool) -> int:
     if found.classes is None:
-        return max(1, found.n_targets)
+        return max(1, found.layout.targets)
     return 1 if one_logit else len(found.classes)
 
 
 def _about(found: Found) -> dict[str, Any]:
-    classes = None if found.classes is None else found.classes.tolist()
+    classes = None
+    if found.classes is not None:
+        exact = holds_decimals(found.classes)  # which JSON has not
+        classes = [str(value) if exact else value for value in found.classes.tolist()]
     return {
         "features": [name for item in found.layout.features for name in item.names],
         "classes": classes,

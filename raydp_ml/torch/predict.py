@@ -114,10 +114,10 @@ def predict_column(model: TorchModel, df: Any, column: str, parameter: str, outp
             {new.name: old for old, new in plain.items()},
             wanted,
             model._has_one_logit,
-            class_array(model.classes_) if output == "class" else None,
+            class_array(model.classes_, model._label_decimal) if output == "class" else None,
         )
         kinds = {"value": "double", "values": "array<double>", "probability": "array<double>"}
-        kind = kinds.get(wanted) or class_type(model.classes_)
+        kind = kinds.get(wanted) or class_type(model.classes_, model._label_decimal)
         return predictor, cloudpickle.dumps(model.module_), kind
 
     return add_prediction(model, df, column, parameter, make)

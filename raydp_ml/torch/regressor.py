@@ -216,8 +216,10 @@ default="relu"
 
         Parameters
         ----------
-        X : Spark DataFrame, Blocks, Ray Dataset, Arrow or polars or pandas frame, or array-like \
-of shape (n_samples, n_features)
+        X : Spark DataFrame, Blocks, Ray Dataset, Arrow or polars or pandas frame, array-like or \
+sparse matrix of shape (n_samples, n_features)
+            Features are of single precision: integers beyond 2**24 and decimals are rounded. What
+            a sparse matrix or vector does not hold is zero; a matrix is made dense.
         y : str, or array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             The label: a column's name where X has names (always for Spark), of numbers or arrays
             of numbers. None takes the column with the role "label".

@@ -17,6 +17,7 @@ from raydp_ml.training.row_reports import (
     check_report,
     fitted_features,
     inspect_parts,
+    label_width,
     merge_reports,
     sorted_classes,
 )
@@ -101,7 +102,33 @@ def judge(
     if task == "classification":
         classes = sorted_classes(first, layout)
         _check_eval_classes(classes, reports, sets)
-    return layout.with_features(fitted_features(layout.features, first)), classes
+    layout = layout.with_features(fitted_features(layout.features, first))
+    layout = replace(layout, targets=label_width(first, layout))
+    _check_eval_widths(layout, reports, sets)
+    return layout, classes
+
+
+def _check_eval_widths(layout: Layout, reports: Sequence[Report], sets: Sequence[DataSet]) -> None:
+    by_name = {item.name: item.width for item in layout.features if item.kind == "vector"}
+    for report, data in zip(reports[1:], sets[1:], strict=True):
+        if (targets := label_width(report, data.layout)) != layout.targets:
+            raise SchemaError(
+                f"The label of the {data.what} has {_elements(targets)}, and that of the training "
+                f"data {_elements(layout.targets)}. Give both the same targets."
+            )
+        for item in data.layout.features:
+            width = by_name.get(item.name, item.width)
+            others = report.widths.get(item.name, {item.width} - {-1}) - {width}
+            if others:
+                raise SchemaError(
+                    f"The arrays of the column {item.name!r} in the {data.what} have "
+                    f"{sorted(others)[:5]} elements, and those of the training data {width}. Pad "
+                    "or cut them."
+                )
+
+
+def _elements(targets: int) -> str:
+    return f"lists of {targets} numbers" if targets else "single values"
 
 
 def _check_eval_classes(
@@ -129,4 +156,5 @@ def fitted_parts(parts: Parts, layout: Layout) -> Parts:
 def _fitted(part: Part, layout: Layout) -> Layout:
     # An evaluation set may call its label by another name, or be dense where the training
     # data is sparse.
-    return part.layout.with_features(list(layout.features)) if layout.named else part.layout
+    made = replace(part.layout, targets=layout.targets)
+    return made.with_features(list(layout.features)) if layout.named else made

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.training.classes import sorted_values
 from raydp_ml.training.data_sets import Part
-from raydp_ml.training.table_layout import Feature, Layout, as_text, is_text, one_array
+from raydp_ml.training.table_layout import Feature, Layout, as_text, is_list, is_text, one_array
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Report:
         Lengths of the arrays per array column, the label among them.
     features : dict of str to Bad
         Features with missing or infinite values, where those were looked for.
+    missing : frozenset of str
+        Features with missing values, where some features are vectors.
     """
 
     rows: int = 0
@@ -84,6 +87,7 @@ class Report:
     categories: dict[str, set[str]] = field(default_factory=dict)
     widths: dict[str, set[int]] = field(default_factory=dict)
     features: dict[str, Bad] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
 
 def inspect_parts(
@@ -108,8 +112,10 @@ def inspect_parts(
     for part in parts:
         table = part.read()
         report = _inspect(table, part.layout, find_classes)
-        if check_features:
-            report = replace(report, features=_bad_features(table, part.layout))
+        if check_features or part.layout.has_vectors:
+            bad = _bad_features(table, part.layout)
+            missing = frozenset(name for name, counts in bad.items() if counts.nulls or counts.nans)
+            report = replace(report, features=bad if check_features else {}, missing=missing)
         found.append(report)
     return found
 
@@ -126,7 +132,7 @@ def _bad_features(table: pa.Table, layout: Layout) -> dict[str, Bad]:
 
 def _bad_values(array: pa.Array) -> Bad:
     nulls = array.null_count
-    if _is_list(array.type):
+    if is_list(array.type):
         array = array.flatten()
         nulls += array.null_count
     if not pat.is_floating(array.type):
@@ -218,7 +224,7 @@ def repeat_rows(table: pa.Table, column: str) -> pa.Table:
 def _bad(column: pa.ChunkedArray, negative: bool = False) -> Bad:
     array = one_array(column)
     nulls = array.null_count
-    if _is_list(array.type):
+    if is_list(array.type):
         array = array.flatten()
         nulls += array.null_count
     below = 0
@@ -235,8 +241,11 @@ def _distinct(column: pa.ChunkedArray) -> pa.Array:
     array = one_array(column)
     if pat.is_dictionary(array.type) or is_text(array.type):
         array = as_text(array)
-    elif pat.is_decimal(array.type) or pat.is_null(array.type):
+    elif pat.is_null(array.type):
         array = array.cast(pa.float64())
+    elif pat.is_decimal(array.type) and array.type.bit_width < 128:
+        # Arrow has no function that finds the distinct ones of these.
+        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     return pc.unique(array).drop_null()
 
 
@@ -244,11 +253,7 @@ def _label_widths(table: pa.Table, layout: Layout) -> dict[str, set[int]]:
     if layout.label is None:
         return {}
     column = table.column(layout.label)
-    return {layout.label: _lengths(column)} if _is_list(column.type) else {}
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind)
+    return {layout.label: _lengths(column)} if is_list(column.type) else {}
 
 
 def _lengths(column: pa.ChunkedArray) -> set[int]:
@@ -284,6 +289,7 @@ def merge_reports(reports: Sequence[Report]) -> Report:
                 name: first.features.get(name, Bad()) + report.features.get(name, Bad())
                 for name in {**first.features, **report.features}
             },
+            missing=first.missing | report.missing,
         )
     return first
 
@@ -373,7 +379,8 @@ def fitted_features(features: Sequence[Feature], report: Report) -> list[Feature
         If the arrays of a column differ in length, or are all missing.
     """
     fitted = []
-    for feature in features:
+    for plain in features:
+        feature = replace(plain, missing=plain.name in report.missing)
         if feature.name in report.categories:
             # Sorted, so that the dictionary does not depend on who saw a value first.
             categories = tuple(sorted(report.categories[feature.name]))
@@ -392,18 +399,34 @@ def fitted_features(features: Sequence[Feature], report: Report) -> list[Feature
     return fitted
 
 
+def label_width(report: Report, layout: Layout) -> int:
+    """Return the length of the lists that the label consists of, 0 where it has none.
+
+    Raises
+    ------
+    SchemaError
+        If they differ in length.
+    """
+    widths = report.widths.get(layout.label or "")
+    if widths is None:
+        return 0
+    if len(widths) != 1:
+        raise SchemaError(
+            f"The lists of the label {_named(layout.label)}must all be equally long, and have the "
+            f"lengths {sorted(widths)[:5]}. Pad or cut them, or drop such rows."
+        )
+    return next(iter(widths))
+
+
 def sorted_classes(report: Report, layout: Layout) -> np.ndarray:
-    """Return the distinct labels, sorted as ``numpy.unique`` does.
+    """Return the distinct labels, sorted.
 
     Raises
     ------
     SchemaError
         If there is one class only.
     """
-    found = report.classes.to_numpy(zero_copy_only=False) if report.classes is not None else []
-    array = np.asarray(found)
-    # Strings from Arrow are objects; scikit-learn's classes_ of strings are of a string type.
-    classes = np.unique(array.astype(str) if array.dtype == object else array)
+    classes = np.array([]) if report.classes is None else sorted_values(report.classes)
     if len(classes) < 2:
         only = classes.tolist()
         raise SchemaError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.training.classes import values_of
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,15 @@ class Feature:
         unknown).
     categories : tuple of str or None
         The one dictionary that every worker and every prediction uses.
+    missing : bool
+        Whether some of the training data had no value in it; looked for where there are vectors.
     """
 
     name: str
     kind: str
     width: int = 1
     categories: tuple[str, ...] | None = None
+    missing: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -50,11 +55,14 @@ class Layout:
     features : tuple of Feature
     sparse : int or None
         Number of features, where each row is a pair of lists (column indices, values) in the
-        columns `SPARSE`.
+        columns `SPARSE`. What such a row does not hold is missing. To a model of any other layout
+        it is zero.
     named : bool
         Whether the features have names of their own.
     label, weight, group, validation : str or None
-        Columns of the table. A label of fixed-size lists is a multi-output target.
+        Columns of the table. A label of lists is several targets.
+    targets : int
+        Length of those lists; 0 for a label of single values, or while it is unknown.
     """
 
     features: tuple[Feature, ...]
@@ -64,6 +72,7 @@ class Layout:
     weight: str | None = None
     group: str | None = None
     validation: str | None = None
+    targets: int = 0
 
     @property
     def feature_names(self) -> list[str] | None:
@@ -77,10 +86,18 @@ class Layout:
         """Number of features."""
         return self.sparse or sum(feature.width for feature in self.features)
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether a column holds several features."""
+        return any(feature.kind == "vector" for feature in self.features)
+
     def with_features(self, features: list[Feature]) -> Layout:
         """Return the same layout with other features."""
         return replace(self, features=tuple(features))
 
+
+# 64 MB of doubles.
+_MOST_CELLS = 1 << 23
 
 SPARSE = ("__indices__", "__values__")
 
@@ -95,10 +112,9 @@ def feature_of(name: str, data_type: pa.DataType) -> Feature:
     """
     if pat.is_dictionary(data_type) or is_text(data_type):
         return Feature(name, "category")
-    if pat.is_fixed_size_list(data_type):
-        return Feature(name, "vector", data_type.list_size or -1)
-    if pat.is_list(data_type) or pat.is_large_list(data_type):
-        return Feature(name, "vector", -1)
+    if is_list(data_type):
+        fixed = pat.is_fixed_size_list(data_type)
+        return Feature(name, "vector", (data_type.list_size if fixed else 0) or -1)
     if (
         pat.is_integer(data_type)
         or pat.is_floating(data_type)
@@ -117,6 +133,13 @@ def is_text(data_type: pa.DataType) -> bool:
     """Say whether an Arrow type is one of the string types."""
     return (
         pat.is_string(data_type) or pat.is_large_string(data_type) or pat.is_string_view(data_type)
+    )
+
+
+def is_list(data_type: pa.DataType) -> bool:
+    """Say whether an Arrow type is one of the list types."""
+    return (
+        pat.is_list(data_type) or pat.is_large_list(data_type) or pat.is_fixed_size_list(data_type)
     )
 
 
@@ -203,6 +226,22 @@ def vector_matrix(column: pa.Array, feature: Feature) -> np.ndarray:
     return matrix
 
 
+def zero_filled(matrix: Any) -> Iterator[np.ndarray]:
+    """Yield the rows of a CSR matrix, a few at a time, with zeros where it holds nothing.
+
+    Parameters
+    ----------
+    matrix : CSR matrix of shape (n, k)
+
+    Yields
+    ------
+    ndarray of shape (at least 1, k)
+    """
+    step = max(1, _MOST_CELLS // max(1, matrix.shape[1]))
+    for start in range(0, matrix.shape[0], step):
+        yield matrix[start : start + step].toarray()
+
+
 def sparse_table(matrix: Any) -> pa.Table:
     """Return a scipy CSR matrix as a table of the two columns `SPARSE`."""
     offsets = pa.array(matrix.indptr.astype(np.int64))
@@ -233,12 +272,9 @@ def label_of(table: pa.Table, layout: Layout, classes: np.ndarray | None) -> np.
     if classes is not None:
         if pat.is_dictionary(array.type) or is_text(array.type):
             array = as_text(array)
-        values = pa.array(classes.tolist()).cast(array.type)
-        array = pc.index_in(array, values)
-    elif pat.is_fixed_size_list(array.type):
-        width = array.type.list_size
-        return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), width)
-    elif pat.is_list(array.type) or pat.is_large_list(array.type):
-        values = array.flatten().to_numpy(zero_copy_only=False)
-        return values.reshape(len(array), -1 if len(array) else 1)
+        array = pc.index_in(array, values_of(classes, array.type))
+    elif is_list(array.type):
+        fixed = pat.is_fixed_size_list(array.type)
+        width = layout.targets or (array.type.list_size if fixed else -1)
+        return number(array.flatten()).to_numpy(zero_copy_only=False).reshape(len(array), width)
     return array.cast(pa.float64()).to_numpy(zero_copy_only=False)

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from raydp_ml.exceptions import SchemaError
 from raydp_ml.training.attempts import Workers, run_attempts
 from raydp_ml.training.data_sets import DataSet, Part
 from raydp_ml.training.inspection import Parts, cut_parts, fitted_parts, inspect_sets, judge
-from raydp_ml.training.row_reports import Report
 from raydp_ml.training.steps import Steps
 from raydp_ml.training.table_layout import Layout
 from raydp_ml.training.torch_process_group import Meeting, open_meeting
@@ -31,15 +29,12 @@ class Found:
     layout : Layout
         With every feature's dictionary and width.
     classes : ndarray of shape (n_classes,) or None
-    n_targets : int
-        Columns of the label; 0 for a label of shape (n,).
     cpus : int or None
         CPUs of each worker; None for a fit in this process with as many as there are.
     """
 
     layout: Layout
     classes: np.ndarray | None
-    n_targets: int
     cpus: int | None
 
 
@@ -109,7 +104,7 @@ class _Fit:
         layout, classes = judge(reports, self.sets, self.task, None)
         in_process = all(data.table is not None for data in self.sets)
         cpus = self.cpus if in_process else group.cpus_per_worker
-        found = Found(layout, classes, _label_width(reports[0], self.sets[0]), cpus)
+        found = Found(layout, classes, cpus)
         if self.spec is None:
             # Kept over attempts: a restart begins with the same weights.
             self.spec = self.make_spec(found)
@@ -168,17 +163,3 @@ def _train_worker(
     from raydp_ml.training.torch_loop import train_worker
 
     return train_worker(rank, parts, spec, meeting, checkpoint)
-
-
-def _label_width(report: Report, data: DataSet) -> int:
-    """Return the columns of a label of lists, or 0."""
-    label = data.layout.label
-    widths = report.widths.get(label or "")
-    if widths is None:
-        return 0
-    if len(widths) != 1:
-        raise SchemaError(
-            f"The lists of the label {label!r} must all be equally long, and have the lengths "
-            f"{sorted(widths)[:5]}. Pad or cut them, or drop such rows."
-        )
-    return next(iter(widths))

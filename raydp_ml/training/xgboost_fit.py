@@ -173,7 +173,7 @@ class _Fit:
             name: {metric: scores[:kept] for metric, scores in logs.items()}
             for name, logs in outcome.history.items()
         }
-        return Outcome(kept, bytes(booster.save_raw("ubj")), history)
+        return Outcome(kept, bytes(booster.save_raw("ubj")), history, outcome.config)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,9 @@ from raydp_ml.training.row_reports import (
     split_validation,
 )
 from raydp_ml.training.table_layout import Layout, label_of, one_array
+from raydp_ml.training.xgboost_limits import require_rows_everywhere
 from raydp_ml.training.xgboost_matrix import booster_names, features_of
+from raydp_ml.training.xgboost_scores import PooledScores, needs_all_rows
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,12 @@ class Round:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The trained model, from rank 0."""
+    """The trained model, from rank 0; its configuration says how it was trained."""
 
     rounds: int
     model: bytes
     history: dict[str, dict[str, list[float]]]
+    config: str
 
 
 def train_worker(
@@ -141,10 +144,11 @@ def train_worker(
     settings = {} if verbosity is None else {"verbosity": verbosity}
     with xgboost.config_context(**settings), _joined(communicator, rank):
         train, evals = build_matrices(parts, spec)
+        require_rows_everywhere(train.num_row(), spec.params)
         booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
         if rank != 0:
             return None
-        return Outcome(rounds, bytes(booster.save_raw("ubj")), history)
+        return Outcome(rounds, bytes(booster.save_raw("ubj")), history, booster.save_config())
 
 
 @contextlib.contextmanager
@@ -255,6 +259,7 @@ def _boost(
     checkpoint: Checkpoint | None,
 ) -> tuple[Any, dict[str, dict[str, list[float]]], int]:
     import xgboost
+    from xgboost import collective
 
     stopper = None
     callbacks = list(spec.callbacks)
@@ -278,13 +283,19 @@ def _boost(
         stopper.starting_round = 0
         if checkpoint is not None:
             stopper.__dict__.update(checkpoint.stopper)
+    pool = None
+    metrics = spec.params.get("eval_metric")
+    if collective.is_distributed() and needs_all_rows(metrics, spec.metric, spec.task):
+        pool = PooledScores(spec.params, evals, container.metric, spec.objective is not None)
     reporter = _Reporter(rank, spec)
     index = start
     for index in range(start, spec.rounds):
         if reporter.agree(container.before_iteration(booster, index, train, evals)):
             break
         booster.update(train, iteration=index, fobj=objective)
-        stop = container.after_iteration(booster, index, train, evals)
+        if pool is not None:
+            pool.add(booster, index, container.history)
+        stop = container.after_iteration(booster, index, train, evals if pool is None else [])
         reporter.finished(index, booster, container.history, stopper)
         if reporter.agree(stop or reporter.asked_to_stop()):
             break
@@ -368,9 +379,7 @@ def _wrap_metric(
     def by_rows(scores: np.ndarray, matrix: Any) -> tuple[str, float]:
         weight = matrix.get_weight()
         weights = {"sample_weight": weight} if weight.size else {}
-        rows = len(scores)
-        value = metric(matrix.get_label(), scores, **weights) if rows else 0.0
-        return name, _mean_over_workers(value, weight.sum() if weight.size else rows)
+        return name, float(metric(matrix.get_label(), scores, **weights))
 
     def by_groups(scores: np.ndarray, matrix: Any) -> tuple[str, float]:
         ends = matrix.get_uint_info("group_ptr").tolist()
@@ -385,8 +394,8 @@ def _wrap_metric(
     return by_groups if task == "ranking" else by_rows
 
 
-def _mean_over_workers(value: float, size: float) -> float:
-    """Weigh each worker's value by its rows: XGBoost's own mean gives every worker the same say."""
+def _mean_over_workers(value: float, size: int) -> float:
+    """Weigh each worker's value: XGBoost's own mean gives every worker the same say."""
     from xgboost import collective
 
     if not collective.is_distributed():

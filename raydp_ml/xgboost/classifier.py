@@ -28,7 +28,8 @@ class XGBClassifier(PredictsClasses, XGBModel):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted: strings, numbers or booleans.
+        The labels, sorted: strings, numbers or booleans. Decimals are int64 where all of them are
+        whole and fit, else objects of `decimal.Decimal`.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Defined when X has names.
@@ -110,6 +111,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
         prediction_col: str = "prediction",
         probability_col: str = "probability",
         max_retries: int = 3,
+        **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
         self.max_depth = max_depth
@@ -158,6 +160,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
         self.prediction_col = prediction_col
         self.probability_col = probability_col
         self.max_retries = max_retries
+        self._keep(kwargs)
 
     @fit_context
     def fit(

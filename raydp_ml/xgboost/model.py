@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import kind_of
@@ -16,12 +20,24 @@ from raydp_ml.fit_data.training_data import Task, TrainingData
 from raydp_ml.progress import Progress
 from raydp_ml.trained_model import TrainedModel
 from raydp_ml.training.attempts import require_room
-from raydp_ml.training.table_layout import Layout
+from raydp_ml.training.table_layout import Layout, zero_filled
 from raydp_ml.training.xgboost_fit import Fitted, fit_booster
+from raydp_ml.training.xgboost_limits import needs_one_worker
 from raydp_ml.training.xgboost_loop import Round, TrainSpec
 from raydp_ml.training.xgboost_matrix import features_of
 from raydp_ml.xgboost.output import booster_output, import_xgboost, load_booster
-from raydp_ml.xgboost.parameters import OWN_PARAMETERS, split_metrics, uses_quantiles
+from raydp_ml.xgboost.parameters import (
+    ALIASES,
+    OWN_PARAMETERS,
+    by_first_names,
+    split_metrics,
+    uses_quantiles,
+)
+from raydp_ml.xgboost.sparse_reading import model_that_reads_sparse
+from raydp_ml.xgboost.validation import check_parameters
+
+# How a saved model was trained; it predicts without.
+_CONFIG = "model_config.json"
 
 
 class XGBModel(TrainedModel):
@@ -29,6 +45,47 @@ class XGBModel(TrainedModel):
 
     _xgboost_class: str
     _Booster: Any
+
+    # ----------------------------------------------------------------- parameters
+
+    def _keep(self, kwargs: dict[str, Any]) -> None:
+        """Keep parameters of XGBoost that have no name of their own, as XGBoost's classes do."""
+        if kwargs:
+            self.kwargs = kwargs
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, with those that were given as further keyword arguments.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            As in scikit-learn.
+
+        Returns
+        -------
+        dict of str to object
+        """
+        return {**super().get_params(deep), **getattr(self, "kwargs", {})}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, with names of XGBoost's own among them.
+
+        Parameters
+        ----------
+        **params
+            A name that nobody knows is told by ``fit``.
+
+        Returns
+        -------
+        estimator
+            Itself.
+        """
+        known = set(self._get_param_names())
+        own = {name: value for name, value in params.items() if name in known or "__" in name}
+        super().set_params(**own)
+        further = {name: value for name, value in params.items() if name not in own}
+        self._keep({**getattr(self, "kwargs", {}), **further})
+        return self
 
     # ----------------------------------------------------------------- fit
 
@@ -43,10 +100,15 @@ class XGBModel(TrainedModel):
     ) -> None:
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
         import_xgboost()
-        # Parameters are judged by XGBoost's own class before any data moves.
-        genuine = self._genuine()
+        genuine = self._judged()
         require_room(self._workers(self.num_workers))
-        task = Task(self._task_kind, self.enable_categorical, type(self).__name__)
+        task = Task(
+            self._task_kind,
+            self.enable_categorical,
+            type(self).__name__,
+            array_label=self._task_kind == "regression",
+            sparse=True,
+        )
         spark = kind_of(X) == "spark"
 
         def read() -> TrainingData:
@@ -66,7 +128,8 @@ class XGBModel(TrainedModel):
         self.__dict__.pop("evals_result_", None)
         if fitted.outcome.history:
             self.evals_result_ = fitted.outcome.history
-        self._set_fitted(self._fitted_attributes(fitted.outcome.model, fitted, data))
+        outcome = fitted.outcome
+        self._set_fitted(self._fitted_attributes(outcome.model, fitted, data, outcome.config))
         progress.end()
 
     def _train(
@@ -84,6 +147,8 @@ class XGBModel(TrainedModel):
                 attributes = self._fitted_attributes(event.model, found["fitted"], data)
             return progress.step(attributes)
 
+        if count is None and self._needs_one_worker():
+            count = 1
         return fit_booster(
             data.sets,
             make_spec,
@@ -107,7 +172,9 @@ class XGBModel(TrainedModel):
             if params["objective"] != "multi:softmax":
                 params["objective"] = "multi:softprob"
             params["num_class"] = len(classes)
-        if cpus is not None and self.n_jobs is None:
+        elif classes is not None and str(params["objective"]).startswith("multi:"):
+            params.setdefault("num_class", len(classes))
+        if cpus is not None and params["n_jobs"] is None:
             params["n_jobs"] = max(1, int(cpus))
         if self.gpus_per_worker and self.device is None:
             params["device"] = "cuda"
@@ -134,42 +201,98 @@ class XGBModel(TrainedModel):
         )
 
     def _fitted_attributes(
-        self, model: bytes, fitted: Fitted, data: TrainingData
+        self, model: bytes, fitted: Fitted, data: TrainingData, config: str | None = None
     ) -> dict[str, Any]:
         """Return all that ``fit`` sets, for a model after any number of rounds."""
         return {
-            "_Booster": load_booster(model, self.n_jobs),
+            "_Booster": load_booster(model, self._n_threads, config, self.device),
             **self._described(fitted.layout, fitted.classes, data),
         }
 
     def _genuine(self) -> Any:
         """Return an unfitted object of XGBoost's own class with these parameters."""
         xgboost = import_xgboost()
+        return getattr(xgboost, self._xgboost_class)(**self._xgboost_params())
+
+    def _xgboost_params(self) -> dict[str, Any]:
         own = self.get_params(deep=False)
         params = {name: value for name, value in own.items() if name not in OWN_PARAMETERS}
-        return getattr(xgboost, self._xgboost_class)(**params)
+        return by_first_names(params, type(self).__name__)
+
+    def _judged(self) -> Any:
+        """Return `_genuine`, when XGBoost itself takes the parameters; no data has moved yet."""
+        genuine = self._genuine()
+        judged = genuine.__sklearn_clone__().set_params(random_state=0)
+        further = {
+            name: value
+            for name, value in getattr(self, "kwargs", {}).items()
+            if name not in ALIASES
+        }
+        name = type(self).__name__
+        unused = check_parameters(
+            judged.get_xgb_params(), further, self._get_param_names(), self._task_kind, name
+        )
+        if unused and self.num_workers != 0:
+            # In this process XGBoost says so itself.
+            warnings.warn(
+                f"{name} does not use the parameters {unused} with this booster, objective and "
+                "tree method.",
+                UserWarning,
+                stacklevel=2,
+            )
+        one = self._needs_one_worker()
+        if one and (self.num_workers or 0) > 1:
+            raise InvalidParameterError(
+                f"XGBoost trains {one} with one worker only, and this {name} has "
+                f"num_workers={self.num_workers}. Pass num_workers=1, or 0 for this process."
+            )
+        if self.enable_categorical and (self.tree_method == "exact" or self.booster == "gblinear"):
+            raise InvalidParameterError(
+                "XGBoost knows no categories in a linear model, nor with the tree method 'exact'. "
+                "Pass enable_categorical=False and encode them as numbers, or another booster or "
+                "tree_method."
+            )
+        return genuine
+
+    def _needs_one_worker(self) -> str | None:
+        return needs_one_worker(self._xgboost_params(), split_metrics(self.eval_metric)[0])
+
+    @property
+    def _n_threads(self) -> int | None:
+        return self._xgboost_params()["n_jobs"]
 
     # ----------------------------------------------------------------- predict
 
     def _raw(self, X: Any, margin: bool = False) -> np.ndarray:
         """Return the booster's output for an in-memory X, shape (n,) or (n, n_outputs)."""
-        data = self._features(X)
-        return booster_output(self._Booster, data, self.missing, margin)
+        parts = [
+            booster_output(self._Booster, features, self.missing, margin)
+            for features in self._features(X)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _with_prediction(self, df: Any, column: str, parameter: str, output: str) -> Any:
         from raydp_ml.xgboost.predict import predict_column
 
         return predict_column(self, df, column, parameter, output)
 
-    def _features(self, X: Any) -> Any:
-        """Check an in-memory X; return it as XGBoost takes it."""
+    def _features(self, X: Any) -> Iterable[Any]:
+        """Check an in-memory X; return its rows, in one part or several, as XGBoost takes them."""
         data = self._checked_features(X)
-        return features_of(data, self._layout) if isinstance(data, pa.Table) else data
+        if isinstance(data, pa.Table):
+            return [features_of(data, self._layout)]
+        if isinstance(data, np.ndarray) or self._layout.sparse is not None:
+            return [data]
+        return zero_filled(data)
 
     # ----------------------------------------------------------------- the fitted model
 
     def get_booster(self) -> Any:
-        """Return the fitted ``xgboost.Booster``.
+        """Return the fitted ``xgboost.Booster``, with the configuration of its training.
+
+        XGBoost's and others' functions that ask for an object of XGBoost's own take this one, or
+        that of `to_xgboost`: ``xgboost.plot_importance(model.get_booster())``,
+        ``shap.TreeExplainer(model.get_booster())``.
 
         Raises
         ------
@@ -185,6 +308,12 @@ class XGBModel(TrainedModel):
         It predicts the same values; a classifier's predictions are the positions in `classes_`,
         since XGBoost's own class knows no other labels.
 
+        What a sparse matrix does not hold is missing to XGBoost, and zero to a model that was
+        fitted on vectors. Where that model's features were never missing in training, the
+        direction that XGBoost gave to missing values is arbitrary, and here is that of zero: dense
+        or sparse, the object returned reads a matrix as this estimator does. Where they were, it
+        warns, and wants dense rows.
+
         Returns
         -------
         xgboost.XGBRegressor, xgboost.XGBClassifier or xgboost.XGBRanker
@@ -192,7 +321,8 @@ class XGBModel(TrainedModel):
         booster = self.get_booster()
         model = self._genuine()
         given = model.get_params()
-        model.load_model(bytearray(booster.save_raw("ubj")))
+        model.load_model(model_that_reads_sparse(booster, self._layout, self.missing))
+        model.get_booster().load_config(booster.save_config())
         for name, value in given.items():
             # Setting them with set_params would also push them into the booster, where the
             # number of classes has changed the objective.
@@ -229,6 +359,42 @@ class XGBModel(TrainedModel):
         return float(self.get_booster().best_score)
 
     @property
+    def coef_(self) -> np.ndarray:
+        """Coefficients of a linear booster (``booster="gblinear"``; other boosters have none).
+
+        Shape (n_features_in_,), or (n_outputs, n_features_in_) where there are several classes or
+        targets. The output before the link function is ``X @ coef_.T + intercept_`` and XGBoost's
+        base score.
+        """
+        weights, bias = self._linear("coef_")
+        outputs = len(bias)
+        # XGBoost keeps a feature's weights of all outputs together (and its own coef_ of several
+        # classes reads them as if it did not).
+        return weights if outputs == 1 else weights.reshape(-1, outputs).T
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """Bias of a linear booster, shape (n_outputs,); the base score of trees."""
+        check_is_fitted(self)
+        if self.booster == "gblinear":
+            return self._linear("intercept_")[1].astype(np.float32)
+        config = json.loads(self._Booster.save_config())
+        return np.array(
+            json.loads(config["learner"]["learner_model_param"]["base_score"]), dtype=np.float32
+        )
+
+    def _linear(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        check_is_fitted(self)
+        if self.booster != "gblinear":
+            raise AttributeError(
+                f"{name} is defined for booster='gblinear' only. This {type(self).__name__} has "
+                f"booster={self.booster!r}, whose features feature_importances_ describes."
+            )
+        (dump,) = self._Booster.get_dump(dump_format="json")
+        model = json.loads(dump)
+        return np.array(model["weight"]), np.array(model["bias"])
+
+    @property
     def feature_importances_(self) -> np.ndarray:
         """Share of each feature in the model, shape (n_features_in_,), adding up to 1.
 
@@ -245,10 +411,13 @@ class XGBModel(TrainedModel):
 
     def _saved_state(self, folder: Path) -> dict[str, Any]:
         self._Booster.save_model(folder / "model.ubj")
+        (folder / _CONFIG).write_text(self._Booster.save_config())
         return super()._saved_state(folder)
 
     def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
-        self._Booster = load_booster((folder / "model.ubj").read_bytes(), self.n_jobs)
+        model, path = (folder / "model.ubj").read_bytes(), folder / _CONFIG
+        config = path.read_text() if path.exists() else None
+        self._Booster = load_booster(model, self._n_threads, config, self.device)
         super()._restore_state(state, folder)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -261,4 +430,5 @@ class XGBModel(TrainedModel):
         tags.input_tags.categorical = bool(self.enable_categorical)
         tags.input_tags.string = bool(self.enable_categorical)
         tags.target_tags.required = True
+        tags.non_deterministic = getattr(self, "kwargs", {}).get("updater") == "shotgun"
         return tags

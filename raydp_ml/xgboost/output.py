@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,34 @@ def import_xgboost() -> Any:
     return xgboost
 
 
-def load_booster(model: bytes, n_jobs: int | None) -> Any:
-    """Return the booster of a saved model, with `n_jobs` threads."""
+def load_booster(
+    model: bytes, n_jobs: int | None, config: str | None = None, device: str | None = None
+) -> Any:
+    """Return the booster of a saved model.
+
+    Parameters
+    ----------
+    model : bytes
+    n_jobs : int or None
+        Its threads; None for all CPUs.
+    config : str, default=None
+        The configuration that it was trained with, as XGBoost's ``save_config`` gives it; one of
+        another version is left aside, as XGBoost does.
+    device : str, default=None
+        Where it works, whatever the configuration says; None for the CPUs.
+    """
     xgboost = import_xgboost()
     booster = xgboost.Booster(model_file=bytearray(model))
-    if n_jobs is not None:
+    if config and _version(json.loads(config)) == xgboost.__version__.partition("-")[0]:
+        booster.load_config(config)
+        booster.set_param({"nthread": n_jobs or 0, "device": device or "cpu"})
+    elif n_jobs is not None:
         booster.set_param({"nthread": n_jobs})
     return booster
+
+
+def _version(config: dict[str, Any]) -> str:
+    return ".".join(map(str, config["version"]))
 
 
 def booster_output(booster: Any, data: Any, missing: float, margin: bool = False) -> np.ndarray:

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
 _AT_LEAST_0: list[Any] = [Interval(Real, 0, None, closed="left"), None]
 _COUNT: list[Any] = [Interval(Integral, 1, None, closed="left"), None]
@@ -24,6 +24,16 @@ OWN_PARAMETERS = frozenset(
         "max_retries",
     }
 )
+
+# Second names that XGBoost has for parameters of the constructor.
+ALIASES = {
+    "alpha": "reg_alpha",
+    "eta": "learning_rate",
+    "lambda": "reg_lambda",
+    "min_split_loss": "gamma",
+    "nthread": "n_jobs",
+    "seed": "random_state",
+}
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_estimators": _COUNT,
@@ -76,6 +86,34 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "prediction_col": [str],
     "max_retries": [Interval(Integral, 0, None, closed="left")],
 }
+
+
+def by_first_names(params: dict[str, Any], estimator: str) -> dict[str, Any]:
+    """Return parameters by the names that the constructor has for them.
+
+    Parameters
+    ----------
+    params : dict
+    estimator : str
+        Its class, for the error.
+
+    Raises
+    ------
+    sklearn.utils._param_validation.InvalidParameterError
+        If a parameter is given by both of its names.
+    """
+    named = {name: value for name, value in params.items() if name not in ALIASES}
+    for second, first in ALIASES.items():
+        value = params.get(second)
+        if value is None:
+            continue
+        if named.get(first) is not None:
+            raise InvalidParameterError(
+                f"{first} and {second} are two names of one parameter of {estimator}, and both "
+                f"are given: {first}={named[first]!r}, {second}={value!r}. Pass one of them."
+            )
+        named[first] = value
+    return named
 
 
 def split_metrics(eval_metric: Any) -> tuple[list[str], Any]:

@@ -32,7 +32,7 @@ class BoosterPredictor:
     ----------
     layout : Layout
     missing : float
-    output : {"value", "class", "probability"}
+    output : {"value", "values", "class", "probability"}
     margin : bool
         Whether probabilities come from the scores before the link function.
     classes : pyarrow.Array or None
@@ -59,6 +59,8 @@ class BoosterPredictor:
         values = booster_output(model, data, self.missing, self.margin)
         if self.output == "value":
             return pa.array(values.astype(np.float64))
+        if self.output == "values":
+            return list_array(values.reshape(len(rows), -1))
         shares = probabilities(values, self.margin)
         if self.classes is not None:
             return self.classes.take(pa.array(shares.argmax(axis=1)))
@@ -68,8 +70,8 @@ class BoosterPredictor:
         """Return the prediction of no rows."""
         if self.classes is not None:
             return self.classes[:0]
-        kind = pa.list_(pa.float64()) if self.output == "probability" else pa.float64()
-        return pa.array([], kind)
+        lists = self.output in {"probability", "values"}
+        return pa.array([], pa.list_(pa.float64()) if lists else pa.float64())
 
 
 def number_matrix(rows: pa.StructArray, layout: Layout) -> np.ndarray | None:
@@ -121,26 +123,40 @@ def predict_column(model: XGBModel, df: Any, column: str, parameter: str, output
         predictor = BoosterPredictor(
             layout,
             model.missing,
-            output,
+            "values" if output == "value" and has_several_outputs(model) else output,
             margin=getattr(model, "_predicts_margin", False) and output != "value",
-            classes=class_array(model.classes_) if output == "class" else None,
+            classes=class_array(model.classes_, model._label_decimal)
+            if output == "class"
+            else None,
         )
-        kind = {"value": "double", "probability": "array<double>"}.get(output)
+        kinds = {"value": "double", "values": "array<double>", "probability": "array<double>"}
+        kind = kinds.get(predictor.output)
         raw = bytes(model._Booster.save_raw("ubj"))
-        return predictor, raw, kind or class_type(model.classes_)
+        return predictor, raw, kind or class_type(model.classes_, model._label_decimal)
 
     def in_jvm(df: Any, columns: list[Column]) -> Any:
         if any(feature.kind != "number" for feature in model._layout.features):
             return None
         trees = packed_trees(model._Booster)
         made = trees and trees.column(df, columns, model.missing, output)
-        return _named(made, model.classes_) if made is not None and output == "class" else made
+        return _named(made, model) if made is not None and output == "class" else made
 
     return add_prediction(model, df, column, parameter, make, in_jvm)
 
 
-def _named(place: Any, classes: np.ndarray) -> Any:
+def has_several_outputs(model: XGBModel) -> bool:
+    """Say whether a prediction is several numbers: of several targets, or several quantiles."""
+    if model._n_targets:
+        return True
+    row = np.full((1, model.n_features_in_), np.nan, dtype=np.float32)
+    return booster_output(model._Booster, row, model.missing).ndim > 1
+
+
+def _named(place: Any, model: XGBModel) -> Any:
     from pyspark.sql import functions
 
-    names = functions.array(*map(functions.lit, classes.tolist()))
-    return functions.element_at(names, place + 1).cast(class_type(classes))
+    decimal = model._label_decimal
+    names = class_array(model.classes_, decimal).to_pylist()
+    kind = class_type(model.classes_, decimal)
+    literals = functions.array(*(functions.lit(name).cast(kind) for name in names))
+    return functions.element_at(literals, place + 1)

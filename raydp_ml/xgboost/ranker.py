@@ -97,6 +97,7 @@ class XGBRanker(XGBModel):
         resources_per_worker: dict[str, float] | None = None,
         prediction_col: str = "prediction",
         max_retries: int = 3,
+        **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
         self.max_depth = max_depth
@@ -144,6 +145,7 @@ class XGBRanker(XGBModel):
         self.resources_per_worker = resources_per_worker
         self.prediction_col = prediction_col
         self.max_retries = max_retries
+        self._keep(kwargs)
 
     @fit_context
     def fit(

@@ -130,8 +130,16 @@ class XGBRegressor(PredictsNumbers, XGBModel):
 
     Notes
     -----
-    Rows of weight zero are left out, so that weights mean repetition. As in XGBoost, the entries
-    that a sparse matrix does not hold are missing values.
+    Rows of weight zero are left out, so that weights mean repetition.
+
+    What a sparse row does not hold has one meaning for each model, which is kept with it. Fitted
+    on a scipy matrix, the model takes it for missing, as XGBoost does. Fitted on anything else (a
+    Spark DataFrame of columns or of vectors, sparse or dense, an array, a frame), it takes it for
+    zero: a matrix given to ``predict`` is read with zeros. NaN and null are missing to both. A
+    model that was fitted on a matrix, which has no names, takes no Spark DataFrame.
+
+    XGBoost's features are of single precision: integers beyond 2**24 and decimals are rounded.
+    Classes and groups keep their exact values.
 
     Examples
     --------
@@ -195,6 +203,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         resources_per_worker: dict[str, float] | None = None,
         prediction_col: str = "prediction",
         max_retries: int = 3,
+        **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
         self.max_depth = max_depth
@@ -242,6 +251,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         self.resources_per_worker = resources_per_worker
         self.prediction_col = prediction_col
         self.max_retries = max_retries
+        self._keep(kwargs)
 
     @fit_context
     def fit(
@@ -254,8 +264,9 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         X : Spark DataFrame, Blocks, Ray Dataset, Arrow or polars or pandas frame, array-like or \
 sparse matrix of shape (n_samples, n_features)
         y : str, or array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            The label: a column's name where X has names (always for Spark). None takes the
-            column with the role "label".
+            The label: a column's name where X has names (always for Spark), of numbers or, for
+            several targets, arrays of numbers or vectors. None takes the column with the role
+            "label".
         sample_weight : str or array-like of shape (n_samples,), default=None
         eval_set : list of pairs (X, y); for Spark also a DataFrame or a list of DataFrames
             Evaluation sets. A Spark DataFrame's rows marked by the role "validation" are another,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,6 +58,46 @@ def test_a_map_too_large_for_sql(spark, name):
     assert_allclose(made.toPandas(), ours.transform(frame), rtol=1e-9, atol=1e-9)
     back = ours.inverse_transform(made).toPandas()
     assert_allclose(back, ours.inverse_transform(made.toPandas()), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"n_components": "mle"},
+        {"n_components": 0.9},
+        {"n_components": 1},
+        {"svd_solver": "full"},
+        {"svd_solver": "covariance_eigh"},
+        {"svd_solver": "arpack"},
+        {"svd_solver": "arpack", "n_components": 3},
+        {"svd_solver": "randomized", "random_state": 0},
+        {"svd_solver": "arpack", "n_components": 4},
+        {"svd_solver": "arpack", "n_components": "mle"},
+        {"svd_solver": "randomized", "n_components": "mle"},
+        {"svd_solver": "randomized", "n_components": 0.5},
+        {"svd_solver": "full", "n_components": 5},
+        {"svd_solver": "arpack", "n_components": 0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("rows", [150, 3])
+def test_what_a_solver_allows(iris, params, rows):
+    """The same number of components, the same choice of a solver, or the same error."""
+    df = iris if rows == 150 else iris.limit(rows)
+    ours, theirs = PCA(**params), plain.PCA(**params)
+    try:
+        theirs.fit(df.toPandas())
+    except ValueError as error:
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            ours.fit(df)
+        return
+    ours.fit(df)
+    assert ours._fit_svd_solver == theirs._fit_svd_solver
+    assert ours.n_components_ == theirs.n_components_
+    assert_allclose(ours.explained_variance_, theirs.explained_variance_, atol=1e-6)
+    assert_allclose(ours.noise_variance_, theirs.noise_variance_, rtol=1e-6, atol=1e-6)
+    assert_allclose(np.abs(ours.components_), np.abs(theirs.components_), atol=1e-4)
 
 
 def test_truncated_svd(iris):
@@ -124,3 +166,5 @@ def test_bad_input(spark):
         PCA(5).fit(whole)
     with pytest.raises(ValueError, match=r"n_components\(5\) must be <= n_features\(2\)"):
         TruncatedSVD(5).fit(whole)
+    with pytest.raises(ValueError, match="a minimum of 2 is required by TruncatedSVD"):
+        TruncatedSVD(1).fit(whole.select("a"))

@@ -82,7 +82,8 @@ def test_a_feature_that_had_no_missing_value(spark):
     seen = spark.createDataFrame([(1.0, None), (2.0, 3.0)], "a double, b double")
     new = spark.createDataFrame([(None, None)], "a double, b double")
     made = MissingIndicator().fit(seen).transform(new)
-    with pytest.raises(PySparkException, match="have missing values in transform but have none"):
+    wanted = r"The features \[a\] have missing values in transform but have no missing values"
+    with pytest.raises(PySparkException, match=wanted):
         made.collect()
     quiet = MissingIndicator(error_on_new=False).fit(seen).transform(new)
     assert quiet.collect()[0]["missingindicator_b"] is True
@@ -122,3 +123,82 @@ def test_a_fill_value_that_does_not_fit(spark, value, column):
     imputer = SimpleImputer(strategy="constant", fill_value=value)
     with pytest.raises(SchemaError, match=rf"does not fit the columns \['{column}'\]"):
         imputer.fit(df)
+
+
+def fit_both(df, **params):
+    """Fit on Spark and in memory, where null in a column of strings is NaN."""
+    frame = df.toPandas()
+    frame = frame.where(frame.notna(), np.nan)
+    return SimpleImputer(**params).fit(df), plain.SimpleImputer(**params).fit(frame), frame
+
+
+@pytest.mark.filterwarnings("ignore:Skipping features")
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_constant_without_a_fill_value(spark, keep):
+    df = spark.createDataFrame([("x", 1.5, 2), (None, None, 3)], "s string, n double, i int")
+    df = df.selectExpr("*", "string(null) AS t", "double(null) AS m").coalesce(1).cache()
+    for names in (["s", "t"], ["n", "i", "m"]):
+        params = {"strategy": "constant", "keep_empty_features": keep}
+        ours, theirs, frame = fit_both(df.select(names), **params)
+        assert_same(list(ours.statistics_), list(theirs.statistics_), "statistics_")
+        got = ours.transform(df.select(names)).toPandas()
+        assert got.to_numpy().tolist() == theirs.transform(frame).tolist()
+        assert list(got.columns) == list(theirs.get_feature_names_out())
+    with pytest.raises(SchemaError, match=r"'missing_value', which does not fit the columns \['n'"):
+        SimpleImputer(strategy="constant").fit(df.select("s", "n", "i"))
+
+
+@pytest.mark.parametrize("strategy", ["constant", "most_frequent"])
+def test_none_is_missing_among_strings(spark, strategy):
+    df = spark.createDataFrame([("x",), (None,), ("x",), ("y",)], "s string").coalesce(1)
+    ours = SimpleImputer(strategy=strategy, missing_values=None).fit(df)
+    theirs = plain.SimpleImputer(strategy=strategy, missing_values=None)
+    want = theirs.fit_transform(df.toPandas())
+    assert_same(list(ours.statistics_), list(theirs.statistics_), "statistics_")
+    assert ours.transform(df).toPandas().to_numpy().tolist() == want.tolist()
+    assert ours.transform(df.toPandas()).tolist() == want.tolist()
+    with pytest.raises(ValueError, match="expected to be both numerical"):
+        SimpleImputer(missing_values=None).fit(df.selectExpr("1.0D AS x"))
+
+
+def test_a_column_of_another_kind(spark):
+    numbers = spark.createDataFrame([(1.0,), (None,)], "a double")
+    words = spark.createDataFrame([("x",), (None,)], "a string")
+    imputer = SimpleImputer(strategy="most_frequent").fit(numbers)
+    with pytest.raises(SchemaError, match="'a' of type string held numbers when SimpleImputer was"):
+        imputer.transform(words)
+    imputer.fit(words)
+    with pytest.raises(SchemaError, match="'a' of type double held strings when SimpleImputer was"):
+        imputer.transform(numbers)
+
+
+def test_a_column_without_values_is_skipped_with_a_warning(spark, df):
+    ours, theirs = SimpleImputer().fit(df), plain.SimpleImputer().fit(df.toPandas())
+    with pytest.warns(UserWarning, match="Skipping features without any observed val") as met:
+        made = ours.transform(df)
+    with pytest.warns(UserWarning, match="Skipping features without any observed val") as wanted:
+        theirs.transform(df.toPandas())
+    assert str(met[0].message) == str(wanted[0].message)
+    assert made.columns == ["age", "sex", "bmi", "bp", "whole"]
+    empty = spark.createDataFrame([(None,)], "s string")
+    kept = SimpleImputer(strategy="most_frequent", keep_empty_features=True).fit(empty)
+    assert kept.statistics_.tolist() == [0]
+    assert kept.transform(empty).collect()[0][0] == "0"
+
+
+def test_a_statistic_that_is_the_missing_value(spark):
+    """The mean of what is held may be the value that means missing, and so may what stands in."""
+    df = spark.createDataFrame([(2.0, -1), (4.0, 1), (3.0, 0), (3.0, 0)], "a double, b int")
+    for missing in (3, 0, 1, 0.5):
+        for strategy in ("mean", "median", "most_frequent", "constant"):
+            params = {"missing_values": missing, "strategy": strategy}
+            assert_parity(SimpleImputer(**params), plain.SimpleImputer(**params), df)
+        indicator = {"missing_values": missing, "features": "all"}
+        ours = MissingIndicator(**indicator)
+        assert_parity(ours, plain.MissingIndicator(**indicator), df)
+
+
+def test_a_fraction_does_not_fill_integers(spark):
+    whole = spark.createDataFrame([(1,), (2,)], "i int")
+    with pytest.raises(ValueError, match=r"fill_value=1.5 .* cannot be cast to the input data"):
+        SimpleImputer(strategy="constant", fill_value=1.5).fit(whole)

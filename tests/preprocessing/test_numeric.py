@@ -287,6 +287,12 @@ def test_functions_of_edges(spark):
     for function in (np.floor, np.ceil):
         made = preprocessing.FunctionTransformer(function).transform(df).toPandas()["a"]
         assert_allclose(made, function(X))
+    odd = np.array([np.nan, 0.0, -1.0, -2.0, 3.0])
+    df = spark.createDataFrame([(x,) for x in odd.tolist()], "a double").coalesce(1)
+    for function in (np.log, np.log1p, np.log2, np.log10, np.sqrt):
+        made = preprocessing.FunctionTransformer(function).transform(df).toPandas()["a"]
+        with np.errstate(all="ignore"):
+            assert_allclose(made, function(odd), rtol=1e-15)
     whole = spark.createDataFrame([(0.0,), (-4.0,)], "a double")
     made = preprocessing.FunctionTransformer(np.reciprocal).transform(whole).toPandas()["a"]
     assert made.tolist() == [np.inf, -0.25]

@@ -40,6 +40,7 @@ public final class VectorMap implements UDF1<Vector, double[]> {
     }
     VectorSelection.checkSize(vector, weights.length / outputs);
     SparseVector held = vector.toSparse();
+    VectorSelection.checkValues(held, false);
     int[] places = held.indices();
     double[] made = new double[outputs];
     for (int i = 0; i < places.length; i++) {

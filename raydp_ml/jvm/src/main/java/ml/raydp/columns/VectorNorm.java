@@ -1,6 +1,5 @@
 package ml.raydp.columns;
 
-
 import org.apache.spark.ml.linalg.SparseVector;
 import org.apache.spark.ml.linalg.Vector;
 import org.apache.spark.ml.linalg.Vectors;
@@ -15,6 +14,7 @@ public final class VectorNorm implements UDF2<Vector, String, Vector> {
     }
     double p = kind.equals("max") ? Double.POSITIVE_INFINITY : kind.equals("l1") ? 1 : 2;
     SparseVector held = vector.toSparse();
+    VectorSelection.checkValues(held, false);
     double norm = Vectors.norm(held, p);
     double[] made = held.values().clone();
     for (int i = 0; i < made.length && norm != 0; i++) {

@@ -15,15 +15,17 @@ public final class VectorSelection implements UDF1<Vector, Vector> {
 
   private final double[] factors;
   private final double bound;
+  private final boolean allowMissing;
   private final int kept;
 
   public VectorSelection() {
-    this(new double[0], 0);
+    this(new double[0], 0, true);
   }
 
-  private VectorSelection(double[] factors, double bound) {
+  private VectorSelection(double[] factors, double bound, boolean allowMissing) {
     this.factors = factors;
     this.bound = bound;
+    this.allowMissing = allowMissing;
     places = new int[factors.length];
     int next = 0;
     for (int i = 0; i < places.length; i++) {
@@ -37,12 +39,14 @@ public final class VectorSelection implements UDF1<Vector, Vector> {
    *
    * @param factors big-endian doubles, 0 for an entry that is left out
    * @param bound the greatest absolute value of a result
+   * @param allowMissing whether a value may be NaN
    */
-  public void register(SparkSession spark, String name, byte[] factors, double bound) {
+  public void register(
+      SparkSession spark, String name, byte[] factors, double bound, boolean allowMissing) {
     if (Registry.isKnown(spark, name)) {
       return;
     }
-    VectorSelection made = new VectorSelection(Entries.unpacked(factors), bound);
+    VectorSelection made = new VectorSelection(Entries.unpacked(factors), bound, allowMissing);
     spark.udf().register(name, made, SQLDataTypes.VectorType());
   }
 
@@ -57,6 +61,23 @@ public final class VectorSelection implements UDF1<Vector, Vector> {
     }
   }
 
+  /** Refuses what scikit-learn refuses in a sparse matrix. */
+  static void checkValues(SparseVector vector, boolean allowMissing) {
+    double[] values = vector.values();
+    for (int i = 0; i < values.length; i++) {
+      if (Double.isInfinite(values[i]) || (values[i] != values[i] && !allowMissing)) {
+        throw new IllegalArgumentException(
+            "A vector holds "
+                + values[i]
+                + " as its entry "
+                + vector.indices()[i]
+                + ", and the transformer takes no "
+                + (allowMissing ? "infinite" : "missing or infinite")
+                + " values. Replace it before the vectors are made.");
+      }
+    }
+  }
+
   @Override
   public Vector call(Vector vector) {
     if (vector == null) {
@@ -64,6 +85,7 @@ public final class VectorSelection implements UDF1<Vector, Vector> {
     }
     checkSize(vector, places.length);
     SparseVector held = vector.toSparse();
+    checkValues(held, allowMissing);
     int[] indices = held.indices();
     double[] values = held.values();
     int[] at = new int[indices.length];

@@ -3,6 +3,7 @@ package ml.raydp.trees;
 import java.io.Serializable;
 import java.nio.ByteBuffer;
 import java.util.List;
+import ml.raydp.columns.SqlText;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.Column;
@@ -10,7 +11,6 @@ import org.apache.spark.sql.catalyst.expressions.Expression;
 import org.apache.spark.sql.catalyst.expressions.Literal$;
 import org.apache.spark.sql.catalyst.expressions.UnsafeArrayData;
 import org.apache.spark.sql.catalyst.expressions.objects.Invoke;
-import org.apache.spark.sql.catalyst.parser.ParseException;
 import org.apache.spark.sql.catalyst.util.ArrayData;
 import org.apache.spark.sql.classic.ExpressionUtils;
 import org.apache.spark.sql.classic.SparkSession;
@@ -37,8 +37,7 @@ public final class TreesColumn {
       byte[] packed,
       String link,
       double missing,
-      String method)
-      throws ParseException {
+      String method) {
     // (Bytes: in a local session of the user's own, whose jar came late, the class of what is
     // broadcast would be another one than the tasks'.)
     JavaSparkContext context = JavaSparkContext.fromSparkContext(spark.sparkContext());
@@ -49,7 +48,7 @@ public final class TreesColumn {
           case "likeliest" -> DataTypes.IntegerType;
           default -> DataTypes.createArrayType(DataTypes.DoubleType, false);
         };
-    Expression array = spark.sessionState().sqlParser().parseExpression(features);
+    Expression array = SqlText.expression(spark, features);
     Expression target = Literal$.MODULE$.fromObject(function);
     Seq<Expression> arguments = CollectionConverters.asScala(List.of(array)).toSeq();
     Seq<AbstractDataType> any = CollectionConverters.asScala(List.<AbstractDataType>of()).toSeq();

@@ -1,0 +1,167 @@
+"""Spark SQL text -> DataFrames that mean the same in every session.
+
+Text is what transformers are written in, and a session is its user's: settings change what the
+parser makes of text, and a function that the user registered hides Spark's own of that name. So
+our Java part parses it under Spark's default settings and names each function in full. Where that
+part cannot be used, the session's own parser has to do, and settings that would change a meaning
+are refused.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from raydp_ml.exceptions import SessionError
+from raydp_ml.exchange.jvm import is_connect, java_object
+
+__all__ = ["aggregate", "run_query", "select", "select_columns", "where"]
+
+_PLAIN = {
+    "spark.sql.parser.escapedStringLiterals": "false",
+    "spark.sql.parser.quotedRegexColumnNames": "false",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.ansi.enforceReservedKeywords": "false",
+    "spark.sql.legacy.exponentLiteralAsDecimal.enabled": "false",
+}
+"""Settings that our text depends on where the session's own parser reads it."""
+
+
+def select(df: Any, *texts: str) -> Any:
+    """Select SQL expressions, as ``df.selectExpr`` does in a session without settings.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    *texts : str
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+
+    Raises
+    ------
+    SessionError
+        Where our Java part cannot be used, and the session has settings of the parser.
+    """
+    java = _java(df.sparkSession)
+    if java is None:
+        return _checked(df).selectExpr(*texts)
+    return _made(df, java.select(df._jdf, _packed(texts)))
+
+
+def select_columns(df: Any, columns: Sequence[Any]) -> Any:
+    """Select columns that are made of ``pyspark.sql.functions``, which a user's hide as well."""
+    java = _java(df.sparkSession)
+    if java is None:
+        return df.select(*columns)
+    return _made(df, java.selectColumns(df._jdf, [column._jc for column in columns]))
+
+
+def where(df: Any, text: str) -> Any:
+    """Keep the rows that meet a condition; as `select` otherwise."""
+    java = _java(df.sparkSession)
+    return _checked(df).where(text) if java is None else _made(df, java.where(df._jdf, text))
+
+
+def aggregate(df: Any, keys: Sequence[str], aggregates: Mapping[str, str]) -> Any:
+    """Group by SQL expressions and aggregate; as `select` otherwise.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    keys : sequence of str
+    aggregates : mapping of str to str
+        Names and SQL.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        The keys, then the aggregates.
+    """
+    from raydp_ml.exchange.columns import quoted
+
+    texts = [f"{sql} AS {quoted(name)}" for name, sql in aggregates.items()]
+    java = _java(df.sparkSession)
+    if java is not None:
+        return _made(df, java.aggregate(df._jdf, _packed(keys), _packed(texts)))
+    from pyspark.sql.functions import expr
+
+    return _checked(df).groupBy(*map(expr, keys)).agg(*map(expr, texts))
+
+
+def run_query(df: Any, statement: str, place: str, tables: Sequence[str]) -> Any:
+    """Run a query of the user's own over a DataFrame, once Spark's parser has found it to be one.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    statement : str
+        In the session's own dialect, with the user's own functions.
+    place : str
+        The name that stands for the DataFrame in it.
+    tables : sequence of str
+        Names of other tables that it may read.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame or (str, str)
+        A pair is why it was refused: "command", "table", "function", or "place" (which it does
+        not name), and what was met.
+
+    Raises
+    ------
+    SessionError
+        Where our Java part cannot be used.
+    pyspark.errors.ParseException, pyspark.errors.AnalysisException
+    """
+    java = java_object(df.sparkSession, "columns.Query")
+    if java is None:
+        raise SessionError(
+            "A query of the user's own is checked by raydp_ml's Java part before it runs, which "
+            "needs a classic session of Spark 4.3 (raydp_ml.init_spark). Elsewhere, run it before "
+            "the Pipeline: spark.sql('select ... from {df}', df=df)."
+        )
+    made = java.run(df._jdf, statement, place, tables)
+    if isinstance(made, str):
+        kind, what = made.split(":", 1)
+        return kind, what
+    return _made(df, made)
+
+
+_known: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+
+def _java(spark: Any) -> Any:
+    # A few calls into the JVM each time otherwise, and a warning where there is none.
+    if spark not in _known:
+        _known[spark] = java_object(spark, "columns.SqlText")
+    return _known[spark]
+
+
+def _made(df: Any, jdf: Any) -> Any:
+    return type(df)(jdf, df.sparkSession)
+
+
+def _packed(texts: Sequence[str]) -> bytes:
+    # One call for all of them: a list would cost a call for each.
+    encoded = [text.encode() for text in texts]
+    return b"".join(len(text).to_bytes(4, "big") + text for text in encoded)
+
+
+def _checked(df: Any) -> Any:
+    """Return the DataFrame, if its session has no settings that change what text means."""
+    conf = df.sparkSession.conf
+    held = conf.getAll if is_connect(df) else {key: conf.get(key, None) for key in _PLAIN}
+    given = {
+        k: held[k] for k, plain in _PLAIN.items() if str(held.get(k) or plain).lower() != plain
+    }
+    if given:
+        raise SessionError(
+            f"This session's settings {given} change what SQL means, and raydp_ml's Java part, "
+            "which does not depend on them, cannot be used here. Take them back: "
+            + "; ".join(f"spark.conf.unset({key!r})" for key in given)
+            + "."
+        )
+    return df

@@ -1,0 +1,119 @@
+"""Comparisons in the type that scikit-learn compares in: that of the frame that pandas collects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from pyspark.ml.linalg import Vectors
+from scipy import sparse
+from sklearn import impute as plain_impute
+from sklearn import preprocessing as plain
+
+from raydp_ml import impute, preprocessing
+
+EPS = {"double": np.finfo(np.float64).eps, "float": np.finfo(np.float32).eps}
+FRAMES = {
+    "float": "float(a) a, float(b) b",
+    "float and smallint": "float(a) a, smallint(c) b",
+    "float and boolean": "float(a) a, c > 1 b",
+    "float and int": "float(a) a, int(c) b",
+    "float and double": "float(a) a, b",
+    "double": "a, b",
+}
+
+
+@pytest.fixture(scope="module")
+def values(spark):
+    rows = [(0.1, 0.3, 1), (0.2, 0.7, 2), (0.3, 0.1, 3), (0.7, 0.2, 0), (1e-7, 0.35, 1)]
+    return spark.createDataFrame(rows, "a double, b double, c int").coalesce(1).cache()
+
+
+def same(ours, theirs, df):
+    """Compare with scikit-learn on the collected rows, exactly but for rounding."""
+    X = df.toPandas()
+    want = theirs.fit(X).transform(X)
+    want = np.asarray(want.toarray() if sparse.issparse(want) else want, dtype=float)
+    got = ours.fit(df).transform(df).toPandas().to_numpy(dtype=float)
+    assert_allclose(got, want, rtol=1e-6, atol=1e-7)
+    assert_allclose(np.asarray(ours.transform(X), dtype=float), want, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("columns", FRAMES.values(), ids=list(FRAMES))
+def test_values_at_an_edge(values, columns):
+    df = values.selectExpr(*columns.split(", "))
+    for threshold in (0.1, 0.3, 0.7):
+        same(preprocessing.Binarizer(threshold=threshold), plain.Binarizer(threshold=threshold), df)
+    for params in (
+        {"n_bins": 3, "strategy": "uniform"},
+        {"n_bins": 7, "strategy": "uniform"},
+        {"n_bins": 3},
+        {"n_bins": 6, "strategy": "uniform", "dtype": np.float32},
+    ):
+        params["encode"] = "ordinal"
+        same(preprocessing.KBinsDiscretizer(**params), plain.KBinsDiscretizer(**params), df)
+
+
+@pytest.mark.parametrize("columns", FRAMES.values(), ids=list(FRAMES))
+def test_a_missing_value_that_is_a_fraction(values, columns):
+    if "c > 1" in columns:
+        pytest.skip("floats beside booleans are an array of objects, as imputers read a frame")
+    df = values.selectExpr(*columns.split(", "))
+    for strategy in ("mean", "median", "most_frequent", "constant"):
+        params = {"missing_values": 0.1, "strategy": strategy}
+        same(impute.SimpleImputer(**params), plain_impute.SimpleImputer(**params), df)
+    params = {"missing_values": 0.1, "features": "all"}
+    same(impute.MissingIndicator(**params), plain_impute.MissingIndicator(**params), df)
+
+
+@pytest.mark.parametrize("kind", ["double", "float"])
+def test_rows_too_short_to_normalize(spark, kind):
+    """scikit-learn divides by no norm below 10 eps, of the type of the rows."""
+    bound = 10 * EPS[kind]
+    lengths = np.array([0.0, 1e-30, 0.5, 0.99, 1.01, 2.0]) * bound
+    rows = [(length * 0.6, -length * 0.8) for length in [*lengths.tolist(), 5.0]]
+    df = spark.createDataFrame(rows, "a double, b double").coalesce(1)
+    df = df.selectExpr(f"{kind}(a) a", f"{kind}(b) b").cache()
+    for norm in ("l1", "l2", "max"):
+        X = df.toPandas()
+        want = plain.Normalizer(norm=norm).fit_transform(X)
+        ours = preprocessing.Normalizer(norm=norm).fit(df)
+        got = ours.transform(df).toPandas().to_numpy()
+        assert_allclose(got, want, rtol=1e-6, atol=0)
+        assert_allclose(ours.transform(X), want, rtol=1e-6, atol=0)
+    vectors = spark.createDataFrame([(Vectors.dense(row),) for row in rows], ["v"]).coalesce(1)
+    for norm in ("l1", "l2", "max"):
+        # Of a sparse matrix it divides by all norms but 0.
+        want = plain.Normalizer(norm=norm).fit_transform(sparse.csr_matrix(rows)).toarray()
+        made = preprocessing.Normalizer(norm=norm).fit(vectors).transform(vectors).toPandas()
+        assert_allclose(np.array([v.toArray() for v in made["normalizer"]]), want, rtol=1e-9)
+
+
+def test_scales_near_nothing(spark):
+    """A range below 10 eps of its type is none, and the feature is not scaled."""
+    rows = [(1e-15 * k, 5e-7 * k, 1.0 + k) for k in range(4)]
+    double = spark.createDataFrame(rows, "a double, b double, c double").coalesce(1).cache()
+    for df in (double, double.selectExpr("float(a) a", "float(b) b", "float(c) c")):
+        for name in ("MinMaxScaler", "MaxAbsScaler", "RobustScaler", "StandardScaler"):
+            ours, theirs = getattr(preprocessing, name)(), getattr(plain, name)()
+            same(ours, theirs, df)
+            assert_allclose(ours.scale_, theirs.scale_, rtol=1e-6)
+            assert ours.scale_.dtype == theirs.scale_.dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("MinMaxScaler", {"clip": True, "feature_range": (0.1, 0.3)}),
+        ("QuantileTransformer", {"n_quantiles": 4}),
+        ("QuantileTransformer", {"n_quantiles": 4, "output_distribution": "normal"}),
+        ("SplineTransformer", {"n_knots": 3}),
+        ("SplineTransformer", {"n_knots": 3, "extrapolation": "error"}),
+    ],
+)
+def test_values_at_the_ends(values, name, params):
+    same(
+        getattr(preprocessing, name)(**params),
+        getattr(plain, name)(**params),
+        values.selectExpr("float(a) a", "float(b) b"),
+    )

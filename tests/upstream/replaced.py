@@ -1,0 +1,50 @@
+"""Our classes in the place of an upstream package's own, for its test modules only."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+Classes = dict[str, dict[str, Any]]
+"""For each upstream module, what stands in for the names in it."""
+
+
+class Replaced:
+    """A pytest plugin that imports test modules while upstream's names mean our classes.
+
+    Only what a test module imports itself is replaced: all that upstream's own modules import was
+    imported before, and the names are given back when the test module is there.
+    """
+
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector):
+        if not isinstance(collector, pytest.Module):
+            return (yield)
+        with self._in_place():
+            report = yield
+        ours = {item for names in self._classes.values() for item in names.values()}
+        held = [value for value in vars(collector.obj).values() if isinstance(value, type)]
+        if report.passed and not ours.intersection(held):
+            raise pytest.UsageError(f"{collector.nodeid} imports none of the replaced classes")
+        return report
+
+    @contextmanager
+    def _in_place(self) -> Iterator[None]:
+        before = []
+        for path, names in self._classes.items():
+            module = importlib.import_module(path)
+            for name, ours in names.items():
+                before.append((module, name, getattr(module, name)))
+                setattr(module, name, ours)
+        try:
+            yield
+        finally:
+            for module, name, value in before:
+                setattr(module, name, value)
