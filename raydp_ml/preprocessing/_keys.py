@@ -76,7 +76,7 @@ def _decimal(value: Any, precision: int, scale: int) -> Decimal | None:
 
 
 def _doubles(values: Sequence[Any]) -> list[float | None]:
-    # Of categories that are the same double, the first one is it: see `recognized`.
+    # Of categories that are the same double, the first one is it, as in `recognized`.
     taken: set[float] = set()
     made: list[float | None] = []
     for value in values:
@@ -112,7 +112,8 @@ def recognized(values: np.ndarray, categories: np.ndarray) -> np.ndarray:
         gone = pd.isna(values)
         if gone.any():
             values = np.where(gone, np.nan, values)
-    if isinstance(first, Decimal):
+    if isinstance(first, (int, Decimal)):
+        # Of categories that are the same double, the first one is it, as in `compared`.
         as_floats = {float(value): value for value in reversed(held(categories))}
         found = (as_floats.get(v, v) if isinstance(v, float) else v for v in values)
         values = np.fromiter(found, dtype=object, count=len(values))
