@@ -23,6 +23,7 @@ from raydp_ml.exchange.columns import (
     quoted,
 )
 from raydp_ml.exchange.jvm import is_connect, require_live
+from raydp_ml.exchange.task_python import task_python
 from raydp_ml.trained_model import KINDS, TrainedModel
 from raydp_ml.training.table_layout import Layout
 
@@ -99,7 +100,8 @@ def add_prediction(
     features = functions.struct(
         *(_expression(item, df).alias(f"c{index}") for index, item in enumerate(picked))
     )
-    return df.select("*", udf(features).alias(column))
+    with task_python(df.sparkSession):
+        return df.select("*", udf(features).alias(column))
 
 
 def _renamed(layout: Layout) -> Layout:

@@ -20,12 +20,15 @@ from raydp_ml import vectors
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.task_python import task_python
 from raydp_ml.statistics import no_rows
 from raydp_ml.transformer import SparkTransformer, replace_columns
 
 __all__ = ["CountVectorizer", "HashingVectorizer", "TfidfTransformer", "TfidfVectorizer"]
 
 _CSR = "struct<size:int,indices:array<int>,values:array<double>>"
+# What the Python tasks import, which is not raydp_ml.
+_MODULES = ("pandas", "pyarrow", "sklearn")
 _TERMS = "array<struct<term:string,count:bigint>>"
 
 
@@ -77,9 +80,10 @@ class _Vectorizer(_OneColumn):
         made = "__raydp_ml_csr"
         plain = _in_memory_copy(self)
         udf: Any = functions.pandas_udf(_batches(plain), _CSR)  # type: ignore[call-overload]
-        df = df.withColumn(
-            made, udf(functions.coalesce(functions.col(quoted(column)), functions.lit("")))
-        )
+        with task_python(df.sparkSession, _MODULES):
+            df = df.withColumn(
+                made, udf(functions.coalesce(functions.col(quoted(column)), functions.lit("")))
+            )
         sql = f"raydp_ml_vector({made}.size, {made}.indices, {made}.values)"
         outputs = [[(name, sql)], []]
         return replace_columns(df, [column, made], outputs)
@@ -233,7 +237,8 @@ class TfidfTransformer(_OneColumn, text.TfidfTransformer):
             _weighing(getattr(self, "idf_", None), self.sublinear_tf, self.norm), VectorUDT()
         )
         made = "__raydp_ml_weighted"
-        df = df.withColumn(made, weigh(functions.col(quoted(column))))
+        with task_python(df.sparkSession, _MODULES):
+            df = df.withColumn(made, weigh(functions.col(quoted(column))))
         return replace_columns(df, [column, made], [[(name, made)], []])
 
 
@@ -295,9 +300,10 @@ def _term_counts(
     analyse.__annotations__ = {"documents": pd.Series, "return": pd.Series}
     terms: Any = functions.pandas_udf(analyse, _TERMS)  # type: ignore[call-overload]
     document = functions.coalesce(functions.col(quoted(column)), functions.lit(""))
+    with task_python(df.sparkSession, _MODULES):
+        found = df.select(functions.explode(terms(document)).alias("item"))
     rows = (
-        df.select(functions.explode(terms(document)).alias("item"))
-        .groupBy("item.term")
+        found.groupBy("item.term")
         .agg(functions.expr("count(1) AS documents"), functions.expr("sum(item.count) AS times"))
         .collect()
     )
