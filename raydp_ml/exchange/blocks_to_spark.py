@@ -31,7 +31,8 @@ def to_spark(
     Parameters
     ----------
     data : Blocks, ray.data.Dataset or pyarrow.Table
-        A Dataset is executed; a Table is put into the object store.
+        A Dataset is executed, and blocks that differ are brought to one schema by the names of
+        their columns, as Ray Data does it; a Table is put into the object store.
     spark : pyspark.sql.SparkSession, optional
         The active session by default.
 
@@ -44,9 +45,12 @@ def to_spark(
     Raises
     ------
     SchemaError
-        Something else was given, or a column's type has no counterpart in Spark.
+        Something else was given, a column's type has no counterpart in Spark, a value would not
+        be exact there (a time finer than a microsecond), or blocks have no schema in common.
     SessionError
         There is no active session, or it was stopped.
+    DataLostError
+        The process that held the Blocks has ended.
     """
     return import_data(data, spark)
 

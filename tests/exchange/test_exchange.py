@@ -290,6 +290,12 @@ def test_blocks_are_a_ray_dataset(spark):
     assert to_spark(doubled, spark).selectExpr("sum(id + x)").first()[0] == 999_000
 
 
+def test_blocks_go_to_a_ray_task(spark):
+    blocks = from_spark(spark.range(10))
+    total = ray.remote(num_cpus=0)(lambda given: sum(given.to_arrow().column("id").to_pylist()))
+    assert ray.get(total.remote(blocks), timeout=120) == 45
+
+
 def test_a_table_goes_to_spark(spark):
     table = pa.table(
         {
@@ -473,8 +479,10 @@ def test_bad_input_is_refused_at_once(spark):
         from_spark([1, 2])
     with pytest.raises(SchemaError, match=r"takes Blocks, a ray\.data\.Dataset or a pyarrow"):
         to_spark([1, 2], spark)
-    with pytest.raises(SchemaError, match="for which Spark has no type"):
-        to_spark(pa.table({"t": pa.array([1], pa.duration("s"))}), spark)
+    odd = pa.table({"t": pa.array([1], pa.duration("s"))})
+    for data in (odd, put_table(odd), ray.data.from_arrow(odd)):
+        with pytest.raises(SchemaError, match="for which Spark has no type"):
+            to_spark(data, spark)
 
 
 @BOTH_PATHS

@@ -32,7 +32,7 @@ print(spark.range(1).select(where("id")).head()[0])
 
 CLUSTER = """
 import raydp_ml
-spark = raydp_ml.init_spark(mode="standalone", driver_memory="512m")
+spark = raydp_ml.init_spark(mode="standalone", driver_memory="1g")
 try:
     model.predict(spark.createDataFrame(rows))
 except raydp_ml.exceptions.SessionError as error:

@@ -83,19 +83,25 @@ def test_a_ray_that_was_there_stays(run_program):
     assert program.stdout.strip() == "1.0"
 
 
-def test_cleaning_up_after_the_users_own_shutdown_starts_no_ray(run_program):
-    program = run_program("""
+@pytest.mark.parametrize(
+    "mode", ["local", *(pytest.param(m, marks=pytest.mark.slow) for m in ("standalone", "native"))]
+)
+def test_cleaning_up_after_the_users_own_shutdown_starts_no_ray(run_program, mode):
+    program = run_program(f"""
+        mode = {mode!r}
         import ray
         import raydp_ml
         from raydp_ml.training.group import worker_group
         from raydp_ml.xgboost import XGBRegressor
 
         ray.init(num_cpus=2, include_dashboard=False)
-        spark = raydp_ml.init_spark(driver_memory="512m")
+        spark = raydp_ml.init_spark(
+            mode=mode, driver_memory="1g", executor_resources={{"CPU": 1}}
+        )
         df = spark.range(100).selectExpr("id x", "id * 2.0 y")
         freed, kept = raydp_ml.from_spark(df), raydp_ml.from_spark(df)
         assert raydp_ml.to_spark(kept).count() == raydp_ml.to_spark(freed).count() == 100
-        XGBRegressor(n_estimators=2, num_workers=2).fit(df, "y")  # leaves warm workers
+        XGBRegressor(n_estimators=2, num_workers=1).fit(df, "y")  # leaves a warm worker
         with worker_group(1):
             ray.shutdown()
         assert not ray.is_initialized(), "the end of a gang"
@@ -141,7 +147,7 @@ SLOW_RAYLET = """
 
     threading.Thread(target=stop_raylet, daemon=True).start()
     try:
-        spark = raydp_ml.init_spark(driver_memory="512m", timeout={timeout})
+        spark = raydp_ml.init_spark(driver_memory="1g", timeout={timeout})
         print(spark.range(3).count())
     except raydp_ml.exceptions.ResourceError as error:
         print(error)
