@@ -16,6 +16,7 @@ from raydp_ml.exchange.blocks import from_dataset
 from raydp_ml.exchange.columns import (
     Column,
     ColumnRoles,
+    check_alike,
     check_exists,
     from_arrow_schema,
     pick_columns,
@@ -282,7 +283,9 @@ def _needed(
     for name in names.values():
         check_exists(name, columns, f"label of the {what}")
     others = [column for column in columns if column.name in names.values()]
-    return pick_columns(columns, like.feature_names, f"The {what}") + others
+    features = pick_columns(columns, like.feature_names, f"The {what}")
+    check_alike(features, like.features, what)
+    return features + others
 
 
 def array_column(values: np.ndarray) -> pa.Array:

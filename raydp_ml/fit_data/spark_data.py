@@ -9,6 +9,7 @@ from raydp_ml.base import folds_case
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     ColumnRoles,
+    check_alike,
     from_spark_schema,
     pick_columns,
     quoted,
@@ -89,6 +90,7 @@ def _require_parts(roles: ColumnRoles, task: Task) -> None:
 def _spark_eval_roles(df: Any, label: str | None, roles: ColumnRoles, what: str) -> ColumnRoles:
     columns = from_spark_schema(df.schema)
     features = pick_columns(columns, roles.feature_names, f"The {what}")
+    check_alike(features, roles.features, what)
     needed = [name for name in (label or roles.label, roles.group) if name is not None]
     pick_columns(columns, needed, f"The {what}")
     weight = roles.sample_weight if roles.sample_weight in df.columns else None
