@@ -161,7 +161,7 @@ def session(spark, request):
 def frame():
     rng = np.random.default_rng(0)
     made = pd.DataFrame(rng.uniform(0.5, 9, size=(80, len(NUMBERS))), columns=NUMBERS)
-    made["a b"] = rng.integers(0, 4, 80).astype(float)
+    made["a b"] = rng.integers(1, 5, 80).astype(float)
     made["from"] = np.array(TEXTS)[rng.integers(0, len(TEXTS), 80)]
     made["group"] = np.array(["'", "\\", "${y}"])[np.arange(80) % 3]
     made["y"] = (made["a.b"] + made["aXb"] > 9).astype(int)
@@ -224,10 +224,14 @@ def check(transformer, df, frame, rtol=1e-9):
     got = collected(fitted.transform(df))
     assert got.shape[0] == len(frame)
     want = dense(clone(transformer).fit(frame).transform(frame))
-    if got.dtype.kind == "O":
+    if got.dtype.kind in "OUS":
         assert got.tolist() == want.tolist()
     else:
-        sign = np.sign(np.nansum(got * want, axis=0)) if "PCA" in repr(transformer) else 1
+        sign = (
+            np.sign(np.nansum(got * want, axis=0))
+            if isinstance(transformer, (PCA, TruncatedSVD))
+            else 1
+        )
         np.testing.assert_allclose(got * sign, want, rtol=rtol, atol=rtol * 100)
 
 
@@ -351,7 +355,7 @@ def test_ranking(session, frame):
     df = in_spark(session, ranked, label="y", group="group")
     model = XGBRanker(n_estimators=3, num_workers=0).fit(df)
     groups = pd.factorize(ranked["group"])[0]
-    want = model.score(ranked[NUMBERS], ranked["y"], group=groups)
+    want = model.score(ranked[NUMBERS], ranked["y"], qid=groups)
     assert model.score(df) == pytest.approx(want, rel=1e-9)
 
 
@@ -378,7 +382,10 @@ def test_collations(spark, collation):
     """Keys are told apart by their bytes, as in memory, at fit and at transform."""
     pdf = pd.DataFrame({"s": ["a", "A", "b", "a ", "A", "b"] * 4, "y": [0, 1, 0, 1, 1, 1] * 4})
     pdf["x"], pdf["g"] = np.arange(24.0), sorted(pdf["s"])
-    plain = spark.createDataFrame(pdf).coalesce(1)
+    session = spark.newSession()
+    # The names of outputs differ by case as well.
+    session.conf.set("spark.sql.caseSensitive", "true")
+    plain = session.createDataFrame(pdf).coalesce(1)
     texts = [f"collate(`{name}`, '{collation}') AS {name}" for name in ("s", "g")]
     df = plain.selectExpr(*texts, "x", "y")
     only = df.select("s")
@@ -410,7 +417,7 @@ def test_collations(spark, collation):
     got = [row[-1] for row in model.predict_proba(only).collect()]
     np.testing.assert_allclose(got, model.predict_proba(pdf[["s"]]), atol=1e-6)
     ranker = XGBRanker(**params).fit(df.select("x", "y", "g"), "y", group="g")
-    want = ranker.score(pdf[["x"]], pdf["y"], group=pd.factorize(pdf["g"])[0])
+    want = ranker.score(pdf[["x"]], pdf["y"], qid=pd.factorize(pdf["g"])[0])
     assert ranker.score(df, "y", group="g") == pytest.approx(want)
 
 
@@ -421,7 +428,7 @@ def test_constants_are_not_made_anew_for_each_row(spark):
     encoder = OrdinalEncoder().fit(df)
     plan = encoder.transform(df)._jdf.queryExecution().analyzed().toString()
     assert "split" not in plan
-    assert "array(" not in plan.replace("array([", "")
+    assert "array('" not in plan
     np.testing.assert_array_equal(collected(encoder.transform(df)), encoder.transform(frame))
 
 
