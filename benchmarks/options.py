@@ -10,6 +10,7 @@ CASES = {
     "exchange": "How fast does a Spark DataFrame become Arrow data in Ray, and come back?",
     "fit": "What does XGBRegressor.fit(spark_df, 'y') cost beside plain xgboost and xgboost.spark?",
     "predict": "What does model.predict(spark_df) cost beside xgboost.spark and a UDF by hand?",
+    "serve": "What does a prediction of one row in memory cost beside xgboost's own object?",
     "torch": "How fast does TorchRegressor train beside a loop by hand, skorch, Ray Train, RayDP?",
     "transformers": "What does a preprocessing Pipeline cost beside pyspark.ml's?",
     "airline": "How long is the way from Parquet of flights to the AUC, by GBM-perf's protocol?",

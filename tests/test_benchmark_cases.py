@@ -11,10 +11,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import airline, airline_data, fit, memory, predict, scaling, session, transformers
+from benchmarks import (
+    airline,
+    airline_data,
+    fit,
+    memory,
+    predict,
+    scaling,
+    serve,
+    session,
+    transformers,
+)
 from benchmarks.growth import exponent, last_exponent
 from benchmarks.harness import Measured, Table
-from benchmarks.options import CASES, MODES, BadArgumentError
+from benchmarks.options import CASES, MODES, BadArgumentError, Options
 
 ROOT = Path(__file__).parent.parent
 
@@ -192,6 +202,7 @@ def test_all_quick(tmp_path):
     check_exchange(records["exchange"])
     check_fit(*tables["fit"])
     check_predict(*tables["predict"])
+    check_serve(tables["serve"])
     check_torch(tables["torch"])
     check_transformers(*tables["transformers"])
     check_airline(tables["airline"])
@@ -242,6 +253,24 @@ def check_predict(table):
     assert set(sums) == {predict.OURS, predict.BY_HAND, predict.SPARK, predict.SPARK_VECTOR}
     assert len(set(sums.values())) == 1
     assert min(facts(table, "R²").values()) > 0.9
+
+
+def check_serve(tables):
+    assert len(tables) == 3 * len(serve.SIZES)
+    for table in tables:
+        sums = facts(table, "sum")
+        assert sums[serve.OURS] == pytest.approx(sums[serve.OWN], abs=2e-4)
+        assert sums[serve.OUR_PIPELINE] == pytest.approx(sums[serve.OWN_PIPELINE], abs=2e-4)
+
+
+def test_one_row_in_memory_is_served_as_by_xgboost():
+    tables, targets = serve.measure(Options(1, 2, (), quick=True, repeat=1))
+    for table in tables:
+        assert [row.error for row in table.rows] == [None] * 4
+        sums = {row.name: row.facts["sum"] for row in table.rows}
+        assert sums[serve.OURS] == pytest.approx(sums[serve.OWN], abs=2e-4)
+        assert sums[serve.OUR_PIPELINE] == pytest.approx(sums[serve.OWN_PIPELINE], abs=2e-4)
+    assert [target.limit for target in targets] == [1.2] * 6
 
 
 def check_torch(tables):

@@ -55,7 +55,7 @@ def test_without_a_name_the_cases_are_listed():
     [
         (
             ["fitt"],
-            "there is no case 'fitt'; there are session, exchange, fit, predict, torch, "
+            "there is no case 'fitt'; there are session, exchange, fit, predict, serve, torch, "
             "transformers, airline, memory, scaling, all, report",
         ),
         (["fit", "--rows", "0"], "argument --rows: must be a whole number of at least 1, got '0'"),

@@ -85,7 +85,7 @@ def test_pipelines(spark, frame, tmp_path):
     df = spark.createDataFrame(frame[["a", "b"]].assign(y=(frame["a"] > 0).astype(int)))
     pipe = make_pipeline(StandardScaler(), "passthrough", XGBClassifier(n_estimators=5))
     pipe.fit(df, "y")
-    persistence.save(pipe, tmp_path / "pipe")
+    raydp_ml.save(pipe, tmp_path / "pipe")
     again = raydp_ml.load(tmp_path / "pipe")
     assert isinstance(again, Pipeline)
     assert [name for name, _ in again.steps] == [name for name, _ in pipe.steps]

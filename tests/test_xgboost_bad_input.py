@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 
+import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 from pyspark.sql import functions
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import InvalidParameterError
@@ -111,6 +113,48 @@ def test_no_label_at_all(df):
         XGBRegressor(**PARAMS).fit(df.drop("kind"), "y", eval_set=[([[1]], [1])])
 
 
+def test_values_where_a_spark_frame_wants_a_name(spark, df):
+    data = df.drop("kind")
+    series = pd.Series([1.0, 2.0], name="y")
+    before = jobs(spark)
+    for y, text in (
+        (series, "Got Series instead. The rows .* have no order .*: pass y='y'"),
+        (series.to_numpy(), "Got ndarray instead.*pass y=the name of its column"),
+        (data.y, r"Got Column instead. Make it a column .*df.withColumn\('y', ...\).*y='y'"),
+        (data.select("y"), "Got DataFrame instead. Join it to the DataFrame first"),
+        (["y"], "Got list instead. Pass the name itself: y='y'"),
+        (["y", "tip"], r"df.withColumn\('y', functions.array\(\*\['y', 'tip'\]\)\)"),
+    ):
+        model = XGBRegressor(**PARAMS)
+        with raises_at_once(TypeError, match=f"y is the name of one of its columns.*{text}"):
+            model.fit(data, y)
+        with raises_at_once(TypeError, match="sample_weight is the name of one of its columns"):
+            model.fit(data, "y", sample_weight=y)
+    fitted = XGBRegressor(n_estimators=1).fit(data.toPandas(), "y")
+    with raises_at_once(TypeError, match="y is the name of one of its columns.*pass y='y'"):
+        fitted.score(data, series)
+    for eval_set, text in (
+        ([data, "y"], "Got str instead"),
+        ([(data, "y", "tip")], r"Got \(DataFrame, str, str\) instead"),
+        ((data, data.y), r"Got Column instead"),
+        ([(data, series)], r"Got \(DataFrame, Series\) instead"),
+        (data.toPandas(), "Got DataFrame instead"),
+        (0.2, r"Got float instead. As in eval_set=\[\(valid, \"label\"\)\]"),
+    ):
+        with raises_at_once(TypeError, match=f"eval_set is a DataFrame, or a list.*{text}"):
+            XGBRegressor(**PARAMS).fit(data, "y", eval_set=eval_set)
+    rows = data.toPandas()
+    for eval_set, text in (
+        ((rows, rows["y"]), "Got DataFrame in it"),
+        ([(rows, rows["y"], rows["y"])], r"Got \(DataFrame, Series, Series\) in it"),
+        ([(data, "y")], r"Got \(DataFrame, str\) in it"),
+        (rows, "Got DataFrame in it. As in"),
+    ):
+        with raises_at_once(TypeError, match=rf"list of pairs \(X, y\) in memory. {text}"):
+            XGBRegressor(n_estimators=1).fit(rows, "y", eval_set=eval_set)
+    assert jobs(spark) <= before + 3  # toPandas
+
+
 @pytest.mark.parametrize(
     ("label", "text"),
     [
@@ -169,6 +213,17 @@ def test_bad_weights_and_marks(df):
         XGBRegressor(**PARAMS, early_stopping_rounds=2).fit(
             raydp_ml.set_roles(nothing, validation="v"), "y"
         )
+
+
+def test_what_needs_one_worker_gets_one_and_no_more(df):
+    """XGBoost would train a linear model on each worker's own rows, and keep the first one's."""
+    data = df.drop("kind")
+    params = {"booster": "gblinear", "updater": "coord_descent", "n_estimators": 3}
+    with raises_at_once(InvalidParameterError, match="one worker only.*num_workers=2"):
+        XGBRegressor(num_workers=2, **params).fit(data, "y")
+    rows = data.toPandas()
+    want = XGBRegressor(**params).fit(rows, "y").predict(rows)
+    assert_allclose(XGBRegressor(**params).fit(data, "y").predict(rows), want, atol=1e-6)
 
 
 def test_infinite_features(df):
