@@ -56,9 +56,10 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         """Fit to all rows; return, for each fold, mean and encodings of the rows outside it."""
         self._check_given_count(roles.features)
         classes = self._infer_target(df, roles)
-        # (Of several classes, scikit-learn's have the type that NumPy gives them by itself.)
-        several = classes is not None and self.target_type_ == "multiclass"
-        self.classes_ = np.asarray(list(classes)) if several else classes
+        self.classes_ = classes
+        if classes is not None and self.target_type_ == "multiclass":
+            # scikit-learn's have the type here that NumPy gives them by itself.
+            self.classes_ = np.asarray(list(classes))
         found = self._sums(select(df, "*", self._fold_sql(folds)), roles, folds, classes)
         frame = distinct_frame(roles.features, [[i[:2] for i in items] for items in found])
         with self._given_as_read(roles.features):
