@@ -57,6 +57,9 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         self._check_given_count(roles.features)
         classes = self._infer_target(df, roles)
         self.classes_ = classes
+        if classes is not None and self.target_type_ == "multiclass":
+            # scikit-learn's have the type here that NumPy gives them by itself.
+            self.classes_ = np.asarray(list(classes))
         found = self._sums(select(df, "*", self._fold_sql(folds)), roles, folds, classes)
         frame = distinct_frame(roles.features, [[i[:2] for i in items] for items in found])
         with self._given_as_read(roles.features):

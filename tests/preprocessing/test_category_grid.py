@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from decimal import Decimal
 
 import numpy as np
@@ -21,7 +22,10 @@ KINDS = {
     "float": ([0.1, -1.5, 2.0, 7.25], 99.5),
     "double": ([0.1, -1.5, 2.0, 7.25], 99.5),
     "boolean": ([True, False], None),
-    "decimal(10,2)": ([Decimal("0.10"), Decimal("-1.50"), Decimal("2.00"), Decimal("7.25")], 99),
+    "decimal(10,2)": (
+        [Decimal("0.10"), Decimal("-1.50"), Decimal("2.00"), Decimal("7.25")],
+        Decimal("99.00"),
+    ),
 }
 NAN = float("nan")
 MISSING = {"none": [], "null": [None], "nan": [NAN], "both": [None, NAN], "all": None}
@@ -169,8 +173,10 @@ def plainly(values):
     for value in values:
         if value is None or value != value:
             made.append(None)
-        elif isinstance(value, (str, bool, np.bool_)):
+        elif isinstance(value, (bool, np.bool_)) or value == "NaN":
             made.append(str(value))
         else:
-            made.append(f"{float(np.float32(value)):.6g}")
+            with suppress(ValueError):
+                value = f"{float(np.float32(value)):.6g}"
+            made.append(value)
     return made
