@@ -23,7 +23,7 @@ from raydp_ml.statistics import (
 __all__ = ["moments", "settle_constants"]
 
 # As ml.raydp.columns.Moments packs them.
-_KINDS = ("count", "infinite", "total", "mean", "squares", "low", "high")
+_KINDS = ("count", "infinite", "total", "mean", "squares", "low", "high", "rest")
 
 
 def moments(

@@ -68,10 +68,10 @@ def check(spark, n, kind, weights):
     for params in ({"strategy": "uniform"}, {"strategy": "quantile"}):
         with warnings.catch_warnings(record=True) as met:
             warnings.simplefilter("always")
-            ours = preprocessing.KBinsDiscretizer(2, **params).fit(df)
+            ours = preprocessing.KBinsDiscretizer(2, encode="ordinal", **params).fit(df)
         with warnings.catch_warnings(record=True) as wanted:
             warnings.simplefilter("always")
-            theirs = plain.KBinsDiscretizer(2, **params).fit(X)
+            theirs = plain.KBinsDiscretizer(2, encode="ordinal", **params).fit(X)
         assert [str(w.message) for w in met] == [str(w.message) for w in wanted]
         assert_array_equal(ours.n_bins_, theirs.n_bins_)
     ours = preprocessing.PowerTransformer().fit(df.select(*CONSTANT, "plain"))

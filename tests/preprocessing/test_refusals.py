@@ -142,7 +142,9 @@ def test_other_types(spark):
         made = preprocessing.Binarizer(threshold=2).fit(df.select(name)).transform(df.select(name))
         with pytest.raises(PySparkException, match=f"the column '{name}' holds one. Impute"):
             made.collect()
-    assert preprocessing.Binarizer(threshold=2).transform(df.dropna()).collect()[1][0] == 1.0
+    whole = df.dropna()
+    made = preprocessing.Binarizer(threshold=2).fit(whole).transform(whole)
+    assert made.collect()[1] == (1.0, 0.0, 1.0, 1.0)
     words = spark.createDataFrame([("?",), (None,), ("x",)], "s string")
     imputer = impute.SimpleImputer(missing_values="?", strategy="most_frequent")
     with pytest.raises(SchemaError, match=r"missing values, null or NaN \(column: count\): {'s'"):

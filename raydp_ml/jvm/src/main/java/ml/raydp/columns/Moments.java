@@ -30,7 +30,11 @@ public final class Moments {
   private static final int SQUARES = 4;
   private static final int LOW = 5;
   private static final int HIGH = 6;
-  private static final int KINDS = 7;
+
+  /** What the mean lacks for being rounded: of values far from zero, more than they vary. */
+  private static final int REST = 7;
+
+  private static final int KINDS = 8;
 
   /** Rows, and rows with a weight that is none, stand in front. */
   private static final int HEAD = 2;
@@ -42,7 +46,7 @@ public final class Moments {
    * @return the rows; those with a weight that is missing, negative or infinite, which are left
    *     out; then per column, one after the other: the finite values, the infinite, the sum of
    *     weights, the mean, the sum of squared deviations, the least and the greatest value of
-   *     positive weight (NaN without one)
+   *     positive weight (NaN without one), and what the mean lacks for being rounded
    */
   public double[] run(Dataset<?> data, boolean weighted) {
     int width = data.schema().length() - (weighted ? 1 : 0);
@@ -130,18 +134,22 @@ public final class Moments {
       }
     }
     double mean = total > 0 ? sum / total : 0;
+    double gaps = 0;
     double squares = 0;
     for (int r = 0; r < rows; r++) {
       double gap = values[r] - mean;
       if (gap == gap) {
+        gaps += weights[r] * gap;
         squares += weights[r] * gap * gap;
       }
     }
+    double rest = total > 0 ? gaps / total : 0;
     of[COUNT] = count;
     of[INFINITE] = infinite;
     of[TOTAL] = total;
     of[MEAN] = mean;
-    of[SQUARES] = squares;
+    of[SQUARES] = Double.isInfinite(squares) ? squares : Math.max(squares - gaps * rest, 0);
+    of[REST] = rest;
     of[LOW] = low > high ? Double.NaN : low;
     of[HIGH] = low > high ? Double.NaN : high;
   }
@@ -168,9 +176,13 @@ public final class Moments {
       return;
     }
     double share = added / (held + added);
-    double gap = other[from + MEAN] - one[at + MEAN];
+    double rest = one[at + REST];
+    double gap = other[from + MEAN] - one[at + MEAN] + (other[from + REST] - rest);
+    double step = rest + gap * share;
+    double mean = one[at + MEAN];
     one[at + TOTAL] = held + added;
-    one[at + MEAN] += gap * share;
+    one[at + MEAN] = mean + step;
+    one[at + REST] = step - (one[at + MEAN] - mean);
     one[at + SQUARES] += other[from + SQUARES] + gap * (held * share) * gap;
     one[at + LOW] = Math.min(one[at + LOW], other[from + LOW]);
     one[at + HIGH] = Math.max(one[at + HIGH], other[from + HIGH]);
