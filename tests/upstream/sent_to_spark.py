@@ -15,6 +15,7 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import validate_data
 
 from raydp_ml.base import kind_of
+from raydp_ml.impute import MissingIndicator
 from raydp_ml.preprocessing import _function
 from raydp_ml.transformer import SparkTransformer
 from raydp_ml.vector_features import VectorFeatures
@@ -142,7 +143,9 @@ class SentToSpark:
     def _finished(self, made, X):
         # Spark's outputs are doubles, and scikit-learn's of a type that was chosen, or the inputs'.
         chosen, given = getattr(self, "dtype", None), getattr(X, "dtype", None)
-        if chosen is not None:
+        if isinstance(self, MissingIndicator):
+            made = made.astype(bool)  # vectors hold doubles
+        elif chosen is not None:
             made = made.astype(chosen)
         elif given in {np.dtype(np.float32), np.dtype(np.float64)} and made.dtype.kind == "f":
             made = made.astype(given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,14 @@ def run(plugin, files=FILES, *options):
 @pytest.mark.timeout(1200)
 def test_sklearn_in_memory():
     assert " passed" in run("sklearn_in_memory")
+
+
+# What has nothing to do with our classes, and what takes minutes there.
+LEFT_OUT = ["iterative", "test_pca_sparse"]
+
+
+@pytest.mark.timeout(3000)
+def test_sklearn_on_spark():
+    printed = run("sklearn_on_spark", FILES, "-k", " and ".join(f"not {name}" for name in LEFT_OUT))
+    # Were data not sent any more, in memory all would pass.
+    assert int(re.search(r"(\d+) tests used Spark", printed)[1]) >= 690
