@@ -26,6 +26,7 @@ _PLAIN = {
     "spark.sql.legacy.exponentLiteralAsDecimal.enabled": "false",
 }
 """Settings that our text depends on where the session's own parser reads it."""
+_DEFAULTS = {"spark.sql.variable.substitute": "true"}
 
 
 def select(df: Any, *texts: str) -> Any:
@@ -160,12 +161,13 @@ def _checked(df: Any, texts: Sequence[str]) -> Any:
         plain["spark.sql.variable.substitute"] = "false"
     conf = df.sparkSession.conf
     held = conf.getAll if is_connect(df) else {key: conf.get(key, None) for key in plain}
-    changed = [k for k, wanted in plain.items() if str(held.get(k) or wanted).lower() != wanted]
+    # What is not set is as we need it, but for the substitution of variables.
+    found = {key: str(held.get(key) or _DEFAULTS.get(key, plain[key])).lower() for key in plain}
+    changed = {key: value for key, value in found.items() if value != plain[key]}
     if changed:
         raise SessionError(
-            f"The settings { ({key: held[key] for key in changed}) } of this session change what SQL "
-            "means, and raydp_ml's Java part, which does not depend on them, cannot be used here. "
-            "Set them to what it needs: "
+            f"The settings {changed} of this session change what SQL means, and raydp_ml's Java "
+            "part, which does not depend on them, cannot be used here. Set them to what it needs: "
             + "; ".join(f"spark.conf.set({key!r}, {plain[key]!r})" for key in changed)
             + "."
         )
