@@ -147,7 +147,13 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=[STRICT, LAX], ids=["strict", "lax"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(STRICT, id="strict"),
+        pytest.param(LAX, id="lax", marks=pytest.mark.slow),
+    ],
+)
 def session(spark, request):
     made = spark.newSession()
     for name in FUNCTIONS:
@@ -439,7 +445,12 @@ def test_where_our_java_part_cannot_be_used(spark, frame):
     texts = frame[["from", "group"]].astype(object)
     df = in_spark(session, texts)
     check(OneHotEncoder(sparse_output=False), df, texts)
-    check(StandardScaler(), in_spark(session, frame[NUMBERS]), frame[NUMBERS])
+    numbers = in_spark(session, frame[NUMBERS])
+    check(StandardScaler(), numbers.drop("${x}"), frame[NUMBERS[1:]])
+    with pytest.raises(SessionError, match=r"set\('spark.sql.variable.substitute', 'false'\)"):
+        StandardScaler().fit(numbers)
+    session.conf.set("spark.sql.variable.substitute", "false")
+    check(StandardScaler(), numbers, frame[NUMBERS])
     session.conf.set("spark.sql.parser.escapedStringLiterals", "true")
-    with pytest.raises(SessionError, match=r"conf.unset\('spark.sql.parser.escapedStringLiterals'"):
+    with pytest.raises(SessionError, match=r"set\('spark.sql.parser.escapedStringLiterals', 'f"):
         OrdinalEncoder().fit(df)

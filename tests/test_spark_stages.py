@@ -7,14 +7,14 @@ import re
 
 import pandas as pd
 import pytest
+from pyspark.errors import IllegalArgumentException
 from sklearn.base import clone
-from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
 import raydp_ml
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.pipeline import FeatureUnion
-from raydp_ml.preprocessing import Normalizer, StandardScaler
 from raydp_ml.sql import SQLTransformer
 
 
@@ -140,7 +140,7 @@ def test_tables_that_the_user_allows(spark, df, tmp_path):
         assert sorted(row[0] for row in step.transform(df).collect()) == [40.0, 100.0]
         assert pickle.loads(pickle.dumps(step)).transform(df).count() == 2
         step.save(tmp_path / "one")
-        nested = FeatureUnion([("sql", SQLTransformer("select a from __THIS__", tables="rates"))])
+        nested = FeatureUnion([("sql", SQLTransformer("select * from __THIS__", tables="rates"))])
         nested.fit(df).save(tmp_path / "two")
         for folder, find in (
             ("one", lambda loaded: loaded),
@@ -162,38 +162,8 @@ def test_tables_that_the_user_allows(spark, df, tmp_path):
         spark.catalog.dropTempView("Rates")
 
 
-def test_text_of_a_file_calls_no_java(df, tmp_path):
-    """What other estimators put into SQL text is no way around either."""
-    step = Normalizer().fit(vectors_of(df))
-    step.norm = "l2'), reflect('java.lang.System', 'getProperty', 'user.home"
-    with pytest.raises(Exception, match="No part of a transformer"):
-        step.transform(vectors_of(df))
-
-
-def vectors_of(df):
-    from pyspark.ml.functions import array_to_vector
-    from pyspark.sql import functions
-
-    return df.select(array_to_vector(functions.array("a", "b")).alias("v"))
-
-
-def test_stages_of_spark(df):
-    from pyspark.ml.feature import Bucketizer, Imputer
-
-    pipe = make_pipeline(
-        SQLTransformer("select *, a * b as ab from __THIS__"),
-        raydp_ml.spark_transformer(Imputer(inputCols=["a"], outputCols=["filled"])),
-        raydp_ml.spark_transformer(
-            Bucketizer(splits=[0.0, 2.0, 9.0], inputCol="a", outputCol="bin")
-        ),
-        StandardScaler(with_std=False),
-    )
-    made = clone(pipe).fit(df).transform(df)
-    assert made.columns == ["a", "b", "ab", "filled", "bin"]
-    assert [row["bin"] for row in made.collect()] == pytest.approx([-2 / 3, 1 / 3, 1 / 3])
-    with pytest.raises(TypeError, match=r"takes an object that is a pyspark.ml Transformer"):
-        raydp_ml.spark_transformer(StandardScaler())
-    with pytest.raises(TypeError, match=r"takes an object that is a pyspark.ml Transformer"):
-        raydp_ml.spark_transformer(Bucketizer)
-    with pytest.raises(TypeError, match=r"A pyspark.ml Bucketizer takes a Spark DataFrame"):
-        raydp_ml.spark_transformer(Bucketizer()).transform([[1.0]])
+@pytest.mark.parametrize("text", ["reflect('java.lang.System', 'gc')", "(select max(a) from t)"])
+def test_our_own_text_calls_no_java_and_reads_no_table(df, text):
+    """What a loaded estimator put into its SQL would be no way around either."""
+    with pytest.raises(IllegalArgumentException, match="No part of a transformer"):
+        select(df, "a", f"if({text} is null, a, b) AS c")

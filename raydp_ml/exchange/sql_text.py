@@ -26,6 +26,7 @@ _PLAIN = {
     "spark.sql.legacy.exponentLiteralAsDecimal.enabled": "false",
 }
 """Settings that our text depends on where the session's own parser reads it."""
+_DEFAULTS = {"spark.sql.variable.substitute": "true"}
 
 
 def select(df: Any, *texts: str) -> Any:
@@ -47,7 +48,7 @@ def select(df: Any, *texts: str) -> Any:
     """
     java = _java(df.sparkSession)
     if java is None:
-        return _checked(df).selectExpr(*texts)
+        return _checked(df, texts).selectExpr(*texts)
     return _made(df, java.select(df._jdf, _packed(texts)))
 
 
@@ -62,7 +63,9 @@ def select_columns(df: Any, columns: Sequence[Any]) -> Any:
 def where(df: Any, text: str) -> Any:
     """Keep the rows that meet a condition; as `select` otherwise."""
     java = _java(df.sparkSession)
-    return _checked(df).where(text) if java is None else _made(df, java.where(df._jdf, text))
+    return (
+        _checked(df, [text]).where(text) if java is None else _made(df, java.where(df._jdf, text))
+    )
 
 
 def aggregate(df: Any, keys: Sequence[str], aggregates: Mapping[str, str]) -> Any:
@@ -88,7 +91,7 @@ def aggregate(df: Any, keys: Sequence[str], aggregates: Mapping[str, str]) -> An
         return _made(df, java.aggregate(df._jdf, _packed(keys), _packed(texts)))
     from pyspark.sql.functions import expr
 
-    return _checked(df).groupBy(*map(expr, keys)).agg(*map(expr, texts))
+    return _checked(df, [*keys, *texts]).groupBy(*map(expr, keys)).agg(*map(expr, texts))
 
 
 def run_query(df: Any, statement: str, place: str, tables: Sequence[str]) -> Any:
@@ -150,18 +153,22 @@ def _packed(texts: Sequence[str]) -> bytes:
     return b"".join(len(text).to_bytes(4, "big") + text for text in encoded)
 
 
-def _checked(df: Any) -> Any:
-    """Return the DataFrame, if its session has no settings that change what text means."""
+def _checked(df: Any, texts: Sequence[str]) -> Any:
+    """Return the DataFrame, if its session has no settings that change what the texts mean."""
+    plain = dict(_PLAIN)
+    if any("${" in text for text in texts):
+        # In a column's name: our literals have no dollar sign.
+        plain["spark.sql.variable.substitute"] = "false"
     conf = df.sparkSession.conf
-    held = conf.getAll if is_connect(df) else {key: conf.get(key, None) for key in _PLAIN}
-    given = {
-        k: held[k] for k, plain in _PLAIN.items() if str(held.get(k) or plain).lower() != plain
-    }
-    if given:
+    held = conf.getAll if is_connect(df) else {key: conf.get(key, None) for key in plain}
+    # What is not set is as we need it, but for the substitution of variables.
+    found = {key: str(held.get(key) or _DEFAULTS.get(key, plain[key])).lower() for key in plain}
+    changed = {key: value for key, value in found.items() if value != plain[key]}
+    if changed:
         raise SessionError(
-            f"This session's settings {given} change what SQL means, and raydp_ml's Java part, "
-            "which does not depend on them, cannot be used here. Take them back: "
-            + "; ".join(f"spark.conf.unset({key!r})" for key in given)
+            f"The settings {changed} of this session change what SQL means, and raydp_ml's Java "
+            "part, which does not depend on them, cannot be used here. Set them to what it needs: "
+            + "; ".join(f"spark.conf.set({key!r}, {plain[key]!r})" for key in changed)
             + "."
         )
     return df
