@@ -1,8 +1,8 @@
 """Saving fitted estimators to folders of open formats, and loading them without running code.
 
 A folder holds ``estimator.json`` (class, parameters, fitted attributes) and, for XGBoost,
-``model.ubj``, for PyTorch ``module.safetensors``; a Pipeline's folder holds one such folder for
-each step.
+``model.ubj`` and ``model_config.json`` (how it was trained), for PyTorch ``module.safetensors``; a
+Pipeline's folder holds one such folder for each step.
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ def test_the_files_are_open_formats(frame, tmp_path):
     model = XGBRegressor(n_estimators=3).fit(frame[["a", "b"]], frame["a"])
     model.save(tmp_path / "deep" / "model")
     folder = tmp_path / "deep" / "model"
-    assert sorted(item.name for item in folder.iterdir()) == ["estimator.json", "model.ubj"]
+    files = ["estimator.json", "model.ubj", "model_config.json"]
+    assert sorted(item.name for item in folder.iterdir()) == files
     assert json.loads((folder / "estimator.json").read_text())["class"] == "XGBRegressor"
     booster = xgboost.Booster(model_file=folder / "model.ubj")
     assert booster.num_boosted_rounds() == 3

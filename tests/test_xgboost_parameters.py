@@ -104,6 +104,14 @@ def test_ranking_without_bias_is_for_one_worker():
         model.fit("no data", CLASSES, qid=CLASSES)
 
 
+def test_functions_among_the_metrics_are_not_xgboosts_to_judge():
+    def worst(y_true, y_pred):
+        return np.abs(y_true - y_pred).max()
+
+    model = XGBRegressor(n_estimators=2, eval_metric=["mae", worst]).fit(X, Y, eval_set=[(X, Y)])
+    assert list(model.evals_result_["validation_0"]) == ["mae", "worst"]
+
+
 def test_names_that_xgboost_may_know_later_pass_when_asked():
     model = XGBRegressor(n_estimators=2, of_next_year=1, validate_parameters=False, verbosity=0)
     assert model.fit(X, Y).get_params()["of_next_year"] == 1

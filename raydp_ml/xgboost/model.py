@@ -230,9 +230,9 @@ class XGBModel(TrainedModel):
             if name not in ALIASES
         }
         name = type(self).__name__
-        unused = check_parameters(
-            judged.get_xgb_params(), further, self._get_param_names(), self._task_kind, name
-        )
+        # The user's own function is none of XGBoost's metrics.
+        params = {**judged.get_xgb_params(), "eval_metric": split_metrics(self.eval_metric)[0]}
+        unused = check_parameters(params, further, self._get_param_names(), self._task_kind, name)
         if unused and self.num_workers != 0:
             # In this process XGBoost says so itself.
             warnings.warn(

@@ -41,7 +41,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
     booster : {"gbtree", "gblinear", "dart"}, default=None
         Which kind of model.
     tree_method : {"auto", "exact", "approx", "hist"}, default=None
-        How splits are found. "exact" does not run on several workers.
+        How splits are found. "exact" is for one worker.
     n_jobs : int, default=None
         Threads of each worker; None for all CPUs of the worker.
     gamma : float, default=None
@@ -92,15 +92,18 @@ class XGBRegressor(PredictsNumbers, XGBModel):
     multi_strategy : {"one_output_per_tree", "multi_output_tree"}, default=None
         How several targets are learnt.
     eval_metric : str, callable, or list of them, default=None
-        What evaluation sets are scored with. On several workers a function's value is the mean
-        of the workers' values, weighted by their rows.
+        What evaluation sets are scored with: the same numbers for any number of workers. What
+        cannot be added up over them ("auc", "aucpr", a function) each worker computes from the
+        predictions, labels and weights of all evaluation rows. "ams" and "cox-nloglik" are for one
+        worker.
     early_stopping_rounds : int, default=None
         Stop after so many rounds without a better score; needs an evaluation set.
     callbacks : list of xgboost.callback.TrainingCallback, default=None
         Workers get copies of them; what rank 0's ask for is what all do.
     num_workers : int, default=None
         Number of Ray actors that train. 0: this process. None: this process for data in memory,
-        one actor per Ray node that holds the data for a Spark DataFrame.
+        one actor per Ray node that holds the data for a Spark DataFrame (one alone for what
+        XGBoost trains on one worker only).
     cpus_per_worker : int, default=None
         CPUs of each actor; None divides the CPUs of a node among its actors.
     gpus_per_worker : float, default=0
@@ -110,6 +113,10 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         Column that ``predict`` adds to a Spark DataFrame.
     max_retries : int, default=3
         How often training goes on from the last checkpoint after an actor was lost.
+    **kwargs
+        XGBoost's parameters without a name here (``quantile_alpha``, ``tweedie_variance_power``,
+        ``rate_drop``, ``eta``, ...). As in XGBoost, ``fit`` judges them: before any data moves,
+        XGBoost itself looks at the values, and a name that it does not know is an error.
 
     Attributes
     ----------
@@ -117,6 +124,9 @@ class XGBRegressor(PredictsNumbers, XGBModel):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Defined when X has names. A vector column ``v`` counts as ``v_0``, ``v_1``, ...
     feature_importances_ : ndarray of shape (n_features_in_,)
+    coef_ : ndarray of shape (n_features_in_,) or (n_outputs, n_features_in_)
+        Of ``booster="gblinear"``.
+    intercept_ : ndarray of shape (n_outputs,)
     evals_result_ : dict of str to dict of str to list of float
         Scores after each round, by evaluation set and metric; defined when there was a set.
     best_iteration : int
@@ -140,6 +150,11 @@ class XGBRegressor(PredictsNumbers, XGBModel):
 
     XGBoost's features are of single precision: integers beyond 2**24 and decimals are rounded.
     Classes and groups keep their exact values.
+
+    Over several workers, XGBoost takes the mean of the workers' own quantiles for the leaves of
+    "reg:absoluteerror" and "reg:quantileerror", which is another model than that of one worker.
+    It trains linear models, "exact" trees, "survival:cox" and ``lambdarank_unbiased`` on one
+    worker only: with ``num_workers`` of more, ``fit`` says so.
 
     Examples
     --------
