@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raydp_ml.exchange import Blocks, from_spark, to_spark
-    from raydp_ml.persistence import load
+    from raydp_ml.persistence import load, save
     from raydp_ml.roles import set_roles
     from raydp_ml.session import init_spark, spark_session, stop_spark
     from raydp_ml.spark_stage import spark_transformer
@@ -26,6 +26,7 @@ _NAMES = {
     "stop_spark": "raydp_ml.session",
     "set_roles": "raydp_ml.roles",
     "load": "raydp_ml.persistence",
+    "save": "raydp_ml.persistence",
     "spark_transformer": "raydp_ml.spark_stage",
 }
 _SUBMODULES = (
@@ -50,6 +51,7 @@ __all__ = [
     "from_spark",
     "init_spark",
     "load",
+    "save",
     "set_roles",
     "spark_session",
     "spark_transformer",

@@ -38,6 +38,8 @@ class PredictsNumbers(RegressorMixin, TrainedModel):
         SchemaError
             If a feature is missing, or there is a column `prediction_col` already. From a network
             also if a feature holds null, NaN or infinity (for Spark, when the column is computed).
+            If a vector or array has another length than in ``fit``; for Spark that is found when
+            the column is computed, and raised by Spark with the same text.
         """
         if kind_of(X) == "spark":
             return self._with_prediction(X, self.prediction_col, "prediction_col", "value")
@@ -96,6 +98,8 @@ class PredictsClasses(ClassifierMixin, TrainedModel):
         SchemaError
             If a feature is missing, or there is a column `prediction_col` already. From a network
             also if a feature holds null, NaN or infinity (for Spark, when the column is computed).
+            If a vector or array has another length than in ``fit``; for Spark that is found when
+            the column is computed, and raised by Spark with the same text.
         """
         if kind_of(X) == "spark":
             return self._with_prediction(X, self.prediction_col, "prediction_col", "class")

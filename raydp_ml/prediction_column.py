@@ -25,6 +25,7 @@ from raydp_ml.exchange.columns import (
 )
 from raydp_ml.exchange.jvm import is_connect, require_live
 from raydp_ml.exchange.sql_text import select_columns
+from raydp_ml.exchange.task_python import task_python
 from raydp_ml.pipeline_input import as_pipeline_promises
 from raydp_ml.trained_model import KINDS, TrainedModel
 from raydp_ml.training.classes import holds_decimals, values_of
@@ -111,7 +112,8 @@ def add_prediction(
             )
         )
     )
-    made = select_columns(df, [functions.col("*"), udf(features).alias(column)])
+    with task_python(df.sparkSession):
+        made = select_columns(df, [functions.col("*"), udf(features).alias(column)])
     return as_pipeline_promises(model, made, parameter)
 
 

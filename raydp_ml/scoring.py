@@ -11,6 +11,7 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema, quoted
 from raydp_ml.exchange.sql_text import aggregate, select, select_columns, where
 from raydp_ml.expressions import comparable, double, number
+from raydp_ml.fit_data.given import require_column_name
 
 # Under a name that no frame has, so that a prediction column in the frame does no harm.
 PREDICTION = "__raydp_ml_prediction__"
@@ -39,11 +40,7 @@ def _named(df: Any, name: Any, role: str) -> str | None:
     columns = from_spark_schema(df.schema)
     if name is None:
         return next((column.name for column in columns if column.role == role), None)
-    if not isinstance(name, str):
-        raise TypeError(
-            f"With a Spark DataFrame, the {role} is the name of one of its columns. "
-            f"Got {type(name).__name__} instead."
-        )
+    require_column_name(name, "y" if role == "label" else role, df.columns)
     check_exists(name, columns, role)
     return name
 

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks over the PyTorch estimators; one expected failure, with its reason."""
+"""scikit-learn's own checks over the PyTorch estimators; the expected failures have one reason."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 # scikit-learn's own tests give its MLP estimators 100 iterations too.
 PARAMS = {"num_workers": 0, "max_epochs": 100}
 ESTIMATORS = [TorchRegressor(**PARAMS), TorchClassifier(**PARAMS)]
+WEIGHTS = (
+    "over mini-batches, a row that occurs twice takes the place of another, and a row of "
+    "weight two does not; in one batch, as here, both are equal to single precision, and the "
+    "check asks for 1e-7 (see test_weights_equal_repetition_in_one_batch)"
+)
 EXPECTED = {
-    "check_sample_weight_equivalence_on_dense_data": (
-        "over mini-batches, a row that occurs twice takes the place of another, and a row of "
-        "weight two does not; in one batch, as here, both are equal to single precision, and the "
-        "check asks for 1e-7 (see test_weights_equal_repetition_in_one_batch)"
-    )
+    "check_sample_weight_equivalence_on_dense_data": WEIGHTS,
+    "check_sample_weight_equivalence_on_sparse_data": WEIGHTS,
 }
 EXTRA_CHECKS = [
     estimator_checks.check_dataframe_column_names_consistency,

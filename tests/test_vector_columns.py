@@ -46,7 +46,7 @@ def first_line(model, df):
 
 @pytest.mark.parametrize("name", ["XGBRegressor", "TorchRegressor"])
 def test_other_lengths_at_predict(spark, models, name):
-    odd = spark.createDataFrame([(Vectors.dense(1.0, 2.0), [1.0] * 5)], ["v", "l"])
+    odd = spark.createDataFrame([(Vectors.dense(1.0, 2.0), [1.0] * 5)], ["v", "l"]).coalesce(1)
     for column, what, count in (("v", "vectors", 2), ("l", "arrays", 5)):
         line = first_line(models[name, column], odd)
         assert f"The {what} of the column '{column}' must have 3 elements" in line

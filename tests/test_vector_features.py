@@ -17,6 +17,7 @@ from sklearn import decomposition as plain_decomposition
 from sklearn import feature_selection as plain_selection
 from sklearn import pipeline as plain_pipeline
 from sklearn import preprocessing as plain
+from sklearn.utils import get_tags
 
 import raydp_ml
 from raydp_ml import persistence, set_roles
@@ -218,6 +219,32 @@ def test_bad_input(spark, df):
     assert scaler.transform(whole).count() == 1
     with pytest.raises(SchemaError, match="too wide for n_components=90"):
         TruncatedSVD(90).fit(spark.createDataFrame([(Vectors.sparse(1 << 20, [1], [1.0]),)], ["v"]))
+
+
+def test_entries_that_are_refused(spark):
+    """NaN where scikit-learn refuses it in a sparse matrix, infinity everywhere."""
+    rows = [(Vectors.dense(1.0, 2.0), 0), (Vectors.dense(3.0, 1.0), 1), (Vectors.dense(2, 5), 1)]
+    df = spark.createDataFrame(rows, ["v", "y"]).cache()
+    odd = {
+        value: spark.createDataFrame([(Vectors.dense(1.0, float(value)),)], ["v"])
+        for value in ("nan", "inf", "-inf")
+    }
+    for step in (
+        Normalizer(),
+        TruncatedSVD(1),
+        SelectKBest(f_classif, k=2),
+        MaxAbsScaler(),
+        VarianceThreshold(),
+        StandardScaler(with_mean=False),
+    ):
+        step.fit(df, "y")
+        for value, held in odd.items():
+            made = step.transform(held)
+            if value == "nan" and get_tags(step).input_tags.allow_nan:
+                assert np.isnan(made.head()[0].toArray()).tolist() == [False, True]
+                continue
+            with pytest.raises(Py4JJavaError, match="as its entry 1, and the transformer takes no"):
+                made.collect()
 
 
 @pytest.mark.parametrize(("width", "count"), [(3, 2), (60, 4), (40, 40), (5, 1)])

@@ -14,18 +14,21 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
+import select
 import socket
 import struct
 import tempfile
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from raydp_ml.exceptions import RayDPMLError, SchemaError
+from raydp_ml.exceptions import RayDPMLError, ResourceError, SchemaError
 from raydp_ml.exchange.arena import Arena, ArenaPool, ArenaStream
 from raydp_ml.exchange.schema import VECTOR, fixed_size, spark_ready
+from raydp_ml.exchange.unify import aligned
 from raydp_ml.session.guard import Guard
 
 BLOCK_BYTES = 32 << 20
@@ -40,6 +43,11 @@ _ARENA_BYTES = BLOCK_BYTES + (8 << 20)
 _SEND_ROWS = 1 << 16
 _OK = b"\0"
 _LONGEST_ROOT = 70
+_ACCEPT_AGAIN_SECONDS = 0.1
+_DRAIN_SECONDS = 5.0
+_REFUSAL_SECONDS = 0.2
+REFUSE_SECONDS = 60.0
+"""So long a task may wait while no connection can be accepted, before it is told why."""
 
 
 @dataclass
@@ -74,11 +82,14 @@ class BlockServer:
     def __init__(self, secret: str) -> None:
         self._secret = secret
         self._jobs: dict[str, _Job] = {}
-        self._tables: dict[str, list[tuple[Any, int, int]]] = {}
+        self._tables: dict[str, tuple[list[tuple[Any, int, int]], pa.Schema]] = {}
         self._lock = threading.Lock()
         self._arenas = ArenaPool(_ARENA_BYTES)
         self._listeners: list[socket.socket] = []
         self._port = 0
+        self._closed = False
+        # A descriptor to give up when there is none left to say so with.
+        self._spare = open(os.devnull, "rb")  # noqa: SIM115
         # The path of a Unix-domain socket has at most 107 bytes.
         root = tempfile.gettempdir() if len(tempfile.gettempdir()) < _LONGEST_ROOT else "/tmp"
         self._directory = tempfile.mkdtemp(prefix="raydp_ml_", dir=root)
@@ -104,8 +115,12 @@ class BlockServer:
         """Serve Spark no more: remove the socket file, let go of what was offered."""
         self._guard.release()
         self._guard.wait()
+        self._closed = True
         for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
             listener.close()
+        self._spare.close()
         self._tables.clear()
         self._jobs.clear()
 
@@ -170,9 +185,12 @@ class BlockServer:
             state = self._jobs.pop(job, None)
         return state.error if state else None
 
-    def offer(self, table: str, parts: list[tuple[Any, int, int]]) -> None:
-        """Send, on request, rows ``start`` to ``stop`` of each ``(ref, start, stop)``."""
-        self._tables[table] = parts
+    def offer(self, table: str, parts: list[tuple[Any, int, int]], schema: pa.Schema) -> None:
+        """Send, on request, rows ``start`` to ``stop`` of each ``(ref, start, stop)``.
+
+        The reader goes by the columns' places: each block is brought to `schema` first.
+        """
+        self._tables[table] = parts, schema
 
     def withdraw(self, table: str) -> None:
         """Stop offering a table, and let go of its blocks."""
@@ -186,32 +204,61 @@ class BlockServer:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def _accept(self, listener: socket.socket) -> None:
-        while True:
+        waiting_since: float | None = None
+        while not self._closed:
             try:
                 connection, _ = listener.accept()
-            except OSError:
-                return  # closed
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+            except OSError as error:
+                # Descriptors or memory that others will give back, or a client that is gone. Who
+                # comes meanwhile waits in the socket's queue, but not for ever.
+                now = time.monotonic()
+                waiting_since = (waiting_since or now) if _has_client(listener) else None
+                if waiting_since is not None and now - waiting_since > REFUSE_SECONDS:
+                    self._refuse(listener, error)
+                time.sleep(_ACCEPT_AGAIN_SECONDS)
+                continue
+            waiting_since = None
+            try:
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+            except RuntimeError as error:  # no more threads
+                with connection:
+                    _send_error(connection, error)
+
+    def _refuse(self, listener: socket.socket, error: OSError) -> None:
+        """Tell one client that waits why nobody answers it."""
+        self._spare.close()
+        with contextlib.suppress(OSError), listener.accept()[0] as connection:
+            _send_error(
+                connection,
+                ResourceError(
+                    f"The block server takes no connection ({error}). It may have reached its "
+                    "limit of open files: raise it (ulimit -n) before Ray starts."
+                ),
+                _REFUSAL_SECONDS,  # the next one waits
+            )
+        with contextlib.suppress(OSError):
+            self._spare = open(os.devnull, "rb")  # noqa: SIM115
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection, self._arenas.lend() as arena:
-            stream = ArenaStream(connection, arena)
+        with connection:
             try:
-                secret, verb, *request = stream.readline(4096).decode().split()
-                if not hmac.compare_digest(secret.encode(), self._secret.encode()):
-                    raise RayDPMLError("The block server was given a wrong secret.")
-                if verb == "PUT":
-                    job, partition, attempt = request[0], int(request[1]), int(request[2])
-                    rows = self._receive(stream, arena, job, partition, attempt)
-                    connection.sendall(_OK + struct.pack(">q", rows))
-                else:
-                    self._send(connection, request[0], int(request[1]))
-            except (OSError, pa.ArrowInvalid):
-                return  # The task ended: its attempt is not committed.
-            except Exception as error:  # whatever it is, the task must hear of it
-                with contextlib.suppress(OSError):
-                    connection.sendall(b"\1" + f"{type(error).__name__}: {error}".encode())
-                    _drain(connection)
+                with self._arenas.lend() as arena:
+                    self._serve(connection, ArenaStream(connection, arena), arena)
+            except Exception as error:
+                # Whatever it is, the task must hear of it, unless it has ended: then its attempt
+                # is not committed.
+                _send_error(connection, error)
+
+    def _serve(self, connection: socket.socket, stream: ArenaStream, arena: Arena) -> None:
+        secret, verb, *request = stream.readline(4096).decode().split()
+        if not hmac.compare_digest(secret.encode(), self._secret.encode()):
+            raise RayDPMLError("The block server was given a wrong secret.")
+        if verb == "PUT":
+            job, partition, attempt = request[0], int(request[1]), int(request[2])
+            rows = self._receive(stream, arena, job, partition, attempt)
+            connection.sendall(_OK + struct.pack(">q", rows))
+        else:
+            self._send(connection, request[0], int(request[1]))
 
     def _receive(
         self, stream: ArenaStream, arena: Arena, job: str, partition: int, number: int
@@ -231,14 +278,16 @@ class BlockServer:
     def _send(self, connection: socket.socket, table: str, part: int) -> None:
         from raydp_ml.exchange.blocks import fetch
 
-        if table not in self._tables:
+        offered = self._tables.get(table)
+        if offered is None:
             raise RayDPMLError(
                 "The data behind this DataFrame was freed or its session was stopped. Keep the "
                 "Blocks until the last use, or call to_spark again."
             )
-        ref, start, stop = self._tables[table][part]
+        parts, schema = offered
+        ref, start, stop = parts[part]
         (block,) = fetch([ref])
-        rows = spark_ready(block.slice(start, stop - start))
+        rows = spark_ready(aligned(block.slice(start, stop - start), schema, "these Blocks"))
         connection.sendall(_OK)
         with (
             connection.makefile("wb", 1 << 16) as stream,
@@ -247,12 +296,25 @@ class BlockServer:
             writer.write_table(rows, max_chunksize=_SEND_ROWS)
 
 
-def _drain(connection: socket.socket) -> None:
-    """Read what the task still sends: closing on unread bytes would destroy our answer."""
-    connection.shutdown(socket.SHUT_WR)
-    connection.settimeout(5)
-    while connection.recv(1 << 20):
-        pass
+def _has_client(listener: socket.socket) -> bool:
+    """Whether a connection waits to be accepted; accept itself may fail before it looks."""
+    if listener.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _send_error(
+    connection: socket.socket, error: BaseException, patience: float = _DRAIN_SECONDS
+) -> None:
+    with contextlib.suppress(OSError):
+        connection.settimeout(patience)
+        connection.sendall(b"\1" + f"{type(error).__name__}: {error}".encode())
+        # Read what the task still sends: closing on unread bytes would destroy our answer.
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1 << 20):
+            pass
 
 
 def _read_attempt(stream: ArenaStream, arena: Arena, job: _Job) -> _Attempt:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError
+from raydp_ml.exchange.schema import checked, columns_to_check
 from raydp_ml.exchange.sharding import shard_rows
+from raydp_ml.exchange.unify import aligned, unified_schema
 from raydp_ml.session import ray_runtime
 from raydp_ml.session.lifecycle import executor_cpus
 
@@ -69,7 +71,13 @@ class Blocks:
         self._node_ids = tuple(node_ids)
         self._owners = tuple(owners)
         self._offered: list[tuple[Any, str]] = []
+        self._connection = ray_runtime.connection()
         ray_runtime.hold(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # It has come to another process (as an argument of a Ray task, say) of the same cluster.
+        self.__dict__.update(state)
+        self._connection = ray_runtime.connection()
 
     @property
     def num_rows(self) -> int:
@@ -94,6 +102,11 @@ class Blocks:
                 "These Blocks were freed: their data has left the object store. Call from_spark "
                 "again, and free() only after the last use."
             )
+        if not ray_runtime.is_open(self._connection):
+            raise DataLostError(
+                "The Ray that held these Blocks was shut down, and their data is gone with it. "
+                "Call from_spark again."
+            )
         return list(self._refs)
 
     @property
@@ -105,6 +118,11 @@ class Blocks:
     def node_ids(self) -> list[str]:
         """Ray node (hex id) that each block was put on."""
         return list(self._node_ids)
+
+    @property
+    def owners(self) -> list[Any]:
+        """The block servers that own the blocks; with them they are lost."""
+        return list(self._owners)
 
     def to_arrow(self) -> pa.Table:
         """Fetch all blocks into this process.
@@ -119,7 +137,7 @@ class Blocks:
         DataLostError
             The blocks were freed, or the process or node that held them is gone.
         """
-        tables = fetch(self.refs)
+        tables = [aligned(table, self._schema, "these Blocks") for table in fetch(self.refs)]
         return pa.concat_tables(tables) if tables else self._schema.empty_table()
 
     def to_dataset(self) -> ray.data.Dataset:
@@ -155,8 +173,9 @@ class Blocks:
         if self._refs is None:
             return
         self._refs = None
-        for server, table in self._offered:
-            server.withdraw.remote(table)
+        if ray_runtime.is_open(self._connection):  # otherwise the servers have ended with Ray
+            for server, table in self._offered:
+                server.withdraw.remote(table)
         self._offered.clear()
         self._owners = ()
         ray_runtime.release(self)
@@ -209,6 +228,31 @@ def fetch(refs: Sequence[ray.ObjectRef], timeout: float = _GET_TIMEOUT) -> list[
         ) from error
 
 
+def checked_refs(blocks: Blocks) -> tuple[list[ray.ObjectRef], pa.Schema]:
+    """References to the blocks with each value as Spark can hold it, and their schema.
+
+    Raises
+    ------
+    SchemaError
+        Naming a column and a value that Spark cannot hold exactly.
+    """
+    import ray
+
+    if not columns_to_check(blocks.schema):
+        return blocks.refs, blocks.schema
+    check: Any = ray.remote(num_cpus=0, num_returns=2)(_check)
+    made = [check.remote(ref, blocks.schema) for ref in blocks.refs]
+    _results([done for done, _ in made])
+    return [ref for _, ref in made], checked(blocks.schema.empty_table()).schema
+
+
+def _check(block: pa.Table, schema: pa.Schema) -> tuple[SchemaError | None, pa.Table | None]:
+    try:
+        return None, checked(aligned(block, schema, "these Blocks"))
+    except SchemaError as error:
+        return error, None  # what a task raises for both results, Ray logs for the second
+
+
 def put_table(table: pa.Table, num_blocks: int = 1) -> Blocks:
     """Put an in-memory table into the object store, cut into `num_blocks` nearly equal blocks."""
     import ray
@@ -227,30 +271,74 @@ def put_table(table: pa.Table, num_blocks: int = 1) -> Blocks:
 
 
 def from_dataset(dataset: ray.data.Dataset) -> Blocks:
-    """Execute a ``ray.data.Dataset`` and take its Arrow blocks, without a copy of them.
+    """Execute a ``ray.data.Dataset`` and take its Arrow blocks, without a copy where they agree.
+
+    Blocks that differ are brought to one schema by the names of their columns, as Ray Data does
+    it: the wider of two types, and null where a block lacks a column.
 
     Raises
     ------
     SchemaError
-        The Dataset has no block, and so no schema.
+        The Dataset has no block, and so no schema, or blocks that have no schema in common.
     """
     import ray
 
-    refs = dataset.to_arrow_refs()
+    try:
+        refs = dataset.to_arrow_refs()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise SchemaError(
+            f"{_A_DATASET} has blocks whose columns have no types in common: {error}. Cast them "
+            "where the blocks are made."
+        ) from error
     describe = ray.remote(num_cpus=0)(_describe)
-    facts = ray.get([describe.remote(ref) for ref in refs], timeout=_GET_TIMEOUT)
+    facts = _results([describe.remote(ref) for ref in refs])
     kept = [(ref, fact) for ref, fact in zip(refs, facts, strict=True) if fact[0]]
     if not facts:
         raise SchemaError("The ray.data.Dataset holds no block: there is no schema to take.")
+    schema = unified_schema([fact[2] for _, fact in kept] or [facts[0][2]], _A_DATASET)
+    blocks = [ref for ref, _ in kept]
+    sizes = [nbytes for _, (_, nbytes, _, _) in kept]
+    align: Any = ray.remote(num_cpus=0, num_returns=2)(_align)
+    made = {
+        at: align.remote(ref, schema)
+        for at, (ref, (_, _, its_schema, kind)) in enumerate(kept)
+        if kind is not pa.Table or not its_schema.equals(schema)
+    }
+    new_sizes = _results([size for size, _ in made.values()])
+    for (at, (_, ref)), nbytes in zip(made.items(), new_sizes, strict=True):
+        blocks[at], sizes[at] = ref, nbytes
     here = ray.get_runtime_context().get_node_id()
-    return Blocks(
-        [ref for ref, _ in kept],
-        [rows for _, (rows, _, _) in kept],
-        sum(nbytes for _, (_, nbytes, _) in kept),
-        (kept[0][1] if kept else facts[0])[2],
-        [here] * len(kept),
-    )
+    rows = [count for _, (count, *_) in kept]
+    return Blocks(blocks, rows, sum(sizes), schema, [here] * len(kept))
 
 
-def _describe(table: pa.Table) -> tuple[int, int, pa.Schema]:
-    return table.num_rows, table.nbytes, table.schema
+_A_DATASET = "the ray.data.Dataset"
+
+
+def _describe(block: Any) -> tuple[int, int, pa.Schema, type]:
+    table = _as_table(block)
+    return table.num_rows, table.nbytes, table.schema, type(block)
+
+
+def _align(block: Any, schema: pa.Schema) -> tuple[int | SchemaError, pa.Table | None]:
+    try:
+        table = aligned(_as_table(block), schema, _A_DATASET)
+    except SchemaError as error:
+        return error, None
+    return table.nbytes, table
+
+
+def _as_table(block: Any) -> pa.Table:
+    from raydp_ml.exchange.frames import named_table
+
+    # Beside Arrow blocks a Dataset may hold pandas ones.
+    return block if isinstance(block, pa.Table) else named_table(block, "pandas")
+
+
+def _results(refs: Sequence[ray.ObjectRef]) -> list[Any]:
+    """Results of tasks over blocks; raises the error that one of them found."""
+    results = fetch(refs)
+    for result in results:
+        if isinstance(result, SchemaError):
+            raise result
+    return results

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from raydp_ml.exceptions import SchemaError, SessionError
+from raydp_ml.exceptions import DataLostError, SchemaError, SessionError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
-from raydp_ml.exchange.blocks import Blocks, from_dataset, put_table
+from raydp_ml.exchange.blocks import Blocks, checked_refs, from_dataset, put_table
 from raydp_ml.exchange.columns import quoted
-from raydp_ml.exchange.schema import VECTOR, spark_ready
+from raydp_ml.exchange.schema import VECTOR, checked, spark_ready
 from raydp_ml.exchange.sql_text import select_columns
 from raydp_ml.session import ray_runtime
 
@@ -32,7 +32,8 @@ def to_spark(
     Parameters
     ----------
     data : Blocks, ray.data.Dataset or pyarrow.Table
-        A Dataset is executed; a Table is put into the object store.
+        A Dataset is executed, and blocks that differ are brought to one schema by the names of
+        their columns, as Ray Data does it; a Table is put into the object store.
     spark : pyspark.sql.SparkSession, optional
         The active session by default.
 
@@ -45,9 +46,12 @@ def to_spark(
     Raises
     ------
     SchemaError
-        Something else was given, or a column's type has no counterpart in Spark.
+        Something else was given, a column's type has no counterpart in Spark, a value would not
+        be exact there (a time finer than a microsecond), or blocks have no schema in common.
     SessionError
         There is no active session, or it was stopped.
+    DataLostError
+        The process that held the Blocks has ended.
     """
     return import_data(data, spark)
 
@@ -58,8 +62,13 @@ def import_data(data: Any, spark: SparkSession | None = None, *, use_jar: bool =
     jvm.require_live(spark)
     ray_runtime.ensure_ray()
     blocks = _as_blocks(data)
-    schema, vectors = _spark_schema(blocks.schema)
-    df = _offer(blocks, spark, schema, use_jar)
+    _require_owners(blocks)
+    try:
+        df, vectors = _offer(blocks, spark, use_jar)
+    except DataLostError:
+        # A server died while nobody used it, and owned none of these blocks.
+        server_pool.forget_dead()
+        df, vectors = _offer(blocks, spark, use_jar)
     if not vectors:
         return df
     from pyspark.ml.functions import array_to_vector
@@ -74,10 +83,20 @@ def import_data(data: Any, spark: SparkSession | None = None, *, use_jar: bool =
     )
 
 
+def _require_owners(blocks: Blocks) -> None:
+    """Raise `DataLostError` where a server that owns blocks has ended."""
+    for owner in blocks.owners if blocks.refs else ():
+        server_pool.call(owner.path)
+
+
 def _active_session() -> SparkSession:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
     session = SparkSession.getActiveSession()
+    if session is None and SparkContext._active_spark_context is not None:
+        # Spark knows an active session for the thread that started it only.
+        session = SparkSession.builder.getOrCreate()
     if session is None:
         raise SessionError(
             "to_spark found no active SparkSession. Start one with raydp_ml.init_spark(), or give "
@@ -90,7 +109,7 @@ def _as_blocks(data: Any) -> Blocks:
     if isinstance(data, Blocks):
         return data
     if isinstance(data, pa.Table):
-        return put_table(data)
+        return put_table(checked(data))
     if hasattr(data, "to_arrow_refs"):  # a ray.data.Dataset, without importing ray.data
         return from_dataset(data)
     raise SchemaError(
@@ -112,8 +131,17 @@ def _spark_schema(schema: pa.Schema) -> tuple[Any, set[str]]:
     return from_arrow_schema(spark_ready(schema.empty_table()).schema), vectors
 
 
-def _offer(blocks: Blocks, spark: SparkSession, schema: Any, use_jar: bool) -> DataFrame:
-    """Have the servers of the blocks' nodes offer them, cut into parts of a fair size."""
+def _offer(blocks: Blocks, spark: SparkSession, use_jar: bool) -> tuple[DataFrame, set[str]]:
+    """Have the servers of the blocks' nodes offer them, cut into parts of a fair size.
+
+    Returns
+    -------
+    DataFrame
+    set of str
+        The columns that are to become vectors again.
+    """
+    refs, arrow_schema = checked_refs(blocks)
+    schema, vectors = _spark_schema(arrow_schema)
     nodes = list(dict.fromkeys(blocks.node_ids)) or [_driver_node()]
     local = not jvm.is_connect(spark) and str(spark.sparkContext.master).startswith("local")
     servers = server_pool.servers_on(nodes, tcp=not local)
@@ -121,7 +149,7 @@ def _offer(blocks: Blocks, spark: SparkSession, schema: Any, use_jar: bool) -> D
     offers: dict[int, list[tuple[Any, int, int]]] = defaultdict(list)
     parts = []
     row_bytes = max(1, blocks.nbytes // max(1, blocks.num_rows))
-    for ref, rows, node in zip(blocks.refs, blocks.block_rows, blocks.node_ids, strict=True):
+    for ref, rows, node in zip(refs, blocks.block_rows, blocks.node_ids, strict=True):
         # Fewer rows for the cores' sake, but not so few that a task costs more than its work.
         fair = max(_PART_ROWS, -(-blocks.num_rows // _parallelism(spark)))
         step = max(1, min(fair, _PART_BYTES // row_bytes))
@@ -131,18 +159,19 @@ def _offer(blocks: Blocks, spark: SparkSession, schema: Any, use_jar: bool) -> D
             offer.append((ref, start, min(rows, start + step)))
     table = uuid.uuid4().hex
     for index, offer in offers.items():
-        server_pool.call(servers[index].actor.offer, table, offer)
+        server_pool.call(servers[index].actor.offer, table, offer, arrow_schema)
         blocks.offered(servers[index].actor, table)
     endpoints = "\n".join(server.line() for server in servers)
     secret = servers[0].secret
     reader = jvm.java_object(spark, "exchange.BlockImport") if use_jar else None
     if reader is None:
-        return python_tasks.import_frame(spark, endpoints, secret, table, parts, schema)
+        made = python_tasks.import_frame(spark, endpoints, secret, table, parts, schema)
+        return made, vectors
     from pyspark.sql import DataFrame
 
     lines = "\n".join(f"{at},{part}" for at, part in parts)
     frame = reader.dataFrame(spark._jsparkSession, endpoints, secret, table, lines, schema.json())
-    return DataFrame(frame, spark)
+    return DataFrame(frame, spark), vectors
 
 
 def _parallelism(spark: SparkSession) -> int:

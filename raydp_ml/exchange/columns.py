@@ -348,6 +348,35 @@ def pick_columns(columns: Sequence[Column], names: Sequence[str], what: str) -> 
     return [by_name[name] for name in names]
 
 
+_NUMERIC_KINDS = frozenset({"number", "boolean", "decimal"})
+_ALIKE: dict[str, frozenset[str]] = {
+    **dict.fromkeys(_NUMERIC_KINDS, _NUMERIC_KINDS),
+    # Categories are compared as text: numbers may be categories too.
+    **dict.fromkeys(("string", "category"), frozenset({"string", "category"}) | _NUMERIC_KINDS),
+    **dict.fromkeys(("array", "vector"), frozenset({"array", "vector"})),
+}
+
+
+def check_alike(columns: Iterable[Column], like: Iterable[Column], what: str) -> None:
+    """Raise `SchemaError` for a feature that is of another kind than in the training data.
+
+    Parameters
+    ----------
+    columns : iterable of Column
+        The features of an evaluation set.
+    like : iterable of Column
+        The same of the training data, in the same order.
+    what : str
+        Which evaluation set it is, for the error.
+    """
+    for column, first in zip(columns, like, strict=True):
+        if column.kind not in _ALIKE.get(first.kind, {first.kind}):
+            raise SchemaError(
+                f"The column {column.name!r} of the {what} is of type {column.type_name}, and in "
+                f"the training data it is of type {first.type_name}. Give both the same type."
+            )
+
+
 def quoted(name: str) -> str:
     """Quote a column name for Spark, so that dots and backticks are part of it."""
     return "`" + name.replace("`", "``") + "`"

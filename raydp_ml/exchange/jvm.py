@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from typing import Any
 
@@ -10,6 +11,8 @@ from raydp_ml.session.class_path import JAR
 
 _SPARK_VERSION = "4.3."
 """The jar is compiled against this Spark's internal classes, which change between versions."""
+
+_loading = threading.Lock()
 
 
 def is_connect(spark: Any) -> bool:
@@ -61,7 +64,8 @@ def java_object(spark: Any, name: str) -> Any:
     jars = session.sharedState().jarClassLoader()
     url = JAR.as_uri().replace("file:///", "file:/")
     on_class_path = str(JAR) in spark.sparkContext._conf.get("spark.driver.extraClassPath", "")
-    if not on_class_path and not any(str(known.toString()) == url for known in jars.getURLs()):
-        session.sessionState().resourceLoader().addJar(str(JAR))
+    with _loading:  # once, also where several threads are the first
+        if not on_class_path and not any(str(known.toString()) == url for known in jars.getURLs()):
+            session.sessionState().resourceLoader().addJar(str(JAR))
     java_class = spark._jvm.java.lang.Class.forName(f"ml.raydp.{name}", True, jars)
     return java_class.getDeclaredConstructor(None).newInstance(None)

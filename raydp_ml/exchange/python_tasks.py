@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from raydp_ml.exchange.task_python import task_python
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+_MODULES = ("pyarrow",)
+_SILENCE_SECONDS = 900.0
+"""A server that takes and sends nothing for so long has hung; it may wait for Ray meanwhile."""
 
 _REPORT = "partition int, attempt long, rows long, endpoint int"
 
@@ -49,12 +55,10 @@ def run_export(df: DataFrame, endpoints: str, secret: str, job: str) -> list[tup
         if writer is not None:
             writer.close()
             stream.flush()
-            status = connection.recv(1)
-            if status != b"\0":
-                with connection.makefile("rb") as rest:
-                    raise OSError(rest.read().decode() or "The block server has ended.")
-            (stored,) = struct.unpack(">q", connection.recv(8, 0x100))  # MSG_WAITALL
-            connection.close()
+            with connection, connection.makefile("rb") as answer:
+                if answer.read(1) != b"\0":
+                    raise OSError(answer.read().decode() or "The block server has ended.")
+                (stored,) = struct.unpack(">q", answer.read(8))
             if stored != rows:
                 raise OSError(f"The block server stored {stored} of {rows} rows.")
         yield pa.RecordBatch.from_pydict(
@@ -68,7 +72,9 @@ def run_export(df: DataFrame, endpoints: str, secret: str, job: str) -> list[tup
 
     # mapInArrow takes no names with backticks; the server knows the true ones.
     plain = df.toDF(*_plain_names(df.columns))
-    return [tuple(row) for row in plain.mapInArrow(write, _REPORT).collect()]
+    with task_python(df.sparkSession, _MODULES):
+        written = plain.mapInArrow(write, _REPORT)
+    return [tuple(row) for row in written.collect()]
 
 
 def import_frame(
@@ -96,7 +102,8 @@ def import_frame(
         [StructField(n, f.dataType) for n, f in zip(names, schema.fields, strict=True)]
     )
     numbers = spark.range(0, len(parts), 1, max(1, len(parts)))
-    return numbers.mapInArrow(read, plain).toDF(*schema.names)
+    with task_python(spark, _MODULES):
+        return numbers.mapInArrow(read, plain).toDF(*schema.names)
 
 
 def _plain_names(names: list[str]) -> list[str]:
@@ -105,6 +112,7 @@ def _plain_names(names: list[str]) -> list[str]:
 
 def _connector(endpoints: str) -> Callable[..., Any]:
     """A function that runs in a Spark task and connects to a server as Endpoint.java does."""
+    limit = _SILENCE_SECONDS
 
     def connect(request: str, chosen: int | None = None) -> tuple[int, Any, Any]:
         import os
@@ -121,7 +129,7 @@ def _connector(endpoints: str) -> Callable[..., Any]:
             connection.connect(path)
         else:
             connection = socket.create_connection((host, int(port)), timeout=20)
-            connection.settimeout(None)
+        connection.settimeout(limit)
         stream = connection.makefile("wb", 1 << 16)
         stream.write(f"{request}\n".encode())
         return index, connection, stream

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError, name_hint
 
@@ -143,18 +144,66 @@ def spark_ready(table: pa.Table) -> pa.Table:
     Raises
     ------
     SchemaError
-        A column's type has no counterpart in Spark.
+        A column's type has no counterpart in Spark, or a value would not come out as it is.
     """
     require_unique(table.column_names)
     columns = [
-        _decoded(table.column(i)).cast(_spark_type(field.name, field.type))
-        for i, field in enumerate(table.schema)
+        _as_spark_has_it(table.column(index), field.name)
+        for index, field in enumerate(table.schema)
     ]
     return pa.table(columns, names=table.column_names)
 
 
-def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+def columns_to_check(schema: pa.Schema) -> list[str]:
+    """Names of the columns whose types alone do not tell that Spark can hold each value.
+
+    Raises
+    ------
+    SchemaError
+        A column's type has no counterpart in Spark.
+    """
+    require_unique(schema.names)
+    return [field.name for field in schema if _may_lose(field.type, spark_type(field))]
+
+
+def checked(table: pa.Table) -> pa.Table:
+    """Cast the `columns_to_check`, and leave the others as they are.
+
+    Raises
+    ------
+    SchemaError
+        Naming the column and a value that Spark cannot hold.
+    """
+    for name in columns_to_check(table.schema):
+        index = table.schema.get_field_index(name)
+        column = _as_spark_has_it(table.column(index), name)
+        table = table.set_column(index, table.schema.field(index).with_type(column.type), column)
+    return table
+
+
+def _as_spark_has_it(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    wanted = spark_type(pa.field(name, column.type))
+    if pat.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if column.type == wanted:
+        return column
+    try:
+        return column.cast(wanted)
+    except pa.ArrowInvalid as error:
+        raise SchemaError(
+            f"Column {name!r} of Arrow type {column.type} holds values that Spark, which has "
+            f"{wanted} for it, cannot hold exactly: {error}. {_rounding(name, column.type)}"
+        ) from error
+
+
+def _rounding(name: str, kind: pa.DataType) -> str:
+    if pat.is_timestamp(kind) and kind.unit == "ns":
+        return (
+            "Round them before, as in pyarrow.compute.floor_temporal"
+            f"(table[{name!r}], unit='microsecond'), or keep them as integers: "
+            f"table[{name!r}].cast('int64')."
+        )
+    return f"Round them before, or cast the column, as in table[{name!r}].cast(type, safe=False)."
 
 
 _WIDENED = {
@@ -166,31 +215,90 @@ _WIDENED = {
     pa.large_string(): pa.string(),
     pa.string_view(): pa.string(),
     pa.large_binary(): pa.binary(),
+    pa.binary_view(): pa.binary(),
     pa.date64(): pa.date32(),
 }
 _INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 _SAME = frozenset(
-    [*_INTEGERS, pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.binary(), pa.date32()]
+    [
+        *_INTEGERS,
+        *(pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.binary(), pa.date32()),
+        pa.null(),
+    ]
 )
+_SPARK_DIGITS = 38
 
 
-def _spark_type(name: str, kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_dictionary(kind):
-        return _spark_type(name, kind.value_type)
-    if kind in _SAME or pa.types.is_decimal128(kind):
+def spark_type(field: pa.Field) -> pa.DataType:
+    """Arrow type, among those that Spark has, that a column crosses as.
+
+    Raises
+    ------
+    SchemaError
+        There is none.
+    """
+    kind = field.type
+    if pat.is_dictionary(kind):
+        return spark_type(field.with_type(kind.value_type))
+    if kind in _SAME:
         return kind
     if kind in _WIDENED:
         return _WIDENED[kind]
-    if pa.types.is_timestamp(kind):
+    if pat.is_timestamp(kind):
         return pa.timestamp("us", kind.tz)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return pa.list_(pa.field("element", _spark_type(name, kind.value_type)))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_spark_type(name, field.type)) for field in kind])
+    if pat.is_fixed_size_binary(kind):
+        return pa.binary()
+    if _is_list(kind):
+        return pa.list_(pa.field("element", spark_type(field.with_type(kind.value_type))))
+    if pat.is_struct(kind):
+        return pa.struct([inner.with_type(_part_type(field, inner)) for inner in kind])
+    if pat.is_decimal(kind):
+        # Spark's scale is neither negative nor greater than the precision.
+        scale = max(kind.scale, 0)
+        digits = max(kind.precision - min(kind.scale, 0), scale)
+        if digits <= _SPARK_DIGITS:
+            return pa.decimal128(digits, scale)
     raise SchemaError(
-        f"Column {name!r} has the Arrow type {kind}, for which Spark has no type. Cast it, or drop "
-        "it, as in table.drop_columns([...])."
+        f"Column {field.name!r} has the Arrow type {kind}, for which Spark has no type that this "
+        f"package reads. {_remedy(field.name, kind)}, or drop it: "
+        f"table.drop_columns([{field.name!r}])."
     )
+
+
+def _part_type(whole: pa.Field, part: pa.Field) -> pa.DataType:
+    return spark_type(pa.field(f"{whole.name}.{part.name}", part.type))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    # Not lists by view: pyarrow 26 casts them to lists without their elements.
+    return pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind)
+
+
+def _remedy(name: str, kind: pa.DataType) -> str:
+    if pat.is_decimal(kind):
+        return f"Spark's decimals have {_SPARK_DIGITS} digits; cast it to fewer, or to float64"
+    if pat.is_time(kind):
+        return f"Cast it to numbers or text, as in table[{name!r}].cast('string')"
+    if pat.is_duration(kind):
+        return f"Cast it to numbers, as in table[{name!r}].cast('int64')"
+    if pat.is_map(kind):
+        return "Make columns of the keys that you need"
+    if isinstance(kind, pa.BaseExtensionType):
+        return f"Take what it is stored as ({kind.storage_type})"
+    return "Cast it to a type that Spark has"
+
+
+def _may_lose(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether the cast can fail for some value of the type."""
+    if pat.is_dictionary(kind):
+        return _may_lose(kind.value_type, wanted)
+    if _is_list(kind):
+        return _may_lose(kind.value_type, wanted.value_type)
+    if pat.is_struct(kind):
+        return any(_may_lose(part.type, wanted.field(part.name).type) for part in kind)
+    if pat.is_timestamp(kind):
+        return kind.unit != "us"
+    return pat.is_date64(kind) or pat.is_decimal256(kind)
 
 
 VECTOR = {b"raydp_ml": b"vector"}

@@ -7,6 +7,7 @@ Ray ends an actor when its last handle is gone.
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,6 +37,9 @@ class Server:
 
 
 _servers: dict[str, Server] = {}
+# Held while servers start: of several threads that need the first one, one starts it. Whoever
+# holds it takes no lock of ray_runtime's, which calls `stop` while it holds its own.
+_lock = threading.Lock()
 
 
 def servers_on(node_ids: Iterable[str], *, tcp: bool = False) -> list[Server]:
@@ -52,26 +56,43 @@ def servers_on(node_ids: Iterable[str], *, tcp: bool = False) -> list[Server]:
     ------
     ResourceError
         A server did not start in time.
+    DataLostError
+        A server has ended, or a node that blocks were on is gone.
     """
+    ray_runtime.ensure_ray()
+    nodes = list(node_ids)
+    with _lock:
+        connection = ray_runtime.connection()
+        for node in [n for n, s in _servers.items() if s.connection != connection]:
+            del _servers[node]  # The user has ended that Ray, and its actors with it.
+        is_first = not _servers
+        _start_missing(nodes, connection)
+        for node in nodes if tcp else []:
+            server = _servers[node]
+            if not server.port:
+                _servers[node] = replace(server, port=call(server.actor.listen_tcp, server.host))
+        servers = [_servers[node] for node in nodes]
+    if is_first:
+        ray_runtime.on_stop(stop)
+    return servers
+
+
+def _start_missing(nodes: list[str], connection: str) -> None:
     import ray
 
-    ray_runtime.ensure_ray()
-    for node in [n for n, s in _servers.items() if s.connection != ray_runtime.connection()]:
-        del _servers[node]  # The user has ended that Ray, and its actors with it.
-    if not _servers:
-        ray_runtime.on_stop(stop)
-    nodes = list(node_ids)
-    hosts = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
+    missing = [node for node in dict.fromkeys(nodes) if node not in _servers]
+    if not missing:
+        return
+    hosts = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    gone = [node[:8] for node in missing if node not in hosts]
+    if gone:
+        raise DataLostError(
+            f"The Ray nodes {gone}, which held the data, are gone. Call from_spark again."
+        )
     secret = next((server.secret for server in _servers.values()), None) or secrets.token_hex(16)
-    missing = [node for node in nodes if node not in _servers]
     for node, actor in {node: _start(node, secret) for node in missing}.items():
         path = call(actor.path, timeout=_START_TIMEOUT)
-        _servers[node] = Server(actor, node, hosts[node], path, secret, ray_runtime.connection())
-    for node in nodes if tcp else []:
-        server = _servers[node]
-        if not server.port:
-            _servers[node] = replace(server, port=call(server.actor.listen_tcp, server.host))
-    return [_servers[node] for node in nodes]
+        _servers[node] = Server(actor, node, hosts[node], path, secret, connection)
 
 
 def _start(node: str, secret: str) -> Any:
@@ -109,7 +130,11 @@ def call(method: Any, *args: Any, timeout: float = 600.0) -> Any:
             f"The block server did not answer within {timeout:.0f} s. The machine may be out of "
             "memory or processes; `ray status` and the logs in Ray's session folder tell."
         ) from error
-    except ray.exceptions.RayActorError as error:
+    except (
+        ray.exceptions.RayActorError,
+        ray.exceptions.ActorUnschedulableError,  # its node is gone
+        ray.exceptions.OutOfMemoryError,
+    ) as error:
         raise DataLostError(
             "The block server that holds the data has ended (killed, or its node is gone). Call "
             "from_spark or to_spark again."
@@ -118,22 +143,32 @@ def call(method: Any, *args: Any, timeout: float = 600.0) -> Any:
 
 def forget_dead() -> bool:
     """Drop servers that no longer answer; tell whether there was one."""
-    dead = []
-    for node, server in _servers.items():
-        try:
-            call(server.actor.path, timeout=20)
-        except (DataLostError, ResourceError):
-            dead.append(node)
-    for node in dead:
-        del _servers[node]
+    with _lock:
+        asked = dict(_servers)
+    dead = {node: server for node, server in asked.items() if not _answers(server)}
+    with _lock:
+        for node, server in dead.items():
+            if _servers.get(node) is server:  # and not its successor, from another thread
+                del _servers[node]
     return bool(dead)
+
+
+def _answers(server: Server) -> bool:
+    try:
+        call(server.actor.path, timeout=20)
+    except (DataLostError, ResourceError):
+        return False
+    return True
 
 
 def stop() -> None:
     """Close all servers; those that own blocks in use live on, without a socket."""
-    servers = list(_servers.values())
-    _servers.clear()
+    with _lock:
+        servers = list(_servers.values())
+        _servers.clear()
     for server in servers:
+        if not ray_runtime.is_open(server.connection):
+            continue  # It has ended with its Ray, and a call would start another Ray.
         try:
             call(server.actor.close, timeout=20)
         except (DataLostError, ResourceError):

@@ -21,12 +21,15 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.exchange.sql_text import aggregate, select_columns
+from raydp_ml.exchange.task_python import task_python
 from raydp_ml.statistics import no_rows
 from raydp_ml.transformer import SparkTransformer, replace_columns
 
 __all__ = ["CountVectorizer", "HashingVectorizer", "TfidfTransformer", "TfidfVectorizer"]
 
 _CSR = "struct<size:int,indices:array<int>,values:array<double>>"
+# What the Python tasks import, which is not raydp_ml.
+_MODULES = ("pandas", "pyarrow", "sklearn")
 _TERMS = "array<struct<term:string,count:bigint>>"
 
 
@@ -79,7 +82,8 @@ class _Vectorizer(_OneColumn):
         plain = _in_memory_copy(self)
         udf: Any = functions.pandas_udf(_batches(plain), _CSR)  # type: ignore[call-overload]
         document = functions.coalesce(functions.col(quoted(column)), functions.lit(""))
-        df = select_columns(df, [functions.col("*"), udf(document).alias(made)])
+        with task_python(df.sparkSession, _MODULES):
+            df = select_columns(df, [functions.col("*"), udf(document).alias(made)])
         sql = f"raydp_ml_vector({made}.size, {made}.indices, {made}.values)"
         outputs = [[(name, sql)], []]
         return replace_columns(df, [column, made], outputs)
@@ -233,7 +237,8 @@ class TfidfTransformer(_OneColumn, text.TfidfTransformer, auto_wrap_output_keys=
             _weighing(getattr(self, "idf_", None), self.sublinear_tf, self.norm), VectorUDT()
         )
         made = "__raydp_ml_weighted"
-        df = df.withColumn(made, weigh(functions.col(quoted(column))))
+        with task_python(df.sparkSession, _MODULES):
+            df = df.withColumn(made, weigh(functions.col(quoted(column))))
         return replace_columns(df, [column, made], [[(name, made)], []])
 
 
@@ -295,7 +300,8 @@ def _term_counts(
     analyse.__annotations__ = {"documents": pd.Series, "return": pd.Series}
     terms: Any = functions.pandas_udf(analyse, _TERMS)  # type: ignore[call-overload]
     document = functions.coalesce(functions.col(quoted(column)), functions.lit(""))
-    items = select_columns(df, [functions.explode(terms(document)).alias("item")])
+    with task_python(df.sparkSession, _MODULES):
+        items = select_columns(df, [functions.explode(terms(document)).alias("item")])
     counts = {"documents": "count(1)", "times": "sum(item.count)"}
     rows = aggregate(items, ["item.term"], counts).collect()
     if not rows:

@@ -16,12 +16,14 @@ from raydp_ml.exchange.blocks import from_dataset
 from raydp_ml.exchange.columns import (
     Column,
     ColumnRoles,
+    check_alike,
     check_exists,
     from_arrow_schema,
     pick_columns,
     resolve_columns,
 )
 from raydp_ml.exchange.frames import named_table, plain_columns
+from raydp_ml.fit_data.given import memory_eval_sets
 from raydp_ml.fit_data.targets import check_group, check_labels, check_weights
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
 from raydp_ml.training.classes import encode_labels
@@ -71,7 +73,7 @@ def memory_training(
     """
     require_y(estimator, y)
     data = TrainingData([])
-    pairs = [] if eval_set is None else list(eval_set)
+    pairs = memory_eval_sets(eval_set)
     groups = [None] * len(pairs) if eval_group is None else list(eval_group)
     one = _OneSet(estimator, data, task)
     one.add(X, y, sample_weight, group, "training data")
@@ -165,6 +167,7 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
     tags = get_tags(estimator).input_tags
     if kind_of(X) == "pandas":
         X = plain_columns(X)
+        _refuse_arrays(estimator, X)
     matrix = validate_data(
         estimator,
         X,
@@ -172,12 +175,25 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
         accept_sparse="csr" if tags.sparse else False,
         ensure_all_finite="allow-nan" if tags.allow_nan else True,
     )
+    if not matrix.dtype.isnative:
+        matrix = matrix.astype(matrix.dtype.newbyteorder("="))
     kind, size = matrix.dtype.kind, matrix.dtype.itemsize
     if kind == "b":
         return matrix.astype(np.uint8)
     if kind not in "iuf" or (kind == "f" and size not in (4, 8)):
         return matrix.astype(np.float64)
     return matrix
+
+
+def _refuse_arrays(estimator: Any, frame: Any) -> None:
+    for place, kind in enumerate(frame.dtypes):
+        first = frame.iloc[:, place].dropna().head(1) if kind.kind == "O" else []
+        if any(isinstance(value, (list, np.ndarray)) for value in first):
+            raise SchemaError(
+                f"The column {frame.columns[place]!r} holds arrays, and without names for all "
+                f"columns, {type(estimator).__name__} takes numbers. Pass one array of all "
+                "features, shape (n_samples, n_features)."
+            )
 
 
 def has_names(X: Any, kind: str) -> bool:
@@ -213,7 +229,7 @@ def frame_set(
         blocks = X if kind == "blocks" else from_dataset(X)
         schema = blocks.schema
     else:
-        table = named_table(X, kind)
+        table = _wide_decimals(named_table(X, kind))
         schema = table.schema
     columns = from_arrow_schema(schema)
     roles = resolve_columns(
@@ -242,6 +258,16 @@ def frame_set(
     return DataSet(layout, table=table, blocks=blocks, what=what), roles
 
 
+def _wide_decimals(table: pa.Table) -> pa.Table:
+    """Cast decimals of 32 and 64 bits, among which Arrow finds no distinct ones, to 128."""
+    for place, field in enumerate(table.schema):
+        kind = field.type
+        if pa.types.is_decimal(kind) and kind.bit_width < 128:
+            wide = pa.decimal128(kind.precision, kind.scale)
+            table = table.set_column(place, field.name, table.column(place).cast(wide))
+    return table
+
+
 def column_values(table: pa.Table, name: str) -> np.ndarray:
     """Return a column of a table as an array."""
     check_exists(name, table.column_names, "column")
@@ -257,7 +283,9 @@ def _needed(
     for name in names.values():
         check_exists(name, columns, f"label of the {what}")
     others = [column for column in columns if column.name in names.values()]
-    return pick_columns(columns, like.feature_names, f"The {what}") + others
+    features = pick_columns(columns, like.feature_names, f"The {what}")
+    check_alike(features, like.features, what)
+    return features + others
 
 
 def array_column(values: np.ndarray) -> pa.Array:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from raydp_ml.base import folds_case, kind_of
+from raydp_ml.base import folds_case
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     ColumnRoles,
+    check_alike,
     from_spark_schema,
     pick_columns,
     quoted,
     resolve_columns,
 )
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.fit_data.given import require_column_name, spark_eval_sets
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
 from raydp_ml.training.data_sets import DataSet
 
@@ -31,15 +33,11 @@ def spark_training(
     """
     names = {"y": y, "sample_weight": sample_weight, "group": group}
     for what, name in names.items():
-        if name is not None and not isinstance(name, str):
-            raise TypeError(
-                f"With a Spark DataFrame, {what} is the name of one of its columns. "
-                f"Got {type(name).__name__} instead."
-            )
+        require_column_name(name, what, X.columns)
     require_live(X.sparkSession)
     roles = _spark_roles(X, y, sample_weight, group, task)
     frames = [(X, roles, "training data")]
-    for index, (df, label) in enumerate(_spark_eval_sets(eval_set)):
+    for index, (df, label) in enumerate(spark_eval_sets(eval_set)):
         what = f"evaluation set {index}"
         frames.append((df, _spark_eval_roles(df, label, roles, what), what))
     data = TrainingData([], roles=tuple(roles.others))
@@ -89,29 +87,10 @@ def _require_parts(roles: ColumnRoles, task: Task) -> None:
         )
 
 
-def _spark_eval_sets(eval_set: Any) -> list[tuple[Any, str | None]]:
-    """Turn each way to give evaluation frames into pairs (DataFrame, label or None)."""
-    if eval_set is None:
-        return []
-    if kind_of(eval_set) == "spark":
-        return [(eval_set, None)]
-    if isinstance(eval_set, tuple) and len(eval_set) == 2 and isinstance(eval_set[1], str):
-        return [eval_set]
-    pairs: list[tuple[Any, str | None]] = []
-    for item in eval_set:
-        df, label = item if isinstance(item, tuple) else (item, None)
-        if kind_of(df) != "spark" or not (label is None or isinstance(label, str)):
-            raise TypeError(
-                "With a Spark DataFrame, eval_set is a DataFrame, or a list of DataFrames or of "
-                f"pairs (DataFrame, label column). Got {type(df).__name__} instead."
-            )
-        pairs.append((df, label))
-    return pairs
-
-
 def _spark_eval_roles(df: Any, label: str | None, roles: ColumnRoles, what: str) -> ColumnRoles:
     columns = from_spark_schema(df.schema)
     features = pick_columns(columns, roles.feature_names, f"The {what}")
+    check_alike(features, roles.features, what)
     needed = [name for name in (label or roles.label, roles.group) if name is not None]
     pick_columns(columns, needed, f"The {what}")
     weight = roles.sample_weight if roles.sample_weight in df.columns else None

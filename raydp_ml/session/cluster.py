@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from raydp_ml.exceptions import ResourceError
+from raydp_ml.session import ray_runtime
 from raydp_ml.session.options import SessionOptions
 from raydp_ml.session.placement import Node, amounts, describe, describe_nodes, shortage
 
@@ -36,6 +37,7 @@ class ExecutorRoom:
     def __init__(self, options: SessionOptions) -> None:
         self.bundle = options.resources_per_executor()
         self.group: Any = None
+        self._connection = ray_runtime.connection()
         self._options = options
         self._deadline = time.monotonic() + options.timeout
         problem = shortage(
@@ -43,6 +45,10 @@ class ExecutorRoom:
         )
         if problem is not None:
             raise ResourceError(problem)
+
+    def is_open(self) -> bool:
+        """Whether the Ray that has the room is the one that this process is connected to."""
+        return ray_runtime.is_open(self._connection)
 
     def left(self) -> float:
         """Seconds that are left of the session's time-out; negative when it has passed."""
@@ -102,7 +108,7 @@ class ExecutorRoom:
         import ray
 
         group, self.group = self.group, None
-        if group is not None:
+        if group is not None and self.is_open():
             ray.util.remove_placement_group(group)
 
     def not_in_time(self, started: int) -> str:
@@ -141,9 +147,7 @@ class ClusterSession:
 
     def is_live(self) -> bool:
         """Whether Spark still works, and Ray, with which its executors end."""
-        import ray
-
-        return ray.is_initialized() and self._jvm is not None and self._jvm.is_live()
+        return self._room.is_open() and self._jvm is not None and self._jvm.is_live()
 
     def java_options(self) -> list[str]:
         """Options without which Spark does not run on this Java."""

@@ -98,7 +98,7 @@ def init_spark(
         Spark configuration, which wins over the defaults of this function. Keys that another
         parameter decides (``spark.master``, ``spark.executor.memory``, ...) are refused.
     timeout : float, default=120
-        Seconds to wait for the executors.
+        Seconds to wait for Ray to start, where it must, and then for the executors.
 
     Returns
     -------
@@ -108,8 +108,8 @@ def init_spark(
     Raises
     ------
     ResourceError
-        If the Ray cluster can never hold the executors, or has not within `timeout` seconds.
-        Nothing is left behind.
+        If the Ray cluster can never hold the executors, or has not within `timeout` seconds, or
+        Ray itself did not start in time. Nothing is left behind.
     SessionError
         If Java is missing or too old, another Spark session is live in this process, the live one
         was started with other options, or Ray is connected through ``ray://``.
@@ -153,7 +153,7 @@ def init_spark(
             atexit.unregister(_exit)
             atexit.register(_exit, os.getpid())
         else:
-            ray_runtime.ensure_ray()  # the user may have ended the one there was
+            ray_runtime.ensure_ray(options.timeout)  # the user may have ended the one there was
         return session.spark
 
 
@@ -256,7 +256,7 @@ def _check_no_foreign_session() -> None:
 def _start(options: SessionOptions) -> Session:
     had_ray = ray_runtime.is_ours()
     try:
-        ray_runtime.ensure_ray()
+        ray_runtime.ensure_ray(options.timeout)
         if options.mode == "standalone":
             from raydp_ml.session.standalone import StandaloneSession
 

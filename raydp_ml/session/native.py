@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from raydp_ml.exceptions import ResourceError, SessionError
-from raydp_ml.session import ray_runtime
 from raydp_ml.session.cluster import ClusterSession
 from raydp_ml.session.driver import start_driver
 from raydp_ml.session.gateway import running_gateway
@@ -38,7 +37,6 @@ class NativeSession(ClusterSession):
             )
         check_java_of_ray()
         super().__init__(options)
-        self._connection = ray_runtime.connection()
         try:
             self._room.reserve()
             self._room.await_free()
@@ -49,26 +47,19 @@ class NativeSession(ClusterSession):
             self.stop()
             raise
 
-    def is_live(self) -> bool:
-        """Whether Spark still works, and the Ray with which its executors end."""
-        return ray_runtime.connection() == self._connection and super().is_live()
-
     def executor_cpus(self) -> dict[str, float]:
         """Ray node id -> CPUs that the executors on it hold now."""
         return self._room.cpus_on(self._executor_nodes())
 
     def stop(self) -> None:
         """End Spark and with it the actors, then the driver JVM, then the reservation."""
-        import ray
-
         jvm, self._jvm = self._jvm, None
         if jvm is not None:
             # In good order first: exit hooks alone end Spark and Ray at the same time.
             jvm.stop_context()
             jvm.stop()
-        if ray.is_initialized():
-            with contextlib.suppress(Exception):
-                self._room.release()
+        with contextlib.suppress(Exception):
+            self._room.release()
 
     def _start_driver(self) -> None:
         import ray

@@ -11,16 +11,21 @@ import logging
 import os
 import sys
 import threading
+import time
+import traceback
 import weakref
 from collections.abc import Callable
 
-from raydp_ml.exceptions import SessionError
+from raydp_ml.exceptions import ResourceError, SessionError
 
 _CLIENT_REMEDY = (
     "Spark's driver and the object store must be on a machine of the Ray cluster. Run this "
     "program on one of its nodes (for example with `ray job submit`) and connect by "
     "`ray.init(address='auto')`, or let init_spark start Ray."
 )
+
+_START_SECONDS = 120.0
+_SLOW_START = "timed out during startup"  # of a plain Exception of Ray's, after 30 seconds
 
 logger = logging.getLogger(__name__)
 _lock = threading.RLock()
@@ -30,14 +35,21 @@ _holders: dict[int, weakref.ref[object]] = {}
 _callbacks: list[Callable[[], object]] = []
 
 
-def ensure_ray() -> None:
+def ensure_ray(timeout: float = _START_SECONDS) -> None:
     """Connect to Ray if this process is not connected yet, starting a local one if need be.
+
+    Parameters
+    ----------
+    timeout : float, default=120
+        Seconds to try. Ray itself gives up after some 30, which is the grain of this limit.
 
     Raises
     ------
     SessionError
         If the connection is (or ``RAY_ADDRESS`` asks for) a ``ray://`` client, or Ray does not
         start.
+    ResourceError
+        If Ray did not come up in time on this machine.
     """
     global _opened, _closing_is_due
     with _lock:
@@ -61,16 +73,51 @@ def ensure_ray() -> None:
         logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(
             logging.ERROR
         )
-        try:
-            ray.init(include_dashboard=False, logging_level=logging.WARNING)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise SessionError(
-                f"Ray did not start: {error} If a Ray cluster ran here before, `ray stop` or "
-                "unsetting RAY_ADDRESS clears its address."
-            ) from error
+        _start(timeout)
         _opened = connection()
         _closing_is_due = False
         _close_at_exit()
+
+
+def _start(timeout: float) -> None:
+    import ray
+
+    begun = time.monotonic()
+    while True:
+        try:
+            ray.init(include_dashboard=False, logging_level=logging.WARNING)
+            return
+        except BaseException as error:
+            _end_half_started(error)
+            if not isinstance(error, Exception):  # Ctrl-C
+                raise
+            if _SLOW_START not in str(error):
+                raise SessionError(
+                    f"Ray did not start: {error} If a Ray cluster ran here before, `ray stop` or "
+                    "unsetting RAY_ADDRESS clears its address."
+                ) from error
+            waited = time.monotonic() - begun
+            if waited > timeout:
+                raise ResourceError(
+                    f"Ray did not start on this machine within {waited:.0f} s (timeout="
+                    f"{timeout:g}): the machine is busy, or short of memory or processes, or the "
+                    "logs in Ray's folder (/tmp/ray/session_latest/logs) say why. End other work, "
+                    "or raise timeout."
+                ) from error
+            logger.warning("Ray did not start within %.0f s; raydp_ml tries again.", waited)
+
+
+def _end_half_started(error: BaseException) -> None:
+    """End the processes of a Ray whose start has failed, which ``ray.init`` leaves behind."""
+    from ray._private.node import Node
+
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        node = frame.f_locals.get("self")
+        if isinstance(node, Node) and frame.f_code.co_name == "__init__":
+            try:
+                node.kill_all_processes(check_alive=False, allow_graceful=False)
+            except Exception:
+                logger.warning("Ray's half-started processes did not end", exc_info=True)
 
 
 def is_ours() -> bool:
@@ -92,6 +139,24 @@ def connection() -> str:
     context = ray.get_runtime_context()
     job, node = context.get_job_id(), context.get_node_id()
     return f"{os.getpid()} {context.gcs_address} {job} {node}"
+
+
+def is_open(opened: str) -> bool:
+    """Whether this process still has the connection that `connection` named `opened`.
+
+    To be asked before any call of Ray while cleaning up: where the user has ended Ray, the call
+    would start another.
+    """
+    return opened != "" and opened == connection()
+
+
+def require_open(opened: str) -> None:
+    """Raise `SessionError` where the connection that `connection` named `opened` was ended."""
+    if not is_open(opened):
+        raise SessionError(
+            "Ray was shut down (by ray.shutdown(), stop_spark() or the end of the program) while "
+            "it was at work. Call again when the session that is needed is there."
+        )
 
 
 def hold(obj: object) -> None:

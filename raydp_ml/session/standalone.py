@@ -58,7 +58,7 @@ class StandaloneSession(ClusterSession):
         owners, self._owners = self._owners, []
         started, self._started = self._started, []
         self._workers = []
-        if not ray.is_initialized():  # the user has ended Ray, and the daemons with it
+        if not self._room.is_open():  # the user has ended that Ray, and the daemons with it
             return
         with contextlib.suppress(Exception):  # an owner may have died; its guard cleans up
             stopped = [owner.stop.remote() for owner in started]

@@ -64,8 +64,9 @@ def values_of(classes: np.ndarray, data_type: pa.DataType) -> pa.Array:
 
 
 def _held(value: Any, data_type: pa.DataType) -> Any:
-    if isinstance(value, str):
-        return value
+    is_text = pat.is_string(data_type) or pat.is_large_string(data_type)
+    if isinstance(value, str) or is_text:
+        return value if isinstance(value, str) and is_text else None
     if pat.is_decimal(data_type):
         made: Any = Decimal(value)
     elif pat.is_floating(data_type):

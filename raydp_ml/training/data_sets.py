@@ -63,4 +63,4 @@ class Part:
             return self.schema.empty_table()
         from raydp_ml.training.blocks_io import read_shard
 
-        return read_shard(self.refs, self.shard)
+        return read_shard(self.refs, self.shard, self.schema)

@@ -21,6 +21,7 @@ from raydp_ml.session.lifecycle import executor_cpus
 from raydp_ml.training.failure import WorkerLostError, error_of
 from raydp_ml.training.placement import place_workers
 from raydp_ml.training.reservation import reserved_cpus
+from raydp_ml.training.turns import Turn, take_turn
 from raydp_ml.training.worker import Worker
 
 IDLE_SECONDS = 300.0
@@ -56,6 +57,7 @@ class WorkerGroup:
         self.cpus_per_worker = cpus
         self.host = ray.util.get_node_ip_address()
         self.healthy = True
+        self._connection = ray_runtime.connection()
 
     def run(
         self,
@@ -96,6 +98,7 @@ class WorkerGroup:
         deadline = math.inf
         self.healthy = False  # until all have answered, also if Ctrl-C leaves this loop
         while pending and time.monotonic() < deadline:
+            ray_runtime.require_open(self._connection)
             done, _ = ray.wait(list(pending), timeout=_POLL_SECONDS if on_event else 1.0)
             for ref in done:
                 rank = pending.pop(ref)
@@ -180,6 +183,7 @@ def worker_group(
         The cluster can never hold the workers, or has no room for them now.
     """
     ray_runtime.ensure_ray()
+    connection = ray_runtime.connection()
     others = {**(resources_per_worker or {})}
     needs = {"CPU": cpus_per_worker or 1, "GPU": gpus_per_worker, **others}
     nodes = live_nodes()
@@ -191,8 +195,12 @@ def worker_group(
     kinds = [(node, gpus_per_worker, tuple(sorted(others.items()))) for node in placed]
     # The workers themselves ask Ray for no CPU: idle, they must not keep others from working.
     wanted = {node: cpus * count for node, count in per_node.items()}
-    with reserved_cpus(lambda: _to_reserve(wanted, nodes)):
-        workers = _pool.take(kinds)
+    with take_turn() as turn, reserved_cpus(lambda: _to_reserve(wanted, nodes), turn):
+        if not gpus_per_worker and not others:
+            turn.got_all()  # before the workers start, which takes seconds
+        workers = _pool.take(kinds, turn)
+        if gpus_per_worker or others:
+            turn.got_all()
         group = WorkerGroup(workers, placed, cpus)
         try:
             yield group
@@ -200,7 +208,7 @@ def worker_group(
             if group.healthy:
                 _pool.give_back(kinds, workers)
             else:
-                _end(workers)
+                _end(workers, connection)
 
 
 def live_nodes() -> dict[str, Mapping[str, float]]:
@@ -239,37 +247,79 @@ class _Pool:
         self._timer: threading.Timer | None = None
         self._connection = ""
 
-    def take(self, kinds: Sequence[Kind]) -> list[Any]:
-        """One live worker of each kind: idle ones first, new ones for the rest."""
+    def take(self, kinds: Sequence[Kind], turn: Turn) -> list[Any]:
+        """One live worker of each kind: idle ones first, new ones for the rest.
+
+        Raises
+        ------
+        ResourceError
+            A worker did not start in time.
+        """
+        connection = self._follow_connection()
+        workers = [self._pop(kind) or _start(kind) for kind in kinds]
+        ready = {worker.prepare.remote(): index for index, worker in enumerate(workers)}
+        deadline = time.monotonic() + _START_TIMEOUT
+        try:
+            while ready:
+                ray_runtime.require_open(connection)
+                done, _ = ray.wait([*ready], num_returns=len(ready), timeout=1.0)
+                ray.get(done)
+                for ref in done:
+                    del ready[ref]
+                self._make_room([kinds[index] for index in ready.values()])
+                for ref, index in list(ready.items()):
+                    # What another fit has just given back: a new one would wait for its GPU.
+                    idle = self._pop(kinds[index])
+                    if idle is not None:
+                        del ready[ref]
+                        _end([workers[index]], connection)
+                        workers[index] = idle
+                if any(_holds(kinds[index]) for index in ready.values()) and turn.others_run():
+                    turn.tell()
+                    deadline = time.monotonic() + _START_TIMEOUT
+                elif ready and time.monotonic() > deadline:
+                    raise ResourceError(_not_started(kinds, [*ready.values()]))
+        except ray.exceptions.RayError as error:
+            _end(workers, connection)
+            raise ResourceError(f"A training worker did not start: {error}") from error
+        except BaseException:
+            _end(workers, connection)
+            raise
+        return workers
+
+    def _follow_connection(self) -> str:
+        """Forget the workers of a Ray that the user has ended; return the current connection."""
         connection = ray_runtime.connection()
         with self._lock:
-            if connection != self._connection:
-                # The user has ended that Ray, and its actors with it.
+            is_new = connection != self._connection
+            if is_new:
                 self._idle.clear()
                 self._connection = connection
-                ray_runtime.on_stop(self.close)
-            idle = [
-                self._idle[kind].pop().worker if self._idle.get(kind) else None for kind in kinds
+        if is_new:  # without our lock: stop_spark holds that of ray_runtime, and calls close
+            ray_runtime.on_stop(self.close)
+        return connection
+
+    def _pop(self, kind: Kind) -> Any:
+        """Take a live idle worker of a kind, or None."""
+        while True:
+            with self._lock:
+                entries = self._idle.get(kind)
+                worker = entries.pop().worker if entries else None
+            if worker is None or _is_alive(worker):
+                return worker
+
+    def _make_room(self, kinds: Sequence[Kind]) -> None:
+        """End idle workers of other kinds that hold what workers of these kinds wait for."""
+        with self._lock:
+            rivals = [
+                idle
+                for idle in self._idle
+                if any(idle[0] == kind[0] and _holds(idle) & _holds(kind) for kind in kinds)
+                and idle not in kinds
             ]
-        workers = [
-            worker if worker is not None and _is_alive(worker) else _start(kind)
-            for kind, worker in zip(kinds, idle, strict=True)
-        ]
-        ready = [worker.prepare.remote() for worker in workers]
-        done, late = ray.wait(ready, num_returns=len(ready), timeout=_START_TIMEOUT)
-        try:
-            ray.get(done)
-        except ray.exceptions.RayActorError as error:
-            _end(workers)
-            raise ResourceError(f"A training worker did not start: {error}") from error
-        if late:
-            _end(workers)
-            raise ResourceError(
-                f"{len(late)} of {len(workers)} training workers did not start within "
-                f"{_START_TIMEOUT:.0f} s. The machine may be overloaded or out of memory; "
-                "`ray status` tells."
-            )
-        return workers
+            ended = [entry.worker for kind in rivals for entry in self._idle.pop(kind)]
+            connection = self._connection
+        _end(ended, connection)
 
     def give_back(self, kinds: Sequence[Kind], workers: Sequence[Any]) -> None:
         """Keep workers for the next fit."""
@@ -284,11 +334,11 @@ class _Pool:
         with self._lock:
             idle = [entry.worker for entries in self._idle.values() for entry in entries]
             self._idle.clear()
-            self._connection = ""
+            connection, self._connection = self._connection, ""
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-        _end(idle)
+        _end(idle, connection)
 
     def _start_timer(self) -> None:
         self._timer = threading.Timer(IDLE_SECONDS / 4, self._expire)
@@ -303,9 +353,10 @@ class _Pool:
                 expired += [entry.worker for entry in entries if entry.since < oldest]
                 self._idle[kind] = [entry for entry in entries if entry.since >= oldest]
             self._timer = None
+            connection = self._connection
             if any(self._idle.values()):
                 self._start_timer()
-        _end(expired)
+        _end(expired, connection)
 
 
 def _start(kind: Kind) -> Any:
@@ -322,17 +373,36 @@ def _start(kind: Kind) -> Any:
     )
 
 
+def _holds(kind: Kind) -> set[str]:
+    """Names of the Ray resources that a worker of this kind holds also while it is idle."""
+    _, gpus, others = kind
+    return {name for name, amount in (("GPU", gpus), *others) if amount}
+
+
+def _not_started(kinds: Sequence[Kind], late: Sequence[int]) -> str:
+    held = sorted(set().union(*(_holds(kinds[index]) for index in late)))
+    why = (
+        f"Others than the fits of this program may hold the resources {held} that they need"
+        if held
+        else "The machine may be overloaded or out of memory"
+    )
+    return (
+        f"{len(late)} of {len(kinds)} training workers did not start within "
+        f"{_START_TIMEOUT:.0f} s. {why}; `ray status` tells."
+    )
+
+
 def _is_alive(worker: Any) -> bool:
     try:
         ray.get(worker.prepare.remote(), timeout=10)
-    except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+    except (ray.exceptions.RayError, ValueError):  # a RayError is also a time-out
         return False
     return True
 
 
-def _end(workers: Sequence[Any]) -> None:
+def _end(workers: Sequence[Any], connection: str) -> None:
     # After ray.shutdown() they are gone already, and ray.kill would start a new Ray.
-    for worker in workers if ray.is_initialized() else ():
+    for worker in workers if ray_runtime.is_open(connection) else ():
         ray.kill(worker)
 
 

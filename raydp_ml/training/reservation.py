@@ -11,8 +11,12 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raydp_ml.exceptions import ResourceError
+from raydp_ml.session import ray_runtime
+from raydp_ml.training.turns import Turn
 
 TIMEOUT = 60.0
+"""So long a fit waits for what others than the fits of this program hold."""
+
 _ASK_AGAIN_SECONDS = 1.0
 
 
@@ -34,7 +38,7 @@ def _start_hold(node: str, cpus: float) -> Any:
 
 
 @contextlib.contextmanager
-def reserved_cpus(needed: Callable[[], Mapping[str, float]]) -> Iterator[None]:
+def reserved_cpus(needed: Callable[[], Mapping[str, float]], turn: Turn) -> Iterator[None]:
     """Hold CPUs on each Ray node for the time of a ``with`` block.
 
     A blocked task does it: a task is scheduled in milliseconds, where a placement group takes up
@@ -45,18 +49,22 @@ def reserved_cpus(needed: Callable[[], Mapping[str, float]]) -> Iterator[None]:
     needed : callable
         Returns CPUs by Ray node id. It is asked again while they are not free, since a Spark
         executor that has just been replaced may hold what was asked for.
+    turn : Turn
+        The fit's own; other fits of this program are waited for as long as they run.
 
     Raises
     ------
     ResourceError
-        They were not free within `TIMEOUT` seconds.
+        They were not free within `TIMEOUT` seconds, in which no other fit of this program ran.
     """
+    connection = ray_runtime.connection()
     deadline = time.monotonic() + TIMEOUT
     amounts: dict[str, float] = {}
     holds: dict[str, Any] = {}
     started: list[Any] = []
     try:
         while True:
+            ray_runtime.require_open(connection)
             for node, amount in needed().items():
                 waits = node in holds and holds[node] not in started
                 if waits and amount != amounts[node]:
@@ -72,19 +80,24 @@ def reserved_cpus(needed: Callable[[], Mapping[str, float]]) -> Iterator[None]:
                 )
             if len(started) == len(holds):
                 break
-            if left <= 0:
+            if turn.others_run():
+                turn.tell()
+                deadline = time.monotonic() + TIMEOUT
+            elif left <= 0:
                 total = sum(needed().values())
                 raise ResourceError(
                     f"Training needs {total:g} CPUs, and after {TIMEOUT:.0f} s only "
                     f"{ray.available_resources().get('CPU', 0):g} of the cluster's "
-                    f"{ray.cluster_resources().get('CPU', 0):g} are free: other Ray tasks or "
-                    "actors hold the rest. End them, or lower num_workers or cpus_per_worker."
+                    f"{ray.cluster_resources().get('CPU', 0):g} are free: Ray tasks or "
+                    "actors that are no fit of this program hold the rest. End them, or lower "
+                    "num_workers or cpus_per_worker."
                 )
         for hold in started:
             next(hold)
         yield
     finally:
-        for hold in holds.values():
+        # After the user's ray.shutdown() nothing is held, and any call would start a new Ray.
+        for hold in holds.values() if ray_runtime.is_open(connection) else ():
             if hold not in started:
                 ray.cancel(hold)
                 continue

@@ -243,9 +243,6 @@ def _distinct(column: pa.ChunkedArray) -> pa.Array:
         array = as_text(array)
     elif pat.is_null(array.type):
         array = array.cast(pa.float64())
-    elif pat.is_decimal(array.type) and array.type.bit_width < 128:
-        # Arrow has no function that finds the distinct ones of these.
-        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     return pc.unique(array).drop_null()
 
 

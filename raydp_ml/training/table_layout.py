@@ -29,7 +29,7 @@ class Feature:
     categories : tuple of str or None
         The one dictionary that every worker and every prediction uses.
     missing : bool
-        Whether some of the training data had no value in it; looked for where there are vectors.
+        Whether some of the training data had no value in it; looked for in frames with vectors.
     """
 
     name: str
@@ -88,8 +88,8 @@ class Layout:
 
     @property
     def has_vectors(self) -> bool:
-        """Whether a column holds several features."""
-        return any(feature.kind == "vector" for feature in self.features)
+        """Whether a column of a frame holds several features."""
+        return self.named and any(feature.kind == "vector" for feature in self.features)
 
     def with_features(self, features: list[Feature]) -> Layout:
         """Return the same layout with other features."""

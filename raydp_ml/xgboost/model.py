@@ -33,6 +33,7 @@ from raydp_ml.xgboost.parameters import (
     split_metrics,
     uses_quantiles,
 )
+from raydp_ml.xgboost.serving import plain_rows
 from raydp_ml.xgboost.sparse_reading import model_that_reads_sparse
 from raydp_ml.xgboost.validation import check_parameters
 
@@ -276,6 +277,10 @@ class XGBModel(TrainedModel):
 
         return predict_column(self, df, column, parameter, output)
 
+    def _checked_features(self, X: Any) -> pa.Table | Any:
+        rows = plain_rows(self, X)
+        return super()._checked_features(X) if rows is None else rows
+
     def _features(self, X: Any) -> Iterable[Any]:
         """Check an in-memory X; return its rows, in one part or several, as XGBoost takes them."""
         data = self._checked_features(X)
@@ -308,11 +313,12 @@ class XGBModel(TrainedModel):
         It predicts the same values; a classifier's predictions are the positions in `classes_`,
         since XGBoost's own class knows no other labels.
 
-        What a sparse matrix does not hold is missing to XGBoost, and zero to a model that was
-        fitted on vectors. Where that model's features were never missing in training, the
-        direction that XGBoost gave to missing values is arbitrary, and here is that of zero: dense
-        or sparse, the object returned reads a matrix as this estimator does. Where they were, it
-        warns, and wants dense rows.
+        What a sparse matrix does not hold is missing to XGBoost's own object, and to this
+        estimator zero, unless it was fitted on such a matrix. The object of a model that was
+        fitted on columns or on an array wants dense rows. A model of vectors is made to agree:
+        where a feature was never missing in training, the way that XGBoost sends missing values is
+        arbitrary, and in the object returned it is the way of zero (for NaN too). Where a feature
+        was missing, the object wants dense rows, and a warning says so.
 
         Returns
         -------

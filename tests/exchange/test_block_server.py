@@ -7,7 +7,10 @@ executors are on one host; so two attempts of one partition are played here.
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -95,3 +98,21 @@ def test_small_neighbours_share_a_block_and_big_ones_do_not(server, ray_cluster)
     # Positions 3 and 4 are on another server: their rows come in between.
     assert [(at, rows) for at, _, rows, _ in blocks] == [(0, 30), (5, 20)]
     assert rows_of(ray_cluster, blocks) == [p for p in (0, 1, 2, 5, 6) for _ in range(10)]
+
+
+def test_a_server_without_file_descriptors_answers_when_it_has_some_again():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.exchange.low_limit"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    said = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    freed = said.pop("plenty")
+    assert "was freed or its session was stopped" in freed
+    refused = said.pop("none for long")
+    assert "takes no connection ([Errno 24] Too many open files)" in refused
+    assert "ulimit -n" in refused
+    assert said == {"none": "no answer", "again": freed, "at last": freed, "left": "0 False"}

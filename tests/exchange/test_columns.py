@@ -9,6 +9,7 @@ from pyspark.sql import types
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     Column,
+    check_alike,
     check_unique,
     from_arrow_schema,
     from_spark_schema,
@@ -189,3 +190,27 @@ def test_kinds_of_arrow_types():
 def test_quoting_and_case():
     assert quoted("a.b c`d") == "`a.b c``d`"
     check_unique(["a", "A"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ("number", "decimal", True),
+        ("boolean", "number", True),
+        ("string", "category", True),
+        ("category", "number", True),
+        ("array", "vector", True),
+        ("number", "string", False),
+        ("number", "vector", False),
+        ("vector", "number", False),
+        ("vector", "string", False),
+    ],
+)
+def test_evaluation_sets_have_columns_of_the_same_kind(first, second, alike):
+    given = [column("c", second, type_name="its type")], [column("c", first, type_name="theirs")]
+    if alike:
+        check_alike(*given, "evaluation set 0")
+    else:
+        text = "'c' of the evaluation set 0 is of type its type, and in the training .* theirs"
+        with pytest.raises(SchemaError, match=text):
+            check_alike(*given, "evaluation set 0")

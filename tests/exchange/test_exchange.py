@@ -9,14 +9,22 @@ import contextlib
 import datetime
 import decimal
 import math
+import os
+import threading
 
+import pandas as pd
+import psutil
 import pyarrow as pa
 import pytest
+import ray
 
 from raydp_ml import from_spark, to_spark
 from raydp_ml.exceptions import DataLostError, SchemaError
+from raydp_ml.exchange.blocks import Blocks, from_dataset, put_table
 from raydp_ml.exchange.blocks_to_spark import import_data
 from raydp_ml.exchange.spark_to_blocks import export
+from raydp_ml.training.blocks_io import read_shard
+from tests.session.conftest import eventually
 
 ALL_MODES = pytest.mark.modes("local", "standalone", "native", "own")
 BOTH_PATHS = pytest.mark.parametrize("use_jar", [True, False], ids=["jar", "python"])
@@ -282,6 +290,12 @@ def test_blocks_are_a_ray_dataset(spark):
     assert to_spark(doubled, spark).selectExpr("sum(id + x)").first()[0] == 999_000
 
 
+def test_blocks_go_to_a_ray_task(spark):
+    blocks = from_spark(spark.range(10))
+    total = ray.remote(num_cpus=0)(lambda given: sum(given.to_arrow().column("id").to_pylist()))
+    assert ray.get(total.remote(blocks), timeout=120) == 45
+
+
 def test_a_table_goes_to_spark(spark):
     table = pa.table(
         {
@@ -300,6 +314,135 @@ def test_a_table_goes_to_spark(spark):
     assert [row.fixed for row in rows] == [[1, 2], None, [3, 4]]
     assert [row.big for row in rows] == ["x", "y", None]
     assert rows[2].ms.timestamp() == 0.002
+
+
+def tables(*columns):
+    return ray.data.from_arrow([pa.table(of) for of in columns])
+
+
+def test_blocks_of_a_dataset_go_by_name_and_to_the_wider_type(spark):
+    swapped = tables({"a": [1.0], "b": [100.0]}).union(tables({"b": [200.0], "a": [2.0]}))
+    widths = tables({"x": pa.array([1], pa.int32())}, {"x": pa.array([2**40], pa.int64())})
+    several = tables(
+        {"n": pa.array([1], pa.int8()), "s": ["u"]},
+        {"s": pa.array(["v"]).dictionary_encode(), "n": pa.array([0.5]), "more": [True]},
+        {"n": pa.nulls(1), "s": pa.array(["w"], pa.large_string())},
+    )
+    frames = ray.data.from_pandas(pd.DataFrame({"x": [1]})).union(tables({"x": [2.5]}))
+    for use_jar in (True, False):
+
+        def rows(data, use_jar=use_jar):
+            return [row.asDict() for row in import_data(data, spark, use_jar=use_jar).collect()]
+
+        assert rows(swapped) == [{"a": 1.0, "b": 100.0}, {"a": 2.0, "b": 200.0}]
+        assert rows(widths) == [{"x": 1}, {"x": 2**40}]
+        assert rows(several) == [
+            {"n": 1.0, "s": "u", "more": None},
+            {"n": 0.5, "s": "v", "more": True},
+            {"n": None, "s": "w", "more": None},
+        ]
+    assert rows(frames) == frames.to_pandas().to_dict("records")
+    # Ray Data's own answers on the same Datasets.
+    assert swapped.to_pandas().to_dict("list") == {"a": [1.0, 2.0], "b": [100.0, 200.0]}
+    assert from_dataset(widths).schema.equals(pa.schema([("x", pa.int64())]))
+
+
+def test_blocks_of_a_dataset_without_a_type_in_common_are_refused(spark):
+    for data in (
+        tables({"x": [1]}, {"x": ["a"]}),
+        tables({"x": [2**53 + 1]}, {"x": [0.5]}),
+        tables({"x": [1]}).union(tables({"x": [True]})),
+    ):
+        with pytest.raises(SchemaError, match=r"'?x'?.*Cast (it|them)"):
+            to_spark(data, spark)
+
+
+def test_blocks_are_brought_to_their_schema_wherever_they_are_read(spark, ray_cluster):
+    """Blocks made by hand, of refs that Ray's own tasks have made."""
+    parts = [
+        pa.table({"a": pa.array([1], pa.int32()), "b": ["x"]}),
+        pa.table({"b": pa.array(["y"]).dictionary_encode(), "a": [2**40]}),
+    ]
+    node = ray_cluster.get_runtime_context().get_node_id()
+    schema = pa.schema([("a", pa.int64()), ("b", pa.string())])
+    made = Blocks([ray_cluster.put(part) for part in parts], [1, 1], 99, schema, [node] * 2)
+    wanted = {"a": [1, 2**40], "b": ["x", "y"]}
+    assert made.to_arrow().to_pydict() == wanted
+    assert read_shard(made.refs, ((0, 0, 1), (1, 0, 1)), schema).to_pydict() == wanted
+    assert [tuple(row) for row in to_spark(made, spark).collect()] == [(1, "x"), (2**40, "y")]
+    narrow = pa.schema([("a", pa.int8()), ("b", pa.string())])
+    wrong = Blocks(made.refs, [1, 1], 99, narrow, [node] * 2)
+    with pytest.raises(SchemaError, match="'a' is of type int64 in a block of these Blocks"):
+        wrong.to_arrow()
+
+
+def test_times_finer_than_microseconds(spark):
+    even, odd = 1_700_000_000_123_456_000, 1_700_000_000_123_456_789
+    kind = pa.timestamp("ns", "UTC")
+    for make in (lambda t: t, lambda t: ray.data.from_arrow(t), put_table):
+        rows = to_spark(make(pa.table({"t": pa.array([even, None], kind)})), spark)
+        assert [row.n for row in rows.selectExpr("unix_micros(t) n").collect()] == [
+            even // 1000,
+            None,
+        ]
+        with pytest.raises(SchemaError, match=f"'t'.*cannot hold exactly.*{odd}.*floor_temporal"):
+            to_spark(make(pa.table({"t": pa.array([even, odd], kind)})), spark)
+
+
+def test_columns_of_nothing_but_null(spark):
+    table = pa.table({"x": pa.nulls(2), "y": [1, 2], "z": pa.array([[None], []])})
+    for use_jar in (True, False):
+        df = import_data(table, spark, use_jar=use_jar)
+        assert df.schema["x"].dataType.simpleString() == "void"
+        assert [tuple(row) for row in df.collect()] == [(None, 1, [None]), (None, 2, [])]
+
+
+def test_a_server_that_died_while_idle_costs_what_it_owned_and_no_more(spark, ray_cluster):
+    from raydp_ml.exchange import server_pool
+
+    table = pa.table({"a": [1, 2, 3]})
+    kept, own = from_spark(spark.range(10)), put_table(table)
+    assert to_spark(own, spark).count() == 3
+    (server,) = server_pool._servers.values()
+    ray_cluster.kill(server.actor)
+    assert eventually(lambda: not os.path.exists(server.path), 30)
+    for data in (table, own, tables({"a": [1, 2, 3]})):
+        assert [row.a for row in to_spark(data, spark).collect()] == [1, 2, 3]
+    with pytest.raises(DataLostError, match="Call from_spark"):
+        to_spark(kept, spark)
+    own.free()
+    kept.free()
+
+
+def test_first_use_by_many_threads_starts_one_server(spark):
+    from raydp_ml.exchange import server_pool
+
+    server_pool.stop()
+    before = block_servers()
+    started = threading.Barrier(4, timeout=60)
+    found = []
+
+    def use(number):
+        started.wait()
+        found.append(from_spark(spark.range(number)).num_rows)
+        found.append(to_spark(pa.table({"a": [1] * number})).count())
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert sorted(found) == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(block_servers() - before) == 1
+
+
+def block_servers():
+    """Ids of the processes of block servers in this process' own Ray."""
+    return {
+        process.pid
+        for process in psutil.Process().children(recursive=True)
+        if "ray::BlockServer" in " ".join(process.cmdline())
+    }
 
 
 def test_free_is_final(spark):
@@ -336,8 +479,10 @@ def test_bad_input_is_refused_at_once(spark):
         from_spark([1, 2])
     with pytest.raises(SchemaError, match=r"takes Blocks, a ray\.data\.Dataset or a pyarrow"):
         to_spark([1, 2], spark)
-    with pytest.raises(SchemaError, match="for which Spark has no type"):
-        to_spark(pa.table({"t": pa.array([1], pa.duration("s"))}), spark)
+    odd = pa.table({"t": pa.array([1], pa.duration("s"))})
+    for data in (odd, put_table(odd), ray.data.from_arrow(odd)):
+        with pytest.raises(SchemaError, match="for which Spark has no type"):
+            to_spark(data, spark)
 
 
 @BOTH_PATHS

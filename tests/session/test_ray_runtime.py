@@ -83,6 +83,98 @@ def test_a_ray_that_was_there_stays(run_program):
     assert program.stdout.strip() == "1.0"
 
 
+@pytest.mark.parametrize(
+    "mode", ["local", *(pytest.param(m, marks=pytest.mark.slow) for m in ("standalone", "native"))]
+)
+def test_cleaning_up_after_the_users_own_shutdown_starts_no_ray(run_program, mode):
+    program = run_program(f"""
+        mode = {mode!r}
+        import ray
+        import raydp_ml
+        from raydp_ml.training.group import worker_group
+        from raydp_ml.xgboost import XGBRegressor
+
+        ray.init(num_cpus=2, include_dashboard=False)
+        spark = raydp_ml.init_spark(
+            mode=mode, driver_memory="1g", executor_resources={{"CPU": 1}}
+        )
+        df = spark.range(100).selectExpr("id x", "id * 2.0 y")
+        freed, kept = raydp_ml.from_spark(df), raydp_ml.from_spark(df)
+        assert raydp_ml.to_spark(kept).count() == raydp_ml.to_spark(freed).count() == 100
+        XGBRegressor(n_estimators=2, num_workers=1).fit(df, "y")  # leaves a warm worker
+        with worker_group(1):
+            ray.shutdown()
+        assert not ray.is_initialized(), "the end of a gang"
+        freed.free()
+        assert not ray.is_initialized(), "free"
+        try:
+            kept.to_arrow()
+        except raydp_ml.exceptions.DataLostError as error:
+            print(error)
+        assert not ray.is_initialized(), "to_arrow"
+        raydp_ml.stop_spark()
+        assert not ray.is_initialized(), "stop_spark"
+        print("stopped")
+    """)
+    assert program.finish() == 0, program.stderr
+    lost, stopped = program.stdout.splitlines()
+    assert lost.startswith("The Ray that held these Blocks was shut down")
+    assert stopped == "stopped"
+    assert "Traceback" not in program.stderr
+    program.assert_nothing_left()
+
+
+SLOW_RAYLET = """
+    import os
+    import signal
+    import sys
+    import threading
+    import time
+
+    import psutil
+    import raydp_ml
+
+    # A machine on which Ray's node manager gets no CPU: the one that starts first, or each.
+    stopped = []
+
+    def stop_raylet():
+        while len(stopped) < {times}:
+            for process in psutil.Process().children(recursive=True):
+                if process.pid not in stopped and process.name() == "raylet":
+                    process.suspend()
+                    stopped.append(process.pid)
+            time.sleep(0.01)
+
+    threading.Thread(target=stop_raylet, daemon=True).start()
+    try:
+        spark = raydp_ml.init_spark(driver_memory="1g", timeout={timeout})
+        print(spark.range(3).count())
+    except raydp_ml.exceptions.ResourceError as error:
+        print(error)
+    print("left", sum(psutil.pid_exists(pid) for pid in stopped))
+"""
+
+
+@pytest.mark.slow
+def test_a_ray_that_starts_slowly_is_started_again(run_program):
+    program = run_program(SLOW_RAYLET.format(times=1, timeout=120))
+    assert program.finish() == 0, program.stderr
+    assert program.stdout.splitlines() == ["3", "left 0"]
+    assert "raydp_ml tries again" in program.stderr
+    program.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_a_ray_that_does_not_start_is_an_error_within_the_timeout(run_program):
+    program = run_program(SLOW_RAYLET.format(times=9, timeout=5))
+    assert program.finish() == 0, program.stderr
+    said, left = program.stdout.splitlines()
+    assert said.startswith("Ray did not start on this machine within ")
+    assert "(timeout=5)" in said
+    assert left == "left 0"
+    program.assert_nothing_left()
+
+
 def test_a_client_address_is_refused_before_connecting(run_program):
     program = run_program("""
         import os

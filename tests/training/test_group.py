@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import os
+import threading
 import time
 
 import pytest
@@ -69,6 +71,73 @@ def test_a_cluster_that_is_busy_gives_a_clear_error(ray_cluster, monkeypatch):
             pass
     finally:
         ray_cluster.kill(busy)
+
+
+def in_threads(functions):
+    """Run functions at once, each in a thread; their results, or the errors that they raised."""
+    results = [None] * len(functions)
+
+    def run(index):
+        try:
+            results[index] = functions[index]()
+        except Exception as error:
+            results[index] = error
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(functions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    return results
+
+
+def test_fits_of_one_program_queue_however_long_the_first_takes(monkeypatch):
+    # All CPUs for longer than a fit waits for what others hold.
+    monkeypatch.setattr(reservation, "TIMEOUT", 0.5)
+    spans = []
+
+    def fit():
+        with worker_group(2) as workers:
+            begun = time.monotonic()
+            assert workers.run(operator.mul, [(2, 3), (4, 5)]) == [6, 20]
+            time.sleep(1.2)
+            spans.append((begun, time.monotonic()))
+        return "done"
+
+    assert in_threads([fit] * 3) == ["done"] * 3
+    spans.sort()
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
+
+
+def test_fits_that_fit_beside_each_other_run_together():
+    both = threading.Barrier(2, timeout=60)
+
+    def fit():
+        with worker_group(1, cpus_per_worker=1):
+            both.wait()
+        return "done"
+
+    assert in_threads([fit] * 2) == ["done"] * 2
+
+
+def test_fits_queue_for_other_resources_than_cpus_too(monkeypatch):
+    """A resource that an idle worker of an earlier fit holds is given up, or handed on."""
+    monkeypatch.setattr(group, "_START_TIMEOUT", 4.0)
+    name = "node:__internal_head__"  # the one that every cluster has, to the amount of 1
+
+    def fit(amount):
+        def run():
+            with worker_group(1, cpus_per_worker=1, resources_per_worker={name: amount}) as workers:
+                (pid,) = pids(workers)
+                time.sleep(0.5)
+            return pid
+
+        return run
+
+    first, second, third = in_threads([fit(0.6), fit(0.6), fit(0.7)])
+    assert first == second  # the same worker, warm
+    assert isinstance(third, int)
+    assert third != first
 
 
 def test_more_workers_than_fit_is_an_error_at_once():

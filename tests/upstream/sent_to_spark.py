@@ -74,7 +74,7 @@ class SentToSpark:
             df = self._sent_outputs(X)
         if df is None:
             return super().inverse_transform(X, *args, **kwargs)
-        with _errors(), self._named(df):
+        with _errors(), self._named(None):
             return collected(super().inverse_transform(df))
 
     def _stays(self, X):
@@ -131,6 +131,8 @@ class SentToSpark:
         table = as_table(X)
         if table is None or not hasattr(self, "get_feature_names_out"):
             return None
+        if self._is_vector() or self._vector_columns is not None:
+            return None  # the vectors of a transformer cannot be undone, and its error says so
         names = [str(name) for name in self.get_feature_names_out()]
         if len(names) != table.num_columns:
             return None
@@ -138,11 +140,12 @@ class SentToSpark:
         return as_frame(table.rename_columns(names))
 
     def _finished(self, made, X):
-        dtype = getattr(self, "dtype", None) or getattr(X, "dtype", None)
-        if isinstance(dtype, (type, np.dtype)) and np.dtype(dtype).kind == "f":
-            dtype = np.dtype(dtype)
-            # Spark's outputs are doubles, and scikit-learn's often of the type of the inputs.
-            made = made.astype(dtype) if made.dtype.kind == "f" else made
+        # Spark's outputs are doubles, and scikit-learn's of a type that was chosen, or the inputs'.
+        chosen, given = getattr(self, "dtype", None), getattr(X, "dtype", None)
+        if chosen is not None:
+            made = made.astype(chosen)
+        elif given in {np.dtype(np.float32), np.dtype(np.float64)} and made.dtype.kind == "f":
+            made = made.astype(given)
         return _wrap_data_with_container("transform", made, X, self)
 
     def _forget_names(self, X):
@@ -156,7 +159,7 @@ class SentToSpark:
         if hasattr(self, "feature_names_in_") or not fitted:
             yield
             return
-        names = [name for name in df.columns if name != ROW]
+        names = [] if df is None else [name for name in df.columns if name != ROW]
         if len(names) != self.n_features_in_:
             names = [f"x{index}" for index in range(self.n_features_in_)]
         self.feature_names_in_ = np.array(names, dtype=object)
