@@ -76,7 +76,8 @@ def test_rows_of_other_types_find_them(spark, df):
     assert_array_equal(encoder.transform(frame).toPandas()[["id", "price"]], want)
     assert_array_equal(encoder.transform(frame.toPandas()[["id", "price"]]), want)
     mixed = [[Decimal(BIG + 2), Decimal("0.100")], [BIG + 4, Decimal("0.3")], [5, 0.25]]
-    assert_array_equal(encoder.transform(np.array(mixed, dtype=object)), want)
+    mixed = pd.DataFrame(mixed, columns=["id", "price"], dtype=object)
+    assert_array_equal(encoder.transform(mixed), want)
     casts = "cast(id AS decimal(30,5)) AS id", "cast(price AS decimal(3,2)) AS price"
     assert_array_equal(encoder.transform(frame.selectExpr(*casts)).toPandas(), want)
     numbers = OrdinalEncoder(**unknown).fit(frame.select("price", "w"))

@@ -184,9 +184,9 @@ def test_numbers_beyond_the_whole_ones_of_doubles(spark):
 
 def test_only_missing_strings_in_fit(spark):
     seen = spark.createDataFrame([(None,)], "s string")
-    new = spark.createDataFrame([(None,), ("abc",)], "s string")
+    new = spark.createDataFrame([(None,), ("abc",), ("NaN",)], "s string")
     encoder = OneHotEncoder(sparse_output=False, handle_unknown="ignore").fit(seen)
-    assert [row[0] for row in encoder.transform(new).collect()] == [1.0, 0.0]
+    assert [row[0] for row in encoder.transform(new).collect()] == [1.0, 0.0, 0.0]
 
 
 def test_flights(spark):
