@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -105,8 +104,6 @@ def encode_object(value: Any, what: str, encode: Encode) -> Any:
         return {"$dtype": str(value)}
     if isinstance(value, type) and issubclass(value, np.generic):
         return {"$type": value.__name__}
-    if isinstance(value, Decimal):
-        return {"$decimal": str(value)}
     if isinstance(value, slice):
         return {"$slice": [encode(part, what) for part in (value.start, value.stop, value.step)]}
     if isinstance(value, np.ufunc):
@@ -146,11 +143,6 @@ def decode_object(value: dict[str, Any], decode: Callable[[Any], Any]) -> Any:
         return np.dtype(value["$dtype"])
     if "$type" in value:
         return np.dtype(value["$type"].rstrip("_")).type
-    if "$decimal" in value:
-        try:
-            return Decimal(value["$decimal"])
-        except InvalidOperation as error:
-            raise KeyError(f"no decimal: {value['$decimal']!r}") from error
     if "$slice" in value:
         return slice(*(decode(part) for part in value["$slice"]))
     if "$ufunc" in value:

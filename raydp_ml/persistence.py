@@ -188,7 +188,14 @@ def _read(folder: Path, module: Any) -> Any:
         estimator = cls(**params)
         attributes = {key: decode(value) for key, value in description["attributes"].items()}
         estimator._restore_state(attributes, folder)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, OSError) as error:
+    except (
+        ArithmeticError,  # from Decimals
+        AttributeError,
+        KeyError,
+        OSError,
+        TypeError,
+        json.JSONDecodeError,
+    ) as error:
         raise ValueError(
             f"The saved estimator in {str(folder)!r} is damaged: {type(error).__name__}: {error}. "
             "Save it again."
