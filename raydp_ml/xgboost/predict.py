@@ -140,7 +140,7 @@ def predict_column(model: XGBModel, df: Any, column: str, parameter: str, output
         if any(feature.kind != "number" for feature in model._layout.features):
             return None
         trees = packed_trees(model._Booster)
-        made = trees and trees.column(df, columns, model.missing, output)
+        made: Any = trees and trees.column(df, columns, model.missing, output)
         if made is None or output == "probability":
             return made
         if output == "class":
