@@ -135,11 +135,18 @@ def predict_column(model: XGBModel, df: Any, column: str, parameter: str, output
         return predictor, raw, kind or class_type(model.classes_, model._label_decimal)
 
     def in_jvm(df: Any, columns: list[Column]) -> Any:
+        from pyspark.sql import functions
+
         if any(feature.kind != "number" for feature in model._layout.features):
             return None
         trees = packed_trees(model._Booster)
-        made = trees and trees.column(df, columns, model.missing, output)
-        return _named(made, model) if made is not None and output == "class" else made
+        made: Any = trees and trees.column(df, columns, model.missing, output)
+        if made is None or output == "probability":
+            return made
+        if output == "class":
+            return _named(made, model)
+        # (Trees of several targets are not walked by the JVM.)
+        return functions.array(made) if model._n_targets else made
 
     return add_prediction(model, df, column, parameter, make, in_jvm)
 
