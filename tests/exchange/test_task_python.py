@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+
+from raydp_ml.exchange.task_python import OURS, _problem_here
 
 MODEL = """
 import os, sys, numpy as np, pandas as pd
@@ -65,6 +68,16 @@ def bare(tmp_path_factory):
     return folder / "bin"
 
 
+def test_what_a_python_of_this_machine_lacks(bare):
+    assert _problem_here(sys.executable, OURS) == ""
+    assert (
+        _problem_here(str(bare / "python3"), ("json", "pyarrow")) == "it lacks the module pyarrow"
+    )
+    assert _problem_here("no-such-python", OURS) == "it does not exist"
+    assert _problem_here(shutil.which("false"), OURS).startswith("it does not run: ")
+
+
+@pytest.mark.slow
 def test_in_a_local_session_our_functions_run_in_the_programs_own_python(bare):
     assert run(OWN, None, bare) == str(bare / "python3")
 

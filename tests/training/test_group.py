@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
 import os
 import threading
@@ -92,21 +91,23 @@ def in_threads(functions):
 
 
 def test_fits_of_one_program_queue_however_long_the_first_takes(monkeypatch):
+    with worker_group(2):
+        pass  # the processes that the next fits find take seconds to start on a busy machine
     # All CPUs for longer than a fit waits for what others hold.
-    monkeypatch.setattr(reservation, "TIMEOUT", 0.5)
+    monkeypatch.setattr(reservation, "TIMEOUT", 3.0)
     spans = []
 
     def fit():
         with worker_group(2) as workers:
             begun = time.monotonic()
             assert workers.run(operator.mul, [(2, 3), (4, 5)]) == [6, 20]
-            time.sleep(1.2)
+            time.sleep(3.5)
             spans.append((begun, time.monotonic()))
         return "done"
 
-    assert in_threads([fit] * 3) == ["done"] * 3
-    spans.sort()
-    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
+    assert in_threads([fit] * 2) == ["done"] * 2
+    (_, first_end), (second_begin, _) = sorted(spans)
+    assert first_end <= second_begin
 
 
 def test_fits_that_fit_beside_each_other_run_together():
@@ -122,7 +123,7 @@ def test_fits_that_fit_beside_each_other_run_together():
 
 def test_fits_queue_for_other_resources_than_cpus_too(monkeypatch):
     """A resource that an idle worker of an earlier fit holds is given up, or handed on."""
-    monkeypatch.setattr(group, "_START_TIMEOUT", 4.0)
+    monkeypatch.setattr(group, "_START_TIMEOUT", 20.0)
     name = "node:__internal_head__"  # the one that every cluster has, to the amount of 1
 
     def fit(amount):
