@@ -97,7 +97,7 @@ def test_what_a_solver_allows(iris, params, rows):
     assert ours.n_components_ == theirs.n_components_
     assert_allclose(ours.explained_variance_, theirs.explained_variance_, atol=1e-6)
     assert_allclose(ours.noise_variance_, theirs.noise_variance_, rtol=1e-6, atol=1e-6)
-    # Directions without variance, of which three rows have two, are anyone's choice.
+    # A direction without variance, as the third one of three rows is, is anyone's choice.
     known = theirs.explained_variance_ > 1e-6
     got, want = np.abs(ours.components_[known]), np.abs(theirs.components_[known])
     assert_allclose(got, want, atol=1e-4)
