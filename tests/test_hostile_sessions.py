@@ -444,13 +444,14 @@ def test_where_our_java_part_cannot_be_used(spark, frame):
     sql_text._known[session] = None
     texts = frame[["from", "group"]].astype(object)
     df = in_spark(session, texts)
-    check(OneHotEncoder(sparse_output=False), df, texts)
+    check(OrdinalEncoder(), df, texts)
     numbers = in_spark(session, frame[NUMBERS])
     check(StandardScaler(), numbers.drop("${x}"), frame[NUMBERS[1:]])
     with pytest.raises(SessionError, match=r"set\('spark.sql.variable.substitute', 'false'\)"):
         StandardScaler().fit(numbers)
     session.conf.set("spark.sql.variable.substitute", "false")
     check(StandardScaler(), numbers, frame[NUMBERS])
+    check(OneHotEncoder(sparse_output=False), df, texts)
     session.conf.set("spark.sql.parser.escapedStringLiterals", "true")
     with pytest.raises(SessionError, match=r"set\('spark.sql.parser.escapedStringLiterals', 'f"):
         OrdinalEncoder().fit(df)
