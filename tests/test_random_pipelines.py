@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.errors import PySparkException
 from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 from scipy import sparse
 from sklearn.base import clone
 
@@ -246,7 +246,7 @@ def make_rows(case):
             else DenseVector(row)
             for row, is_sparse in zip(matrix, chosen, strict=True)
         ]
-        types["v"] = VectorUDT()
+        types["v"] = StructField("v", VectorUDT())
     made["y"], types["y"] = rng.integers(0, 3, case.rows).astype(float).tolist(), "double"
     made["row"], types["row"] = list(range(case.rows)), "int"
     return made, types
@@ -257,7 +257,7 @@ def make_frame(spark, case):
     made, types = make_rows(case)
     schema = StructType()
     for name, kind in types.items():
-        schema.add(name, kind)
+        schema.add(StructType.fromDDL(f"{name} {kind}")[0] if isinstance(kind, str) else kind)
     rows = spark.sparkContext.parallelize(list(zip(*made.values(), strict=True)), 1)
     df = raydp_ml.set_roles(spark.createDataFrame(rows, schema), label="y", ignore="row")
     return df.cache()

@@ -44,8 +44,8 @@ QUERIES = [
     "select __THIS__.a, '' as t from __THIS__ where exists (select 1 from __THIS__ y where b = 4)",
     "with __THIS__ as (select a * 2 as a from __THIS__) select a, '' as t from __THIS__",
     "select s.a, '' as t from __THIS__, lateral (select a * b as a) s",
-    "select sum(a) over (order by b rows between 1 preceding and current row) as a, '' as t "
-    "from __THIS__ qualify a > 1",
+    "select sum(b) over (order by a rows between 1 preceding and current row) as a, '' as t "
+    "from __THIS__ qualify row_number() over (order by b) > 1",
     "select id * 1D as a, '' as t from range(2) join (values (0), (1)) v (id) using (id), __THIS__",
     "from __THIS__ |> where a > 1 |> select a, '' as t",
     "/* select */ (select a, '' as t from __THIS__ order by a limit 1) /* __THIS__ */",
