@@ -104,6 +104,8 @@ def pytest_addoption(parser):
     parser.addoption("--spark-mode", choices=["local", "standalone", "native", "own"], help=help_)
     help_ = "begin no slow test after so many minutes, so that a slow machine ends in time"
     parser.addoption("--slow-minutes", type=float, help=help_)
+    help_ = "run whole grids too (marker `grid`), which take an hour"
+    parser.addoption("--grids", action="store_true", help=help_)
 
 
 def pytest_generate_tests(metafunc):
@@ -125,6 +127,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_runtest_setup(item):
+    if item.get_closest_marker("grid") and not item.config.getoption("--grids"):
+        pytest.skip("of a whole grid, of which a part is run without --grids")
     minutes = item.config.getoption("--slow-minutes")
     if minutes is not None and is_slow(item) and time.monotonic() > BEGUN + 60 * minutes:
         pytest.skip(f"slow, and {minutes:g} minutes had passed (--slow-minutes)")

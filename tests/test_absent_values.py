@@ -54,7 +54,7 @@ SOME = [
     ("TorchRegressor", "sparse"),
 ]
 GRID = [
-    pytest.param(name, storage, marks=() if (name, storage) in SOME else pytest.mark.slow)
+    pytest.param(name, storage, marks=() if (name, storage) in SOME else pytest.mark.grid)
     for name in OURS
     for storage in [*VECTORS, "columns", "csr", "array", "pandas", "sparse pandas"]
 ]
@@ -256,14 +256,14 @@ TRANSFORMERS = [
     ("step", "last"),
     [
         pytest.param(
-            step, last, marks=() if (index, last) == (0, "XGBRegressor") else pytest.mark.slow
+            step, last, marks=() if (index, last) == (0, "XGBRegressor") else pytest.mark.grid
         )
         for index, step in enumerate(TRANSFORMERS)
         for last in ("XGBRegressor", "XGBClassifier", "TorchRegressor")
     ],
     ids=lambda item: str(item)[:20],
 )
-@pytest.mark.parametrize("storage", ["mixed", pytest.param("sparse", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("storage", ["mixed", pytest.param("sparse", marks=pytest.mark.grid)])
 def test_transformers_of_vectors_before_a_model(spark, step, last, storage, tmp_path):
     X, y = entries(missing=False)
     X = np.abs(X)

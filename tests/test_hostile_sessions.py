@@ -151,7 +151,7 @@ TEXTS = [
     scope="module",
     params=[
         pytest.param(STRICT, id="strict"),
-        pytest.param(LAX, id="lax", marks=pytest.mark.slow),
+        pytest.param(LAX, id="lax", marks=pytest.mark.grid),
     ],
 )
 def session(spark, request):

@@ -338,7 +338,7 @@ def test_random_pipelines(spark, tmp_path_factory, case):
     check(spark, tmp_path_factory.mktemp("saved"), case)
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 @settings(FEW, max_examples=300)
 @given(case=cases())
 def test_many_random_pipelines(spark, tmp_path_factory, case):

@@ -44,7 +44,7 @@ def matrix(column):
 @pytest.mark.parametrize("label", ["doubles", "ints", "decimals", "vectors", "one"])
 @pytest.mark.parametrize(
     "workers",
-    [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)],
+    [0, pytest.param(1, marks=pytest.mark.grid), pytest.param(2, marks=pytest.mark.grid)],
 )
 def test_fit_predict_and_score(df, frame, label, workers, tmp_path):
     data = df.select("a", "b", label)

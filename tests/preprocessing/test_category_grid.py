@@ -113,20 +113,20 @@ def test_target(frames, label):
     check(frames, TargetEncoder, {}, label)
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 @pytest.mark.parametrize("params", ONE_HOT[3:])
 def test_one_hot_more(frames, params):
     check(frames, OneHotEncoder, {"sparse_output": False, **params})
     check(frames, OneHotEncoder, params)
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 @pytest.mark.parametrize("params", ORDINAL[2:])
 def test_ordinal_more(frames, params):
     check(frames, OrdinalEncoder, params)
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 @pytest.mark.parametrize("params", TARGET)
 def test_target_more(frames, params):
     check(frames, TargetEncoder, params, "y2")

@@ -84,7 +84,7 @@ def test_ten_rows(spark, kind, weights):
     check(spark, 10, kind, weights)
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 @pytest.mark.parametrize("weights", list(WEIGHTS))
 @pytest.mark.parametrize("kind", ["double", "float"])
 @pytest.mark.parametrize("n", [3, 100, 1000])

@@ -117,7 +117,7 @@ def test_as_scikit_learn_does(frames, step):
     check(frames, step, "both")
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 @pytest.mark.parametrize("kind", list(HELD))
 @pytest.mark.parametrize("step", ALL, ids=str)
 def test_all_kinds(frames, step, kind):

@@ -137,7 +137,7 @@ def test_scores_over_three_workers(workers, case):
     check(workers, case, 3, how, weighted=True)
 
 
-@pytest.mark.slow
+@pytest.mark.grid
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1]}")
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weights"])
 def test_all_scores(workers, case, weighted):
