@@ -285,11 +285,16 @@ def outcome(predict, *arguments):
     except ValueError:
         return "ValueError"
     except PySparkException as error:
-        # What a query raises is no exception of ours, and says what it would be in memory.
-        text = str(error)
-        if error.getCondition() == "USER_RAISED_EXCEPTION" or "ValueError" in text:
+        if is_refusal(error):
             return "ValueError"
         raise
+
+
+def is_refusal(error):
+    """Whether it is what a query raises where scikit-learn has a ValueError in memory."""
+    if isinstance(error, PySparkException) and error.getCondition() == "USER_RAISED_EXCEPTION":
+        return True
+    return isinstance(error, ValueError) or "ValueError" in str(error)
 
 
 def check(spark, folder, case):
@@ -303,7 +308,9 @@ def check(spark, folder, case):
                 model.fit(seen)
             except SchemaError:
                 return  # says what Spark cannot do
-            except ValueError:
+            except (ValueError, PySparkException) as error:
+                if not is_refusal(error):
+                    raise
                 y = [row["y"] for row in seen.select("y").collect()]
                 with pytest.raises(ValueError, match=r"."):
                     clone(model).fit(in_memory(seen, case), y)
