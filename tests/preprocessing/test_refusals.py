@@ -109,7 +109,9 @@ def check(frames, step, kind):
         assert isinstance(got, PySparkException), (want, got)
         assert "and the column 'a' holds one" in str(got)
     else:
-        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+        # scikit-learn's search of a power stops early; see PowerTransformer's notes.
+        near = 1e-6 if type(step).__name__ == "PowerTransformer" else 1e-9
+        np.testing.assert_allclose(got, want, rtol=near, atol=near)
 
 
 @pytest.mark.parametrize("step", REPRESENTATIVE, ids=str)
