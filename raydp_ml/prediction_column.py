@@ -19,12 +19,13 @@ from raydp_ml.base import check_output_column
 from raydp_ml.exchange.columns import (
     Column,
     check_kinds,
+    decimal_digits,
     from_spark_schema,
     pick_columns,
     quoted,
 )
 from raydp_ml.exchange.jvm import is_connect, require_live
-from raydp_ml.exchange.sql_text import select_columns
+from raydp_ml.exchange.sql_text import select_columns, vector_to_array
 from raydp_ml.exchange.task_python import task_python
 from raydp_ml.pipeline_input import as_pipeline_promises
 from raydp_ml.trained_model import KINDS, TrainedModel
@@ -139,11 +140,7 @@ def _array(df: Any, column: Column, feature: Feature, allows_missing: bool) -> A
 
     expression = values = functions.col(quoted(column.name))
     if column.kind == "vector":
-        if is_connect(df):
-            from pyspark.ml.connect.functions import vector_to_array
-        else:
-            from pyspark.ml.functions import vector_to_array
-        values = vector_to_array(expression)
+        values = vector_to_array(df)(expression)
     what = f"The {column.kind}s of the column {column.name!r}"
     wrong = functions.concat(
         functions.lit(f"{what} must have {feature.width} elements, as in fit, and one has "),
@@ -174,8 +171,7 @@ def class_array(classes: np.ndarray, decimal: tuple[int, int] | None) -> pa.Arra
     """Return the classes as an array of the Arrow type that `class_type` stands for."""
     kind = class_type(classes, decimal)
     if kind.startswith("decimal"):
-        precision, scale = kind[len("decimal(") : -1].split(",")
-        return values_of(classes, pa.decimal128(int(precision), int(scale)))
+        return values_of(classes, pa.decimal128(*decimal_digits(kind)))
     kinds = {
         "boolean": pa.bool_(),
         "tinyint": pa.int8(),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from raydp_ml.exchange.columns import Column, quoted
+from raydp_ml.exchange.columns import NUMERIC, Column, quoted
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import text
 
 __all__ = ["refuse"]
 
 _FLOATS = frozenset({"float", "double"})
-_KINDS = frozenset({"number", "boolean", "decimal", "string"})
+_KINDS = NUMERIC | {"string"}
 
 
 def refuse(df: Any, columns: Sequence[Column], who: str, *, allow_missing: bool) -> Any:

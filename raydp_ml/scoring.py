@@ -9,9 +9,10 @@ import numpy as np
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema, quoted
-from raydp_ml.exchange.sql_text import aggregate, select, select_columns, where
-from raydp_ml.expressions import comparable, double, number
+from raydp_ml.exchange.sql_text import aggregate, select, select_columns, vector_to_array, where
+from raydp_ml.expressions import double, number
 from raydp_ml.fit_data.given import require_column_name
+from raydp_ml.statistics import column_key
 
 # Under a name that no frame has, so that a prediction column in the frame does no harm.
 PREDICTION = "__raydp_ml_prediction__"
@@ -29,11 +30,7 @@ def _parts(df: Any, y: Any, sample_weight: Any) -> tuple[str, str, str]:
         )
     weight = _named(df, sample_weight, "sample_weight")
     weights = "1.0D" if weight is None else double(weight)
-    return _key(df, label), weights, label
-
-
-def _key(df: Any, name: str) -> str:
-    return next(comparable(item) for item in from_spark_schema(df.schema) if item.name == name)
+    return column_key(df, label), weights, label
 
 
 def _named(df: Any, name: Any, role: str) -> str | None:
@@ -68,11 +65,10 @@ def spark_r2(df: Any, predicted: Any, y: Any, sample_weight: Any, n_targets: int
         return _spark_r2(predicted, target, PREDICTION, weights, label)
     kind = next(column.kind for column in from_spark_schema(df.schema) if column.name == label)
     if kind == "vector":
-        from pyspark.ml.functions import vector_to_array
         from pyspark.sql import functions
 
         column = functions.col(quoted(label))
-        made = functions.when(column.isNotNull(), vector_to_array(column))
+        made = functions.when(column.isNotNull(), vector_to_array(df)(column))
         predicted = select_columns(
             predicted, [functions.col("*"), made.alias(target := f"{PREDICTION}y")]
         )
@@ -140,7 +136,7 @@ def spark_ndcg(df: Any, predicted: Any, y: Any, group: Any) -> float:
             "score needs the groups. Pass the name of their column, as in "
             'score(df, "label", group="query"), or mark it: raydp_ml.set_roles(df, group="query").'
         )
-    texts = [f"cast({target} as double) AS y", f"{_key(df, name)} AS g", f"{PREDICTION} AS p"]
+    texts = [f"cast({target} as double) AS y", f"{column_key(df, name)} AS g", f"{PREDICTION} AS p"]
     pairs = select(predicted, *texts)
 
     def discounted(order: str) -> str:

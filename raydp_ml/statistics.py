@@ -20,11 +20,11 @@ from raydp_ml.expressions import comparable, double, number
 __all__ = [
     "category_counts",
     "class_sums",
+    "column_key",
     "double_columns",
     "feature_cells",
     "first_values",
     "grouped_by_index",
-    "label_key",
     "long_form",
     "most_frequent",
     "summarize",
@@ -147,7 +147,7 @@ def class_sums(
         "infinite": "count_if(abs(x) = double('Infinity'))",
         **aggregates,
     }
-    y = label_key(df, label)
+    y = column_key(df, label)
     found = _grouped(long_form(df, names, [f"{y} AS y"]), ["i", "y"], chosen)
     if not found:
         raise no_rows()
@@ -162,9 +162,9 @@ def class_sums(
     return classes, sums
 
 
-def label_key(df: Any, label: str) -> str:
-    """Read the label as `raydp_ml.expressions.comparable` does."""
-    return next(comparable(c) for c in from_spark_schema(df.schema) if c.name == label)
+def column_key(df: Any, name: str) -> str:
+    """Read a column of that name as `raydp_ml.expressions.comparable` does."""
+    return next(comparable(c) for c in from_spark_schema(df.schema) if c.name == name)
 
 
 def check_labels(label: str, missing: int) -> None:

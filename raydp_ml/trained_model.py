@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import SparkEstimator, kind_of
 from raydp_ml.exceptions import DataLostError, SchemaError
-from raydp_ml.exchange.columns import check_kinds, from_arrow_schema, pick_columns
+from raydp_ml.exchange.columns import NUMERIC, check_kinds, from_arrow_schema, pick_columns
 from raydp_ml.exchange.frames import named_table
 from raydp_ml.fit_data.memory_data import checked_matrix, column_values, has_names
 from raydp_ml.fit_data.training_data import TrainingData
@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 
 # What a column must be to serve as a feature of each kind.
 KINDS = {
-    "number": {"number", "boolean", "decimal"},
+    "number": NUMERIC,
     "category": {"string", "category", "number", "boolean"},
     "vector": {"array", "vector"},
 }

@@ -20,6 +20,7 @@ from raydp_ml import vectors
 from raydp_ml.base import SparkEstimator, folds_case, in_memory, kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
+    NUMERIC,
     Column,
     ColumnRoles,
     check_kinds,
@@ -42,7 +43,6 @@ __all__ = [
     "replace_columns",
 ]
 
-NUMERIC = frozenset({"number", "boolean", "decimal"})
 ANY = NUMERIC | {"string", "category", "array", "vector", "time", "other"}
 
 RESERVED = "__raydp_ml_"

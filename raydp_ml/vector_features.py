@@ -11,10 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml import vectors
 from raydp_ml.exchange.columns import (
+    NUMERIC,
     Column,
     ColumnRoles,
 )
-from raydp_ml.transformer import NUMERIC, Named, SparkTransformer, replace_columns
+from raydp_ml.transformer import Named, SparkTransformer, replace_columns
 from raydp_ml.vector_moments import require_java
 
 __all__ = ["VectorFeatures", "VectorScaler"]

@@ -14,6 +14,9 @@ from typing import Any
 from raydp_ml.exceptions import SchemaError, name_hint
 
 ROLES_KEY = "raydp_ml"
+NUMERIC = frozenset({"number", "boolean", "decimal"})
+"""Kinds of columns whose values are numbers."""
+
 ROLES = ("label", "sample_weight", "group", "validation", "ignore")
 
 _NUMBERS = {"byte", "short", "integer", "long", "float", "double"}
@@ -111,7 +114,7 @@ def _spark_kind(data_type: Any) -> str:
         return "string"
     if name == "array":
         element = _spark_kind(data_type.elementType)
-        return "array" if element in {"number", "boolean", "decimal"} else "other"
+        return "array" if element in NUMERIC else "other"
     if name in {"date", "timestamp", "timestamp_ntz", "time"} or "interval" in name:
         return "time"
     return "other"
@@ -137,7 +140,7 @@ def _arrow_kind(data_type: Any) -> str:
         return "category"
     if pat.is_fixed_size_list(data_type) or pat.is_list(data_type) or pat.is_large_list(data_type):
         element = _arrow_kind(data_type.value_type)
-        if element not in {"number", "boolean", "decimal"}:
+        if element not in NUMERIC:
             return "other"
         return "vector" if pat.is_fixed_size_list(data_type) else "array"
     return "time" if pat.is_temporal(data_type) else "other"
@@ -244,7 +247,7 @@ def resolve_columns(
             "each of them is the label, has another role, or is ignored. "
             "Add a column, or take a role away with raydp_ml.set_roles."
         )
-    allowed = {"number", "boolean", "decimal"}
+    allowed = set(NUMERIC)
     allowed |= {"array", "vector"} if supports_arrays else set()
     allowed |= {"string", "category"} if enable_categorical else set()
     allowed = allowed if kinds is None else set(kinds)
@@ -303,7 +306,7 @@ def _check_part_kinds(
     columns: Sequence[Column], holders: Mapping[str, str | None], array_label: bool
 ) -> None:
     allowed = {
-        "label": ({"number", "boolean", "decimal", "string", "category"}, "numbers or strings"),
+        "label": ({*NUMERIC, "string", "category"}, "numbers or strings"),
         "sample_weight": ({"number", "decimal"}, "numbers"),
         "group": ({"number", "string", "category", "boolean", "decimal"}, "numbers or strings"),
         "validation": ({"boolean"}, "booleans (true marks the evaluation rows)"),
@@ -348,11 +351,10 @@ def pick_columns(columns: Sequence[Column], names: Sequence[str], what: str) -> 
     return [by_name[name] for name in names]
 
 
-_NUMERIC_KINDS = frozenset({"number", "boolean", "decimal"})
 _ALIKE: dict[str, frozenset[str]] = {
-    **dict.fromkeys(_NUMERIC_KINDS, _NUMERIC_KINDS),
+    **dict.fromkeys(NUMERIC, NUMERIC),
     # Categories are compared as text: numbers may be categories too.
-    **dict.fromkeys(("string", "category"), frozenset({"string", "category"}) | _NUMERIC_KINDS),
+    **dict.fromkeys(("string", "category"), frozenset({"string", "category"}) | NUMERIC),
     **dict.fromkeys(("array", "vector"), frozenset({"array", "vector"})),
 }
 
@@ -375,6 +377,12 @@ def check_alike(columns: Iterable[Column], like: Iterable[Column], what: str) ->
                 f"The column {column.name!r} of the {what} is of type {column.type_name}, and in "
                 f"the training data it is of type {first.type_name}. Give both the same type."
             )
+
+
+def decimal_digits(type_name: str) -> tuple[int, int]:
+    """Return precision and scale of a type that Spark writes as ``decimal(10,2)``."""
+    precision, scale = type_name.removeprefix("decimal(").removesuffix(")").split(",")
+    return int(precision), int(scale)
 
 
 def quoted(name: str) -> str:

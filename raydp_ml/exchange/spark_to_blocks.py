@@ -13,7 +13,7 @@ from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.schema import VECTOR, is_vector, select_fields, wire_schema
-from raydp_ml.exchange.sql_text import select, select_columns
+from raydp_ml.exchange.sql_text import select, select_columns, vector_to_array
 from raydp_ml.session import ray_runtime
 from raydp_ml.session.lifecycle import executor_cpus
 
@@ -136,20 +136,12 @@ def _without_vectors(df: DataFrame, vectors: list[str]) -> DataFrame:
     """Turn vectors into arrays, in place; a null vector is a null array."""
     from pyspark.sql.functions import col, when
 
-    to_array = _vector_to_array(df)
+    to_array = vector_to_array(df)
     columns = {name: col(quoted(name)) for name in df.columns}
     for name in vectors:
         column = columns[name]
         columns[name] = when(column.isNotNull(), to_array(column)).alias(name)
     return select_columns(df, list(columns.values()))
-
-
-def _vector_to_array(df: DataFrame) -> Any:
-    if jvm.is_connect(df):
-        from pyspark.ml.connect.functions import vector_to_array
-    else:
-        from pyspark.ml.functions import vector_to_array
-    return vector_to_array
 
 
 def _is_number(kind: Any) -> bool:

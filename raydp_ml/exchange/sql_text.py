@@ -16,7 +16,7 @@ from typing import Any
 from raydp_ml.exceptions import SessionError
 from raydp_ml.exchange.jvm import is_connect, java_object
 
-__all__ = ["aggregate", "run_query", "select", "select_columns", "where"]
+__all__ = ["aggregate", "run_query", "select", "select_columns", "vector_to_array", "where"]
 
 _PLAIN = {
     "spark.sql.parser.escapedStringLiterals": "false",
@@ -58,6 +58,15 @@ def select_columns(df: Any, columns: Sequence[Any]) -> Any:
     if java is None:
         return df.select(*columns)
     return _made(df, java.selectColumns(df._jdf, [column._jc for column in columns]))
+
+
+def vector_to_array(df: Any) -> Any:
+    """Return PySpark's function of that name for a DataFrame; it fails on a null vector."""
+    if is_connect(df):
+        from pyspark.ml.connect.functions import vector_to_array
+    else:
+        from pyspark.ml.functions import vector_to_array
+    return vector_to_array
 
 
 def where(df: Any, text: str) -> Any:

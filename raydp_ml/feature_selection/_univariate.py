@@ -22,9 +22,9 @@ from raydp_ml.statistics import (
     check_held,
     check_labels,
     class_sums,
+    column_key,
     grouped_by_index,
     is_missing,
-    label_key,
     long_form,
     no_rows,
 )
@@ -183,7 +183,7 @@ def _f_regression(df: Any, roles: ColumnRoles) -> Scores:
 
 def _class_moments(df: Any, x: str, label: str) -> dict[str, np.ndarray]:
     """Compute statistics of the entries of vectors within each value of the label."""
-    y = label_key(df, label)
+    y = column_key(df, label)
     found = aggregate(df, [y], {"n": "count(1)"}).limit(MOST_GROUPS + 1).collect()
     if not found:
         raise no_rows()

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 from sklearn import impute
 
-from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.exchange.columns import NUMERIC, ColumnRoles
 from raydp_ml.expressions import text
 from raydp_ml.impute._missing import MissingTests, gap, present
-from raydp_ml.transformer import NUMERIC, SparkTransformer
+from raydp_ml.transformer import SparkTransformer
 
 
 class MissingIndicator(MissingTests, impute.MissingIndicator):

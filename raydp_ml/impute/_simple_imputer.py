@@ -11,13 +11,13 @@ import pandas as pd
 from sklearn import impute
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import Column, ColumnRoles
+from raydp_ml.exchange.columns import NUMERIC, Column, ColumnRoles
 from raydp_ml.expressions import literal
 from raydp_ml.impute._missing import MissingTests, column_sql, gap, is_null_like, present
 from raydp_ml.preprocessing._keys import typed
 from raydp_ml.quantiles import quantiles
 from raydp_ml.statistics import is_missing, most_frequent
-from raydp_ml.transformer import NUMERIC, InvertibleTransformer, SparkTransformer
+from raydp_ml.transformer import InvertibleTransformer, SparkTransformer
 
 
 class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import Column, ColumnRoles
+from raydp_ml.exchange.columns import NUMERIC, Column, ColumnRoles
 from raydp_ml.expressions import Numbers, lookup, number, text
 from raydp_ml.preprocessing._keys import (
     Compared,
@@ -24,7 +24,7 @@ from raydp_ml.preprocessing._keys import (
 )
 from raydp_ml.preprocessing._names import DistinctNames
 from raydp_ml.statistics import category_counts, check_finite, no_rows
-from raydp_ml.transformer import NUMERIC, SparkTransformer
+from raydp_ml.transformer import SparkTransformer
 
 
 class CategoryEncoder(DistinctNames, SparkTransformer):

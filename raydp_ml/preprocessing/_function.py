@@ -9,7 +9,8 @@ import numpy as np
 from sklearn import preprocessing
 
 from raydp_ml.base import kind_of
-from raydp_ml.transformer import ANY, NUMERIC, SparkTransformer, replace_columns
+from raydp_ml.exchange.columns import NUMERIC
+from raydp_ml.transformer import ANY, SparkTransformer, replace_columns
 
 
 def _logarithm(function: str, pole: int) -> str:

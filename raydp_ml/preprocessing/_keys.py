@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raydp_ml.exchange.columns import Column, quoted
+from raydp_ml.exchange.columns import Column, decimal_digits, quoted
 from raydp_ml.expressions import comparable
 from raydp_ml.statistics import is_missing
 
@@ -61,7 +61,7 @@ def compared(column: Column, categories: np.ndarray) -> Compared:
     if column.kind == "string" or not present:
         return Compared(as_double if floating else comparable(column), values)
     if column.kind == "decimal" and not any(isinstance(value, float) for value in present):
-        precision, scale = map(int, column.type_name[len("decimal(") : -1].split(","))
+        precision, scale = decimal_digits(column.type_name)
         return Compared(name, [_decimal(value, precision, scale) for value in values])
     if floating or column.kind in {"boolean", "decimal"}:
         return Compared(as_double, _doubles(values))

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from raydp_ml.base import SparkEstimator, kind_of
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import Column, from_spark_schema, quoted
+from raydp_ml.exchange.columns import NUMERIC, Column, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.expressions import choose, literal, lookup
@@ -109,7 +109,7 @@ def _label_of(df: Any) -> Column:
             "label. Select it (df.select('y')) or give it the role: raydp_ml.set_roles(df, "
             "label='y')."
         )
-    if chosen[0].kind not in {"string", "number", "boolean", "decimal"}:
+    if chosen[0].kind not in NUMERIC | {"string"}:
         raise SchemaError(
             f"The label column {chosen[0].name!r} is of type {chosen[0].type_name}, and must hold "
             "numbers or strings."

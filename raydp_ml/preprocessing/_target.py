@@ -17,7 +17,7 @@ from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import literal, lookup, number
 from raydp_ml.preprocessing._categories import CategoryEncoder, distinct_frame
 from raydp_ml.preprocessing._keys import Compared, typed
-from raydp_ml.statistics import category_counts, check_labels, is_missing, label_key, no_rows
+from raydp_ml.statistics import category_counts, check_labels, column_key, is_missing, no_rows
 from raydp_ml.transformer import RESERVED, named, replace_columns
 
 _FOLD = f"{RESERVED}fold"
@@ -71,7 +71,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
 
     def _infer_target(self, df: Any, roles: ColumnRoles) -> np.ndarray | None:
         """Set ``target_type_``; return the sorted classes, None for a continuous label."""
-        label = label_key(df, str(roles.label))
+        label = column_key(df, str(roles.label))
         kind = df.schema[roles.label].dataType.typeName()
         is_number = kind not in {"string", "char", "varchar", "boolean"}
         if self.target_type == "continuous":
@@ -106,7 +106,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         self, df: Any, roles: ColumnRoles, folds: int | None, classes: np.ndarray | None
     ) -> list[list[Any]]:
         """Aggregate the label within each category: counts, and per fold moments of the label."""
-        label = label_key(df, str(roles.label))
+        label = column_key(df, str(roles.label))
         if classes is None:
             label_sql = [f"cast({label} as double)"]
         elif self.target_type_ == "binary":

@@ -22,7 +22,7 @@ def exact_values(values: np.ndarray) -> np.ndarray:
     values : ndarray of shape (n,)
         What holds no `decimal.Decimal` is returned as it is.
     """
-    if values.dtype != object or not any(isinstance(value, Decimal) for value in values):
+    if not holds_decimals(values):
         return values
     whole = all(
         isinstance(value, (int, Decimal))
