@@ -148,6 +148,51 @@ def in_memory(X: Any) -> Any:
     return named_table(X, kind).to_pandas()
 
 
+def require_column_name(value: Any, what: str, columns: list[str]) -> None:
+    """Raise `TypeError` for anything but a name (or None) beside a Spark DataFrame.
+
+    Parameters
+    ----------
+    value : object
+        What was given as a column.
+    what : str
+        The argument.
+    columns : list of str
+        Of the DataFrame.
+    """
+    if value is None or isinstance(value, str):
+        return
+    raise TypeError(
+        f"With a Spark DataFrame, {what} is the name of one of its columns. Got "
+        f"{type(value).__name__} instead. {_name_remedy(value, what, columns)}"
+    )
+
+
+def _name_remedy(value: Any, what: str, columns: list[str]) -> str:
+    root = type(value).__module__.partition(".")[0]
+    if root == "pyspark" and type(value).__name__ == "Column":
+        return (
+            f"Make it a column of the DataFrame first, df.withColumn({what!r}, ...), and pass "
+            f"{what}={what!r}."
+        )
+    if kind_of(value) == "spark":
+        return f"Join it to the DataFrame first, and pass the column's name: {what}={what!r}."
+    names = value if isinstance(value, (list, tuple)) else []
+    if names and all(isinstance(name, str) for name in names):
+        if len(names) == 1:
+            return f"Pass the name itself: {what}={names[0]!r}."
+        return (
+            "Several columns are one column of arrays: df.withColumn("
+            f"{what!r}, functions.array(*{list(names)})), and {what}={what!r}."
+        )
+    name = getattr(value, "name", None)
+    known = repr(name) if isinstance(name, str) and name in columns else "the name of its column"
+    return (
+        "The rows of a Spark DataFrame have no order that values beside it could follow: pass "
+        f"{what}={known}."
+    )
+
+
 def check_output_column(df: Any, name: str, parameter: str) -> None:
     """Raise `SchemaError` when the column that a prediction would be written to is there."""
     same = (lambda text: text.lower()) if folds_case(df) else (lambda text: text)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from raydp_ml.base import require_column_name
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema, quoted
 from raydp_ml.exchange.sql_text import aggregate, select, select_columns, vector_to_array, where
 from raydp_ml.expressions import double, number
-from raydp_ml.fit_data.given import require_column_name
 from raydp_ml.statistics import column_key
 
 # Under a name that no frame has, so that a prediction column in the frame does no harm.

@@ -17,7 +17,13 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml import vectors
-from raydp_ml.base import SparkEstimator, folds_case, in_memory, kind_of
+from raydp_ml.base import (
+    SparkEstimator,
+    folds_case,
+    in_memory,
+    kind_of,
+    require_column_name,
+)
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     NUMERIC,
@@ -213,11 +219,7 @@ class SparkTransformer(SparkEstimator):
     def _resolve(self, df: Any, y: Any, sample_weight: Any) -> ColumnRoles:
         """Find the features of a Spark DataFrame, its label and its weights."""
         for what, name in {"y": y, "sample_weight": sample_weight}.items():
-            if name is not None and not isinstance(name, str):
-                raise TypeError(
-                    f"With a Spark DataFrame, {what} is the name of one of its columns. "
-                    f"Got {type(name).__name__} instead."
-                )
+            require_column_name(name, what, df.columns)
         columns = [c for c in from_spark_schema(df.schema) if not c.name.startswith(RESERVED)]
         self._check_vectors(columns, {y, sample_weight})
         roles = resolve_columns(

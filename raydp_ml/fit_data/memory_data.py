@@ -23,7 +23,7 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.frames import named_table, plain_columns
-from raydp_ml.fit_data.given import memory_eval_sets
+from raydp_ml.fit_data.evaluation_sets import memory_eval_sets
 from raydp_ml.fit_data.targets import check_group, check_labels, check_weights
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
 from raydp_ml.training.classes import encode_labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from raydp_ml.base import folds_case
+from raydp_ml.base import folds_case, require_column_name
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     ColumnRoles,
@@ -16,7 +16,7 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.jvm import require_live
-from raydp_ml.fit_data.given import require_column_name, spark_eval_sets
+from raydp_ml.fit_data.evaluation_sets import spark_eval_sets
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
 from raydp_ml.training.data_sets import DataSet
 
