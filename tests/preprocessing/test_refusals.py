@@ -69,6 +69,12 @@ def frames(spark):
     return made
 
 
+def name_of(step):
+    """Return a test's name: a function's own text holds its address, another in each process."""
+    function = getattr(step, "score_func", None) or getattr(step, "func", None)
+    return f"{type(step).__name__}({function.__name__})" if function else str(step)
+
+
 def rows_of(made):
     return np.asarray(made.toarray() if hasattr(made, "toarray") else made, dtype=float)
 
@@ -114,14 +120,14 @@ def check(frames, step, kind):
         np.testing.assert_allclose(got, want, rtol=near, atol=near)
 
 
-@pytest.mark.parametrize("step", REPRESENTATIVE, ids=str)
+@pytest.mark.parametrize("step", REPRESENTATIVE, ids=name_of)
 def test_as_scikit_learn_does(frames, step):
     check(frames, step, "both")
 
 
 @pytest.mark.grid
 @pytest.mark.parametrize("kind", list(HELD))
-@pytest.mark.parametrize("step", ALL, ids=str)
+@pytest.mark.parametrize("step", ALL, ids=name_of)
 def test_all_kinds(frames, step, kind):
     check(frames, step, kind)
 
