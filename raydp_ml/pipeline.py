@@ -15,7 +15,7 @@ from sklearn import pipeline
 from sklearn.pipeline import Pipeline, _name_estimators, make_pipeline
 from sklearn.utils.metadata_routing import _raise_for_params
 
-from raydp_ml.base import in_memory, kind_of
+from raydp_ml.base import kind_of
 from raydp_ml.compose._side_by_side import side_by_side
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.preprocessing import FunctionTransformer
@@ -46,12 +46,15 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
 
     _kinds = ANY
 
+    def _computes(self) -> bool:
+        return False
+
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Fit all transformers; see `raydp_ml.compose.ColumnTransformer.fit`."""
         if kind_of(X) == "spark":
             self._fit_transform_spark(X, y, **fit_params)
             return self
-        return super(SparkTransformer, self).fit(in_memory(X), y, **fit_params)
+        return super(SparkTransformer, self).fit(self._to_fit(X), y, **fit_params)
 
     def _fit_transform_spark(self, df: Any, y: Any, **params: Any) -> Any:
         _raise_for_params(params, self, "fit_transform")

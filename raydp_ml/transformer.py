@@ -36,16 +36,17 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.expressions import double, helper
 from raydp_ml.json_estimators import state_of
+from raydp_ml.precision import common_dtype, in_doubles
 from raydp_ml.refusals import refuse
 
 __all__ = [
     "InvertibleTransformer",
     "SparkTransformer",
     "WeightedTransformer",
-    "common_dtype",
     "replace_columns",
 ]
 
@@ -70,6 +71,7 @@ class SparkTransformer(SparkEstimator):
     """Whether a label is needed."""
     _vector_columns: list[str] | None = None
     """The columns that it was fitted on, where one of them held vectors."""
+    _fitted_on_spark = False
 
     def fit(self, X: Any, y: Any = None) -> Any:
         """Learn from the rows of X.
@@ -94,7 +96,7 @@ class SparkTransformer(SparkEstimator):
         """
         if kind_of(X) == "spark":
             return self._fit_spark(X, y)
-        return super().fit(in_memory(X), y)  # type: ignore[misc]
+        return super().fit(self._to_fit(X), y)  # type: ignore[misc]
 
     def transform(self, X: Any, *args: Any, **kwargs: Any) -> Any:
         """Transform X: what scikit-learn returns, or lazily the Spark DataFrame.
@@ -117,13 +119,28 @@ class SparkTransformer(SparkEstimator):
         """
         if kind_of(X) == "spark":
             return self._transform_spark(X)
-        return super().transform(in_memory(X), *args, **kwargs)  # type: ignore[misc]
+        return super().transform(self._to_transform(X), *args, **kwargs)  # type: ignore[misc]
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Fit to X, then transform it; see ``fit`` and ``transform``."""
         if kind_of(X) == "spark":
             return self._fit_transform_spark(X, y, **fit_params)
-        return super().fit_transform(in_memory(X), y, **fit_params)  # type: ignore[misc]
+        return super().fit_transform(self._to_fit(X), y, **fit_params)  # type: ignore[misc]
+
+    def _to_fit(self, X: Any) -> Any:
+        """Return data in memory, and forget a fit on Spark."""
+        for name in ("_vector_columns", "_fitted_on_spark"):
+            vars(self).pop(name, None)
+        return in_memory(X)
+
+    def _to_transform(self, X: Any) -> Any:
+        """Return data in memory, of doubles if Spark computes its outputs in doubles."""
+        X = in_memory(X)
+        return in_doubles(X) if self._fitted_on_spark and self._computes() else X
+
+    def _computes(self) -> bool:
+        """Whether outputs are computed from values; not where they are compared or handed on."""
+        return True
 
     def _saved_state(self, folder: Path) -> dict[str, Any]:
         return state_of(self)
@@ -135,8 +152,9 @@ class SparkTransformer(SparkEstimator):
     def _fit_spark(self, df: Any, y: Any, sample_weight: Any = None) -> Any:
         require_live(df.sparkSession)
         roles = self._resolve(df, y, sample_weight)
-        with self._as_task(df, y, sample_weight):
+        with self._as_task(df, y, sample_weight), refused_values():
             self._learn_from(df, roles)
+        self._fitted_on_spark = True
         return self
 
     def _learn_from(self, df: Any, roles: ColumnRoles) -> None:
@@ -182,6 +200,7 @@ class SparkTransformer(SparkEstimator):
         names = self._names_in(df)
         columns = self._checked_features(df, names)
         df = self._refusing(df, columns)
+        self._check_precision(columns)
         inputs = self._inputs(columns)
         if self._is_vector():
             vectors.register(df.sparkSession)
@@ -189,6 +208,18 @@ class SparkTransformer(SparkEstimator):
         else:
             made = named(self._names_out(names), self._expressions(inputs))
         return replace_columns(df, names, made, self._helpers(inputs))
+
+    def _check_precision(self, columns: Sequence[Column]) -> None:
+        """Warn where scikit-learn computes in single precision in memory, and Spark in doubles."""
+        in_memory = hasattr(self, "n_features_in_") and not self._fitted_on_spark
+        if in_memory and self._computes() and common_dtype(columns) == np.float32:
+            warnings.warn(
+                f"{type(self).__name__} was fitted in memory, where scikit-learn computes with "
+                "columns of single precision in that precision. Spark computes in doubles, so that "
+                "results may differ in their seventh digit. Cast the columns to double before fit, "
+                "or fit on a Spark DataFrame.",
+                stacklevel=4,
+            )
 
     def _refusing(self, df: Any, columns: Sequence[Column]) -> Any:
         """Let queries fail that meet what scikit-learn's ``transform`` refuses."""
@@ -290,7 +321,7 @@ class WeightedTransformer(SparkTransformer):
         """
         if kind_of(X) == "spark":
             return self._fit_spark(X, y, sample_weight)
-        return super(SparkTransformer, self).fit(in_memory(X), y, sample_weight)  # type: ignore[misc]
+        return super(SparkTransformer, self).fit(self._to_fit(X), y, sample_weight)  # type: ignore[misc]
 
 
 class InvertibleTransformer(SparkTransformer):
@@ -309,7 +340,7 @@ class InvertibleTransformer(SparkTransformer):
         pyspark.sql.DataFrame or ndarray of shape (n_samples, n_features)
         """
         if kind_of(X) != "spark":
-            return super().inverse_transform(X, *args, **kwargs)  # type: ignore[misc]
+            return super().inverse_transform(self._to_transform(X), *args, **kwargs)  # type: ignore[misc]
         check_is_fitted(self)
         if self._is_vector() or self._vector_columns is not None:
             raise SchemaError(
@@ -330,16 +361,6 @@ class InvertibleTransformer(SparkTransformer):
 
     def _inverse_helpers(self, inputs: Sequence[str]) -> list[list[str]]:
         return []
-
-
-def common_dtype(columns: Sequence[Column]) -> Any:
-    """Return the type in which scikit-learn computes with the columns of a frame together.
-
-    It is that of the array that pandas makes of them, and values are compared in it.
-    """
-    kinds = {column.type_name for column in columns}
-    small = kinds <= {"float", "tinyint", "smallint", "boolean"}
-    return np.float32 if small and "float" in kinds else np.float64
 
 
 Named = list[list[tuple[str, str]]]

@@ -31,7 +31,7 @@ class VectorFeatures(SparkTransformer):
     _kinds = NUMERIC | {"vector"}
 
     def _learn_from(self, df: Any, roles: ColumnRoles) -> None:
-        self.__dict__.pop("_vector_columns", None)
+        vars(self).pop("_vector_columns", None)
         if not _holds_vectors(roles.features):
             super()._learn_from(df, roles)
             return
@@ -84,16 +84,21 @@ class VectorScaler(VectorFeatures):
     _bound = np.inf
     """The greatest absolute value of an output."""
 
+    def _allows_infinite(self) -> bool:
+        """Whether ``transform`` takes infinite values."""
+        return False
+
     def _factors(self) -> np.ndarray:
         """Return a factor for each entry, 0 for one that is left out."""
         raise NotImplementedError
 
     def _vector_outputs(self, spark: Any, x: str) -> tuple[list[list[str]], list[tuple[str, str]]]:
         packed = np.ascontiguousarray(self._factors(), dtype=">f8").tobytes()
-        bound, allowed = float(self._bound), self._allows_missing()
+        allowed = self._allows_missing(), self._allows_infinite()
+        bound = float(self._bound)
         name = named_by_content("selection", packed + f"{bound} {allowed}".encode())
         java = require_java(spark, "columns.VectorSelection")
-        java.register(spark._jsparkSession, name, packed, bound, allowed)
+        java.register(spark._jsparkSession, name, packed, bound, *allowed)
         return [], [(type(self).__name__.lower(), f"{name}({x})")]
 
 

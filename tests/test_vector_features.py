@@ -222,7 +222,7 @@ def test_bad_input(spark, df):
 
 
 def test_entries_that_are_refused(spark):
-    """NaN where scikit-learn refuses it in a sparse matrix, infinity everywhere."""
+    """NaN and infinity where scikit-learn refuses them in a sparse matrix."""
     rows = [(Vectors.dense(1.0, 2.0), 0), (Vectors.dense(3.0, 1.0), 1), (Vectors.dense(2, 5), 1)]
     df = spark.createDataFrame(rows, ["v", "y"]).cache()
     odd = {
@@ -243,8 +243,16 @@ def test_entries_that_are_refused(spark):
             if value == "nan" and get_tags(step).input_tags.allow_nan:
                 assert np.isnan(made.head()[0].toArray()).tolist() == [False, True]
                 continue
-            with pytest.raises(Py4JJavaError, match="as its entry 1, and the transformer takes no"):
+            if isinstance(step, VarianceThreshold):
+                assert made.head()[0].toArray().tolist() == [1.0, float(value)]
+                continue
+            refused = "as its entry 1, and the transformer takes no"
+            with pytest.raises(Py4JJavaError, match=refused):
                 made.collect()
+            with pytest.raises(SchemaError, match=f"^A vector holds .* {refused}"):
+                MaxAbsScaler().fit(made)  # the first to run it
+            with pytest.raises(SchemaError, match=f"^A vector holds .* {refused}"):
+                raydp_ml.from_spark(made)
 
 
 @pytest.mark.parametrize(("width", "count"), [(3, 2), (60, 4), (40, 40), (5, 1)])

@@ -14,7 +14,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from raydp_ml.base import in_memory, kind_of
+from raydp_ml.base import kind_of
 from raydp_ml.compose._selector import pandas_template
 from raydp_ml.compose._side_by_side import side_by_side
 from raydp_ml.exchange.columns import check_exists, from_spark_schema
@@ -47,6 +47,9 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
 
     _kinds = ANY
 
+    def _computes(self) -> bool:
+        return False
+
     def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
         """Fit all transformers.
 
@@ -70,7 +73,7 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
         if kind_of(X) == "spark":
             self._fit_transform_spark(X, y, **params)
             return self
-        return super(SparkTransformer, self).fit(in_memory(X), y, **params)
+        return super(SparkTransformer, self).fit(self._to_fit(X), y, **params)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_transform_spark(self, df: Any, y: Any, **params: Any) -> Any:

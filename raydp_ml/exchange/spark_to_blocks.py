@@ -12,6 +12,7 @@ from raydp_ml.exceptions import DataLostError, SchemaError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.exchange.columns import quoted
+from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.schema import VECTOR, is_vector, select_fields, wire_schema
 from raydp_ml.exchange.sql_text import select, select_columns, vector_to_array
 from raydp_ml.session import ray_runtime
@@ -44,7 +45,8 @@ def from_spark(df: DataFrame, columns: Sequence[str] | None = None, *, dtype: An
     Raises
     ------
     SchemaError
-        A column is missing, bears a name twice, or has a type that cannot cross (map, struct).
+        A column is missing, bears a name twice, or has a type that cannot cross (map, struct); or a
+        transformer before refuses a value, as scikit-learn's would have.
     SessionError
         The SparkSession was stopped.
 
@@ -84,7 +86,8 @@ def export(
     plain, fields = _projected(df, fields, dtype)
     for attempt in range(_ATTEMPTS):
         try:
-            return _run(plain, fields, use_jar=use_jar, use_columns=use_columns)
+            with refused_values():
+                return _run(plain, fields, use_jar=use_jar, use_columns=use_columns)
         except DataLostError:
             # A server died, and its blocks with it: the job runs again on new ones.
             server_pool.forget_dead()

@@ -20,6 +20,7 @@ from raydp_ml import vectors
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.sql_text import aggregate, select_columns
 from raydp_ml.exchange.task_python import task_python
 from raydp_ml.statistics import no_rows
@@ -42,7 +43,9 @@ class _OneColumn(SparkTransformer):
     def _fit_spark(self, df: Any, y: Any, sample_weight: Any = None) -> Any:
         require_live(df.sparkSession)
         self._column = self._only_column(df, y)
-        self._learn_column(df, self._column)
+        with refused_values():
+            self._learn_column(df, self._column)
+        self._fitted_on_spark = True
         return self
 
     def _learn_column(self, df: Any, column: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,18 @@ from raydp_ml.vector_features import VectorScaler
 class Selector(VectorScaler, InvertibleTransformer):
     """Mixin of selectors of features."""
 
+    def _computes(self) -> bool:
+        return False
+
     def _inputs(self, columns: Sequence[Column]) -> list[str]:
         return [quoted(column.name) for column in columns]
+
+    def _refusing(self, df: Any, columns: Sequence[Column]) -> Any:
+        return df if self._allows_infinite() else super()._refusing(df, columns)
+
+    def _allows_infinite(self) -> bool:
+        # scikit-learn's selectors that take missing values look at no values at all.
+        return self._allows_missing()
 
     def _factors(self) -> np.ndarray:
         return self._checked_support().astype(np.float64)

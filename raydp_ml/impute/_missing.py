@@ -12,8 +12,9 @@ import pandas as pd
 from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.expressions import comparable, double, literal
 from raydp_ml.moments import moments
+from raydp_ml.precision import common_dtype
 from raydp_ml.statistics import check_held, is_missing
-from raydp_ml.transformer import SparkTransformer, common_dtype
+from raydp_ml.transformer import SparkTransformer
 
 __all__ = ["MissingTests", "column_sql", "gap", "is_null_like", "present"]
 
@@ -30,6 +31,11 @@ class MissingTests(SparkTransformer):
 
     def _allows_missing(self) -> bool:
         return is_null_like(self.missing_values)
+
+    def _to_transform(self, X: Any) -> Any:
+        X = super()._to_transform(X)
+        known = self._fitted_on_spark and is_null_like(self.missing_values)
+        return with_one_gap(X, self.missing_values) if known else X
 
     def _tests(self, columns: Sequence[Column]) -> list[str]:
         """Give the SQL of whether a value is missing, for each column."""
@@ -66,6 +72,32 @@ class MissingTests(SparkTransformer):
 def is_null_like(missing_values: Any) -> bool:
     """Whether the missing values are null and NaN."""
     return missing_values is pd.NA or is_missing(missing_values)
+
+
+def with_one_gap(X: Any, missing_values: Any) -> Any:
+    """Write None, NaN and NA among objects in the one way that scikit-learn will look for.
+
+    They are one null in Spark, and pandas gets None for it among strings and decimals.
+    """
+    if isinstance(X, pd.DataFrame):
+        kinds = enumerate(X.dtypes)
+        places = [i for i, kind in kinds if kind.kind == "O"]
+        if places:
+            X = X.copy(deep=False)
+            for place in places:
+                values = _one_gap(X.iloc[:, place].to_numpy(dtype=object), missing_values)
+                X.isetitem(place, values)
+        return X
+    values = X if hasattr(X, "dtype") else np.asarray(X)
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        return _one_gap(values, missing_values)
+    return X
+
+
+def _one_gap(values: np.ndarray, missing_values: Any) -> np.ndarray:
+    made = values.copy()
+    made[pd.isna(values)] = None if missing_values is None else np.nan
+    return made
 
 
 def column_sql(column: Column) -> str:

@@ -48,6 +48,9 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
         )
         super(SparkTransformer, self).fit(frame)
 
+    def _computes(self) -> bool:
+        return False
+
     def _is_vector(self) -> bool:
         return self.sparse is True
 

@@ -112,6 +112,13 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
         medians = quantiles(df, names, table["count"], middle, values=cells)
         return [None if np.isnan(value[0]) else value[0] for value in medians], gaps
 
+    def _computes(self) -> bool:
+        # What has to equal a number of no exact single precision is compared in that precision.
+        value = self.missing_values
+        return (
+            not isinstance(value, float) or is_missing(value) or value == float(np.float32(value))
+        )
+
     def _inputs(self, columns: Sequence[Column]) -> list[Any]:
         for column, value in zip(columns, self.statistics_, strict=True):
             filled = isinstance(value, str)

@@ -16,9 +16,11 @@ from raydp_ml.preprocessing._keys import (
     Compared,
     compared,
     exact,
+    exact_value,
     held,
     is_text,
     key,
+    names_none,
     recognized,
     typed,
 )
@@ -34,6 +36,9 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
     categories: Any
     categories_: list[np.ndarray]
 
+    def _computes(self) -> bool:
+        return False
+
     def _fit(self, X: Any, *args: Any, **kwargs: Any) -> Any:
         """Run scikit-learn's own, for which `_check_X` must leave the values as they are."""
         self.__dict__.pop("categories_", None)
@@ -44,7 +49,12 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
         columns, rows, count = super()._check_X(X, ensure_all_finite)  # type: ignore[misc]
         categories = getattr(self, "categories_", ())
         if len(categories) == len(columns):
-            columns = [recognized(*pair) for pair in zip(columns, categories, strict=True)]
+            columns = [
+                np.where(pd.isna(values), None, values)
+                if self._fitted_on_spark and names_none(known)
+                else recognized(values, known)
+                for values, known in zip(columns, categories, strict=True)
+            ]
         return columns, rows, count
 
     def _fit_categories(self, df: Any, roles: ColumnRoles) -> None:
@@ -56,7 +66,7 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
         self._counted = (rows, [{key(value): n for value, n in items} for items in found])
         try:
             with self._given_as_read(roles.features):
-                super().fit(frame)
+                super().fit(self._with_none(frame))
             if "_unknown" in self.__dict__:
                 self._unknown = self._with_unknown(self._counted[1])
         finally:
@@ -79,9 +89,24 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
                 "Shape mismatch: if categories is an array, it has to be of shape (n_features,)."
             )
 
+    def _with_none(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Write missing strings as None where that is what the given categories say."""
+        if isinstance(self.categories, str):
+            return frame
+        return frame.assign(
+            **{
+                name: frame[name].where(frame[name].notna(), None)
+                for name, given in zip(frame.columns, self.categories, strict=True)
+                if not isinstance(given, str) and names_none(given)
+            }
+        )
+
     @contextmanager
     def _given_as_read(self, columns: Sequence[Column]) -> Iterator[None]:
-        """Let scikit-learn see what was given for decimals as decimals, and None as NaN."""
+        """Let scikit-learn see what was given for decimals as decimals, and None as NaN.
+
+        Of strings, categories may name None as they may in memory, in any place.
+        """
         given = {
             name: getattr(self, name) for name in ("categories", "drop") if hasattr(self, name)
         }
@@ -92,7 +117,12 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
                 ]
             drop = given.get("drop")
             if drop is not None and not isinstance(drop, str) and len(drop) == len(columns):
-                self.drop = [exact(column, [x])[0] for column, x in zip(columns, drop, strict=True)]
+                auto = isinstance(self.categories, str)
+                known = [()] * len(columns) if auto else self.categories
+                self.drop = [
+                    None if x is None and names_none(values) else exact_value(column, x)
+                    for column, x, values in zip(columns, drop, known, strict=True)
+                ]
             yield
         finally:
             for name, value in given.items():

@@ -13,8 +13,9 @@ from raydp_ml import vectors
 from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.expressions import array_of, helper, number, position, when_held
 from raydp_ml.moments import moments
+from raydp_ml.precision import common_dtype
 from raydp_ml.quantiles import quantiles, weighted_quantiles
-from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer, common_dtype
+from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer
 
 
 class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing.KBinsDiscretizer):

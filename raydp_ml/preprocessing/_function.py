@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn import preprocessing
 
-from raydp_ml.base import kind_of
+from raydp_ml.base import in_memory, kind_of
 from raydp_ml.exchange.columns import NUMERIC
 from raydp_ml.transformer import ANY, SparkTransformer, replace_columns
 
@@ -74,10 +75,17 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
         """Apply ``inverse_func``."""
         if kind_of(X) == "spark":
             return self._apply(X, self.inverse_func, self.inv_kw_args)
-        return super().inverse_transform(X)
+        return super().inverse_transform(self._to_transform(X))
 
     def _transform_spark(self, df: Any) -> Any:
         return self._apply(df, self.func, self.kw_args)
+
+    def _to_transform(self, X: Any) -> Any:
+        X = in_memory(X)
+        if not self._fitted_on_spark or self.func not in _SQL or self.kw_args:
+            return X
+        # NumPy's functions compute with small integers in half or single precision, or overflow.
+        return X.astype(np.float64) if isinstance(X, (np.ndarray, pd.DataFrame)) else X
 
     @property
     def _kinds(self) -> frozenset[str]:  # type: ignore[override]
@@ -93,7 +101,9 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
             df = self._refusing(df, self._checked_features(df, self._names_in(df)))
         if function in _SQL and not arguments:
             names = self._names_in(df)
-            inputs = self._inputs(self._checked_features(df, names))
+            columns = self._checked_features(df, names)
+            self._check_precision(columns)
+            inputs = self._inputs(columns)
             template = _SQL[function]
             outputs = [
                 [(name, template.format(x=x))] for name, x in zip(names, inputs, strict=True)

@@ -18,7 +18,17 @@ from raydp_ml.exchange.columns import Column, decimal_digits, quoted
 from raydp_ml.expressions import comparable
 from raydp_ml.statistics import is_missing
 
-__all__ = ["Compared", "compared", "exact", "held", "is_text", "key", "recognized", "typed"]
+__all__ = [
+    "Compared",
+    "compared",
+    "exact",
+    "held",
+    "is_text",
+    "key",
+    "names_none",
+    "recognized",
+    "typed",
+]
 
 # What pandas makes of Spark's columns, and so scikit-learn of the collected data.
 _DTYPES = {
@@ -152,10 +162,19 @@ def exact(column: Column, given: Any) -> Any:
         value is None or column.kind == "decimal" for value in given
     ):
         return given
-    return [_exact(column, value) for value in given]
+    if column.kind == "string" and names_none(given):
+        return given
+    return [exact_value(column, value) for value in given]
 
 
-def _exact(column: Column, value: Any) -> Any:
+def names_none(given: Any) -> bool:
+    """Whether categories hold None and no NaN: None is the missing value to them."""
+    missing = [value for value in given if is_missing(value)]
+    return bool(missing) and all(value is None for value in missing)
+
+
+def exact_value(column: Column, value: Any) -> Any:
+    """Read one such category, or one to drop."""
     if is_missing(value):
         return np.nan
     if column.kind != "decimal" or not isinstance(value, (int, float, np.number)):

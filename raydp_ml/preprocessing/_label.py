@@ -12,6 +12,7 @@ from raydp_ml.base import SparkEstimator, kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.expressions import choose, literal, lookup
 from raydp_ml.preprocessing._keys import compared, recognized, typed
@@ -57,7 +58,8 @@ class LabelEncoder(
             return super().fit(y)
         require_live(y.sparkSession)
         column = _label_of(y)
-        values = [item[0] for item in category_counts(y, [column])[0]]
+        with refused_values():
+            values = [item[0] for item in category_counts(y, [column])[0]]
         if not values:
             raise no_rows()
         missing = where(y, f"{quoted(column.name)} is null").count() if None in values else 0

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 from sklearn import preprocessing
 
+from raydp_ml.base import in_memory, kind_of
 from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.expressions import double, helper, number
+from raydp_ml.precision import common_dtype
 from raydp_ml.statistics import no_rows
-from raydp_ml.transformer import SparkTransformer, common_dtype
+from raydp_ml.transformer import SparkTransformer
 from raydp_ml.vector_features import VectorFeatures
+
+_ORDERS = {"l1": 1, "l2": 2, "max": np.inf}
 
 
 class Normalizer(VectorFeatures, preprocessing.Normalizer):
@@ -33,6 +37,18 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
     >>> Normalizer().transform([[3.0, 4.0]])
     array([[0.6, 0.8]])
     """
+
+    def transform(self, X: Any, *args: Any, **kwargs: Any) -> Any:
+        """Scale the rows of X to unit norm; see `sklearn.preprocessing.Normalizer.transform`."""
+        made = super().transform(X, *args, **kwargs)
+        X = X if kind_of(X) == "spark" or not self._fitted_on_spark else np.asarray(in_memory(X))
+        if getattr(X, "dtype", None) == np.float32:
+            # Computed in doubles, and yet what single precision takes for zero stays as it is.
+            norms = np.linalg.norm(X.astype(np.float64), _ORDERS[self.norm], axis=1)
+            tiny = norms < 10 * np.finfo(np.float32).eps
+            if tiny.any():
+                made[tiny] = X[tiny]
+        return made
 
     def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
         first = where(select(df, f"{x} AS x"), "x is not null").head()
@@ -78,6 +94,9 @@ class Binarizer(SparkTransformer, preprocessing.Binarizer):
     >>> Binarizer().transform([[3.0, -4.0]])
     array([[1., 0.]])
     """
+
+    def _computes(self) -> bool:
+        return False
 
     def _inputs(self, columns: Sequence[Column]) -> list[str]:
         edge = number(common_dtype(columns)(self.threshold))

@@ -14,9 +14,10 @@ from raydp_ml.base import kind_of
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.expressions import number
 from raydp_ml.moments import moments
+from raydp_ml.precision import common_dtype
 from raydp_ml.preprocessing._affine import restored, standardized
 from raydp_ml.quantiles import quantiles
-from raydp_ml.transformer import InvertibleTransformer, common_dtype
+from raydp_ml.transformer import InvertibleTransformer
 from raydp_ml.vector_features import VectorScaler
 from raydp_ml.vector_moments import vector_moments
 

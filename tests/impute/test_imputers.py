@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from pyspark.errors import PySparkException
@@ -202,3 +204,30 @@ def test_a_fraction_does_not_fill_integers(spark):
     whole = spark.createDataFrame([(1,), (2,)], "i int")
     with pytest.raises(ValueError, match=r"fill_value=1.5 .* cannot be cast to the input data"):
         SimpleImputer(strategy="constant", fill_value=1.5).fit(whole)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA], ids=str)
+@pytest.mark.parametrize("strategy", ["most_frequent", "constant"])
+def test_fitted_on_spark_takes_none_and_nan_in_memory_for_one(spark, missing, strategy):
+    """What pandas gets from Spark has None among strings, and NaN where a user wrote it so."""
+    df = spark.createDataFrame([("x", "u"), (None, "v"), ("x", None)], "a string, b string")
+    params = {"missing_values": missing}
+    for step in (
+        SimpleImputer(strategy=strategy, fill_value="gone", add_indicator=True, **params),
+        MissingIndicator(features="all", **params),  # of NA scikit-learn's own takes no strings
+    )[: 1 if missing is pd.NA else 2]:
+        want = step.fit(df).transform(df).toPandas().to_numpy()
+        for gap in (None, np.nan, pd.NA):
+            X = df.toPandas().astype(object)
+            X = X.where(X.notna(), gap)
+            for data in (X, X.astype("string"), X.to_numpy(dtype=object)):
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "X does not have valid feature names")
+                    assert np.asarray(step.transform(data)).tolist() == want.tolist()
+            assert X.isna().sum().tolist() == [1, 1]  # the caller's own is as it was
+
+
+def test_fitted_on_spark_takes_decimals_in_memory(spark):
+    df = spark.createDataFrame([(Decimal("1.5"),), (None,), (Decimal("2.5"),)], "a decimal(4,1)")
+    imputer = SimpleImputer().fit(df)
+    assert imputer.transform(df.toPandas()).ravel().tolist() == [1.5, 2.0, 2.5]

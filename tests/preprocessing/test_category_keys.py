@@ -163,3 +163,29 @@ def test_most_frequent(df):
     rows = df.selectExpr("if(y = 6, cast(2 AS decimal(38,0)), id + 4 * int(y)) AS id", "price")
     made = impute.SimpleImputer(strategy="most_frequent").fit(rows)
     assert_array_equal(made.statistics_, [2.0, 0.0])
+
+
+@pytest.mark.parametrize("given", [[None, "a", "z"], ["a", None, "z"], ["a", "z", None]], ids=str)
+def test_none_among_the_categories_given_for_strings(spark, given):
+    """scikit-learn takes None in any place, as one more string; Spark's null is it."""
+    df = spark.createDataFrame([("a",), (None,), ("z",), ("a",)], "s string").coalesce(1)
+    X = df.toPandas().astype(object)
+    for ours, theirs in (
+        (OneHotEncoder(categories=[given], sparse_output=False), plain.OneHotEncoder),
+        (OneHotEncoder(categories=[given], sparse_output=False, drop=[None]), plain.OneHotEncoder),
+        (OneHotEncoder(categories=[given], sparse_output=False, drop=["z"]), plain.OneHotEncoder),
+        (OrdinalEncoder(categories=[given]), plain.OrdinalEncoder),
+    ):
+        want = theirs(**ours.get_params()).fit(X)
+        ours.fit(df)
+        assert [c.tolist() for c in ours.categories_] == [given]
+        expected = want.transform(X)
+        assert ours.transform(df).toPandas().to_numpy().tolist() == expected.tolist()
+        for gap in (None, np.nan):
+            assert ours.transform(X.where(X.notna(), gap)).tolist() == expected.tolist()
+        back = ours.inverse_transform(ours.transform(df)).toPandas()["s"]
+        assert [None if pd.isna(v) else v for v in back] == ["a", None, "z", "a"]
+    unseen = spark.createDataFrame([("a",)], "s string")
+    OneHotEncoder(categories=[given]).fit(unseen)
+    with pytest.raises(ValueError, match="unknown categories"):
+        OneHotEncoder(categories=[["a", "z"]]).fit(df)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -9,8 +12,10 @@ from pyspark.ml.linalg import Vectors
 from scipy import sparse
 from sklearn import impute as plain_impute
 from sklearn import preprocessing as plain
+from sklearn.base import clone
 
 from raydp_ml import impute, preprocessing
+from raydp_ml.decomposition import PCA, TruncatedSVD
 
 EPS = {"double": np.finfo(np.float64).eps, "float": np.finfo(np.float32).eps}
 FRAMES = {
@@ -117,3 +122,66 @@ def test_values_at_the_ends(values, name, params):
         getattr(plain, name)(**params),
         values.selectExpr("float(a) a", "float(b) b"),
     )
+
+
+COMPUTED = [
+    preprocessing.StandardScaler(),
+    preprocessing.MinMaxScaler((-1, 2)),
+    preprocessing.MaxAbsScaler(),
+    preprocessing.RobustScaler(),
+    preprocessing.Normalizer(),
+    preprocessing.PolynomialFeatures(3),
+    preprocessing.SplineTransformer(n_knots=3),
+    preprocessing.QuantileTransformer(n_quantiles=4),
+    preprocessing.PowerTransformer(),
+    preprocessing.FunctionTransformer(np.sin, feature_names_out="one-to-one"),
+    preprocessing.KBinsDiscretizer(3, encode="ordinal"),
+    preprocessing.OneHotEncoder(sparse_output=False),
+    preprocessing.OrdinalEncoder(),
+    preprocessing.TargetEncoder(cv=2, target_type="continuous", random_state=0),
+    impute.SimpleImputer(add_indicator=True),
+    impute.MissingIndicator(features="all"),
+    PCA(2),
+    TruncatedSVD(1),
+]
+
+
+@pytest.mark.parametrize("step", COMPUTED, ids=lambda step: type(step).__name__)
+@pytest.mark.parametrize("columns", ["float(a) a, float(b) b", "float(a) a, tinyint(c) b"])
+def test_fitted_on_spark_serves_the_numbers_of_spark(values, columns, step):
+    """A tree splits at the very numbers that it was trained with: 1e-7 beside is another leaf."""
+    df = values.selectExpr("double(c) y", *columns.split(", "))
+    label = ["y"] if isinstance(step, preprocessing.TargetEncoder) else []
+    step = clone(step).fit(df.select("a", "b", *label), *label)
+    want = step.transform(df.select("a", "b")).toPandas().to_numpy(dtype=np.float64)
+    X = df.select("a", "b").toPandas()
+    assert X["a"].dtype == np.float32
+    for item in (
+        step,
+        pickle.loads(pickle.dumps(step)),
+        clone(step).fit(df.select("a", "b", *label), *label),
+    ):
+        for data in (X, X.to_numpy()):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "X does not have valid feature names")
+                got = np.asarray(item.transform(data), dtype=np.float64)
+            assert_allclose(got, want, rtol=1e-13, atol=1e-13)
+    # Fitted in memory, it is scikit-learn's own, which keeps single precision.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constant and redundant bins
+        refitted = step.fit(X, df.select("y").toPandas()["y"])
+        theirs = next(c for c in type(step).__mro__ if c.__module__.startswith("sklearn."))
+        plainly = theirs(**step.get_params()).fit(X, df.select("y").toPandas()["y"])
+    assert np.asarray(refitted.transform(X)).dtype == np.asarray(plainly.transform(X)).dtype
+
+
+def test_what_was_fitted_in_memory_warns_of_single_precision(values):
+    df = values.selectExpr("float(a) a", "float(b) b")
+    X = df.toPandas()
+    with pytest.warns(UserWarning, match="StandardScaler was fitted in memory.*Spark computes in"):
+        preprocessing.StandardScaler().fit(X).transform(df)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        preprocessing.StandardScaler().fit(df).transform(df)
+        preprocessing.StandardScaler().fit(X).transform(values.select("a", "b"))
+        preprocessing.Binarizer().fit(X).transform(df)

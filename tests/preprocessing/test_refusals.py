@@ -11,8 +11,12 @@ from pyspark.errors import PySparkException
 from sklearn.base import clone
 from sklearn.feature_selection import f_classif, f_regression
 
+import raydp_ml
 from raydp_ml import decomposition, feature_selection, impute, preprocessing
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.pipeline import make_pipeline
+from raydp_ml.preprocessing import SplineTransformer
+from raydp_ml.xgboost import XGBRegressor
 
 NAN, INF = float("nan"), float("inf")
 HELD = {"nan": [NAN, NAN], "null": [None, None], "both": [NAN, None], "infinity": [-INF, 1.0]}
@@ -163,3 +167,19 @@ def test_other_types(spark):
         imputer.transform(words).collect()
     with pytest.raises(ValueError, match="contains NaN"):
         imputer.transform(pd.DataFrame({"s": ["?", np.nan]}, dtype=object))
+
+
+def test_what_is_refused_lazily_is_a_schema_error_of_the_next_fit(frames):
+    made = preprocessing.Normalizer().fit(frames["whole"].drop("y")).transform(frames["both"])
+    for first_to_run in (
+        lambda: preprocessing.StandardScaler().fit(made, "y"),
+        lambda: preprocessing.LabelEncoder().fit(made.select("a")),
+        lambda: make_pipeline(SplineTransformer(), decomposition.PCA(1)).fit(made, "y"),
+        lambda: XGBRegressor(n_estimators=1, num_workers=0).fit(made, "y"),
+        lambda: XGBRegressor(n_estimators=1, num_workers=0).fit(
+            frames["whole"], "y", eval_set=[made]
+        ),
+        lambda: raydp_ml.from_spark(made),
+    ):
+        with pytest.raises(SchemaError, match=r"^Normalizer takes no null, NaN or infinity, and"):
+            first_to_run()

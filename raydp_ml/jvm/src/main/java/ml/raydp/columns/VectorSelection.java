@@ -16,16 +16,19 @@ public final class VectorSelection implements UDF1<Vector, Vector> {
   private final double[] factors;
   private final double bound;
   private final boolean allowMissing;
+  private final boolean allowInfinite;
   private final int kept;
 
   public VectorSelection() {
-    this(new double[0], 0, true);
+    this(new double[0], 0, true, false);
   }
 
-  private VectorSelection(double[] factors, double bound, boolean allowMissing) {
+  private VectorSelection(
+      double[] factors, double bound, boolean allowMissing, boolean allowInfinite) {
     this.factors = factors;
     this.bound = bound;
     this.allowMissing = allowMissing;
+    this.allowInfinite = allowInfinite;
     places = new int[factors.length];
     int next = 0;
     for (int i = 0; i < places.length; i++) {
@@ -40,19 +43,26 @@ public final class VectorSelection implements UDF1<Vector, Vector> {
    * @param factors big-endian doubles, 0 for an entry that is left out
    * @param bound the greatest absolute value of a result
    * @param allowMissing whether a value may be NaN
+   * @param allowInfinite whether a value may be anything
    */
   public void register(
-      SparkSession spark, String name, byte[] factors, double bound, boolean allowMissing) {
+      SparkSession spark,
+      String name,
+      byte[] factors,
+      double bound,
+      boolean allowMissing,
+      boolean allowInfinite) {
     if (Registry.isKnown(spark, name)) {
       return;
     }
-    VectorSelection made = new VectorSelection(Entries.unpacked(factors), bound, allowMissing);
+    VectorSelection made =
+        new VectorSelection(Entries.unpacked(factors), bound, allowMissing, allowInfinite);
     spark.udf().register(name, made, SQLDataTypes.VectorType());
   }
 
   static void checkSize(Vector vector, int size) {
     if (vector.size() != size) {
-      throw new IllegalArgumentException(
+      throw new RefusedValue(
           "A vector has "
               + vector.size()
               + " entries, and those that the transformer was fitted with had "
@@ -66,7 +76,7 @@ public final class VectorSelection implements UDF1<Vector, Vector> {
     double[] values = vector.values();
     for (int i = 0; i < values.length; i++) {
       if (Double.isInfinite(values[i]) || (values[i] != values[i] && !allowMissing)) {
-        throw new IllegalArgumentException(
+        throw new RefusedValue(
             "A vector holds "
                 + values[i]
                 + " as its entry "
@@ -85,7 +95,9 @@ public final class VectorSelection implements UDF1<Vector, Vector> {
     }
     checkSize(vector, places.length);
     SparseVector held = vector.toSparse();
-    checkValues(held, allowMissing);
+    if (!allowInfinite) {
+      checkValues(held, allowMissing);
+    }
     int[] indices = held.indices();
     double[] values = held.values();
     int[] at = new int[indices.length];

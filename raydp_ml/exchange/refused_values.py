@@ -1,0 +1,33 @@
+"""What a query itself refuses, with ``raise_error``, as the error that bad data has here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from raydp_ml.exceptions import SchemaError
+
+__all__ = ["refused_values"]
+
+
+@contextmanager
+def refused_values() -> Iterator[None]:
+    """Raise `SchemaError` for an error that a query raises by itself.
+
+    A lazy ``transform`` refuses values so, and the next step's ``fit`` is the first to run it.
+    """
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        if error.getCondition() != "USER_RAISED_EXCEPTION":
+            raise
+        raise SchemaError(str((error.getMessageParameters() or {})["errorMessage"])) from error
+    except Py4JJavaError as error:
+        found = re.search(r"ml\.raydp\.columns\.RefusedValue: (.+)", str(error))
+        if found is None:
+            raise
+        raise SchemaError(found[1]) from error
