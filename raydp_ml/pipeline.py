@@ -45,6 +45,8 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
     """
 
     _kinds = ANY
+    _names: list[str] | None = None
+    """The features of the Spark DataFrame that it was fitted on."""
 
     def _computes(self) -> bool:
         return False
@@ -69,12 +71,16 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
             for _, step, weight in chosen
         ]
         made = self._joined(df, roles.feature_names, parts, [name for name, *_ in chosen])
+        self._names = roles.feature_names
         self._update_transformer_list([step for _, step, _ in chosen])
         return made
 
     def _transform_spark(self, df: Any) -> Any:
         chosen = [(name, _ours(step), weight) for name, step, weight in self._iter()]
-        features = list(self._require_names_in("transform")) if chosen else []
+        if chosen:
+            features = list(self._require_names_in("transform"))
+        else:  # no transformer is left that knows the names
+            features = self._names or self._resolve(df, None, None).feature_names
         parts = [(features, step.transform, weight) for _, step, weight in chosen]
         return self._joined(df, features, parts, [name for name, *_ in chosen])
 

@@ -129,7 +129,7 @@ class SparkTransformer(SparkEstimator):
 
     def _to_fit(self, X: Any) -> Any:
         """Return data in memory, and forget a fit on Spark."""
-        for name in ("_vector_columns", "_fitted_on_spark"):
+        for name in ("_vector_columns", "_fitted_on_spark", "_names"):
             vars(self).pop(name, None)
         return in_memory(X)
 

@@ -6,6 +6,7 @@ Spark's Python workers, on batches of documents; the outputs are sparse ``pyspar
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from numbers import Integral
@@ -77,9 +78,20 @@ class _OneColumn(SparkTransformer):
 class _Vectorizer(_OneColumn):
     _kinds = frozenset({"string"})
 
+    def _check_settings(self: Any) -> None:
+        """Warn and raise as scikit-learn's ``fit`` does, before a Python worker would."""
+        self._validate_ngram_range()
+        self._warn_for_unused_params()
+        self.build_analyzer()
+
+    def _check_ready(self: Any) -> None:
+        """Raise what scikit-learn's ``transform`` does."""
+        self._validate_ngram_range()
+
     def _vectors(self, df: Any, column: str, name: str) -> Any:
         from pyspark.sql import functions
 
+        self._check_ready()
         vectors.register(df.sparkSession)
         made = "__raydp_ml_csr"
         plain = _in_memory_copy(self)
@@ -110,8 +122,32 @@ class HashingVectorizer(_Vectorizer, text.HashingVectorizer):
     (1, 8)
     """
 
+    def _learn_column(self, df: Any, column: str) -> None:
+        self._check_settings()
 
-class CountVectorizer(_Vectorizer, text.CountVectorizer):
+
+class _VocabularyVectorizer(_Vectorizer):
+    def _check_settings(self: Any) -> None:
+        super()._check_settings()
+        self._validate_vocabulary()
+        if self.fixed_vocabulary_ and self.lowercase and any(map(_has_upper, self.vocabulary)):
+            warnings.warn(
+                "Upper case characters found in vocabulary while 'lowercase' is True. These "
+                "entries will not be matched with any documents",
+                stacklevel=2,
+            )
+
+    def _check_ready(self: Any) -> None:
+        if isinstance(self, TfidfVectorizer):
+            check_is_fitted(self, msg="The TF-IDF vectorizer is not fitted")
+        self._check_vocabulary()
+
+
+def _has_upper(term: str) -> bool:
+    return any(map(str.isupper, term))
+
+
+class CountVectorizer(_VocabularyVectorizer, text.CountVectorizer):
     """Turn texts into vectors of counts of words.
 
     Parameters, attributes and results are scikit-learn's; see
@@ -132,9 +168,7 @@ class CountVectorizer(_Vectorizer, text.CountVectorizer):
     """
 
     def _learn_column(self, df: Any, column: str) -> None:
-        self._validate_ngram_range()
-        self._warn_for_unused_params()
-        self._validate_vocabulary()
+        self._check_settings()
         if not self.fixed_vocabulary_:
             rows, documents, totals = _term_counts(df, column, _in_memory_copy(self), self.binary)
             self.vocabulary_ = self._chosen(rows, documents, totals)
@@ -160,7 +194,7 @@ class CountVectorizer(_Vectorizer, text.CountVectorizer):
         return {term: index for index, term in enumerate(kept)}
 
 
-class TfidfVectorizer(_Vectorizer, text.TfidfVectorizer):
+class TfidfVectorizer(_VocabularyVectorizer, text.TfidfVectorizer):
     """Turn texts into vectors of words weighted by how rare they are.
 
     Parameters, attributes and results are scikit-learn's; see
@@ -181,9 +215,7 @@ class TfidfVectorizer(_Vectorizer, text.TfidfVectorizer):
 
     def _learn_column(self, df: Any, column: str) -> None:
         self._check_params()
-        self._validate_ngram_range()
-        self._warn_for_unused_params()
-        self._validate_vocabulary()
+        self._check_settings()
         plain = _in_memory_copy(self)
         rows, documents, totals = _term_counts(df, column, plain, self.binary)
         if not self.fixed_vocabulary_:

@@ -14,8 +14,8 @@ from raydp_ml.exchange.columns import NUMERIC, Column, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.sql_text import select, where
-from raydp_ml.expressions import choose, literal, lookup
-from raydp_ml.preprocessing._keys import compared, recognized, typed
+from raydp_ml.expressions import choose, double, literal, lookup
+from raydp_ml.preprocessing._keys import compared, held, is_text, recognized, typed
 from raydp_ml.statistics import category_counts, check_labels, no_rows
 
 
@@ -82,6 +82,12 @@ class LabelEncoder(
             return super().transform(y)
         check_is_fitted(self)
         column = _label_of(y)
+        if held(self.classes_) and (column.kind == "string") != is_text(self.classes_):
+            kind = "strings" if is_text(self.classes_) else "numbers"
+            raise SchemaError(
+                f"The label column {column.name!r} is of type {column.type_name}, and LabelEncoder "
+                f"was fitted on {kind}. Cast it, or fit again."
+            )
         x = compared(column, self.classes_)
         places = [(k, place) for place, k in enumerate(x.keys) if k is not None]
         unseen = f"concat('y contains previously unseen labels: ', cast({x.sql} as string))"
@@ -90,15 +96,29 @@ class LabelEncoder(
         return _with(y, column, f"cast(if({x.sql} is null, null, {made}) as bigint)")
 
     def inverse_transform(self, y: Any) -> Any:
-        """Turn numbers back into labels; a Spark DataFrame's number that is none becomes null."""
+        """Turn numbers back into labels.
+
+        Null stays null in a Spark DataFrame, and a number that is none of a label fails the query.
+        """
         if kind_of(y) != "spark":
             return super().inverse_transform(y)
         check_is_fitted(self)
         column = _label_of(y)
+        if column.kind == "string":
+            raise SchemaError(
+                f"The label column {column.name!r} holds strings, and inverse_transform takes the "
+                "numbers of labels."
+            )
         x = quoted(column.name)
         values = [literal(value) for value in self.classes_.tolist()]
         made = choose(x, [place - 0.5 for place in range(1, len(values))], values)
-        return _with(y, column, f"if({x} >= 0 and {x} < {len(values)}, {made}, null)")
+        number = double(column.name)
+        known = f"{number} >= 0 and {number} < {len(values)} and {number} = floor({number})"
+        unseen = (
+            f"raise_error(concat('y contains previously unseen labels: ', cast({x} as string)))"
+        )
+        cases = f"when {known} then {made} when {x} is null then null else {unseen}"
+        return _with(y, column, f"case {cases} end")
 
 
 def _label_of(df: Any) -> Column:

@@ -156,3 +156,12 @@ def test_a_union_of_a_frame_takes_spark(df):
     union = pipeline.FeatureUnion(parts, transformer_weights={"s": 2.0}).fit(frame)
     made = union.transform(df.select("x", "y")).toPandas()
     assert_allclose(made, union.transform(frame), rtol=1e-9)
+
+
+def test_a_union_whose_parts_are_all_dropped(spark):
+    df = set_roles(spark.createDataFrame([(1.0, 2.0, 3.0)], ["a", "b", "y"]), label="y")
+    union = pipeline.FeatureUnion([("a", StandardScaler()), ("b", preprocessing.MinMaxScaler())])
+    union.fit(df).set_params(a="drop", b="drop")
+    assert union.transform(df.toPandas()[["a", "b"]]).shape == (1, 0)  # as scikit-learn's
+    for made in (union.transform(df), union.fit_transform(df), union.fit(df).transform(df)):
+        assert made.columns == ["y"]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction import text as plain
 
 from raydp_ml import set_roles
@@ -108,3 +109,43 @@ def test_bad_input(spark, df):
         text.CountVectorizer(min_df=0.9).fit(df)
     with pytest.raises(SchemaError, match="has no rows"):
         text.TfidfVectorizer().fit(df.where("id < 0"))
+
+
+OTHERS = {  # of whose settings scikit-learn complains, and how
+    "More than 1 capturing group": {"token_pattern": r"(\w)(\w)"},
+    "Invalid value for ngram_range": {"ngram_range": (2, 1)},
+}
+WARNED = {
+    "'stop_words' will not be used since 'analyzer' != 'word'": {
+        "stop_words": ["a"],
+        "analyzer": "char",
+    },
+    "Your stop_words may be inconsistent": {"stop_words": ["don't"]},
+}
+
+
+@pytest.mark.parametrize("name", ["CountVectorizer", "TfidfVectorizer", "HashingVectorizer"])
+def test_settings_are_judged_by_scikit_learn_before_a_worker(spark, name):
+    df = spark.createDataFrame([("a text of words",)], "t string")
+    for said, params in OTHERS.items():
+        with pytest.raises(ValueError, match=said):
+            getattr(text, name)(**params).fit(df)
+    for said, params in WARNED.items():
+        with pytest.warns(UserWarning, match=said):
+            getattr(text, name)(**params).fit(df)
+    if name == "HashingVectorizer":
+        return
+    with pytest.warns(UserWarning, match="Upper case characters found in vocabulary"):
+        getattr(text, name)(vocabulary=["text", "Word"]).fit(df)
+    with pytest.raises(NotFittedError):
+        getattr(text, name)().transform(df)
+    with pytest.raises(ValueError, match="Vocabulary contains repeated indices"):
+        getattr(text, name)(vocabulary={"a": 0, "b": 0}).fit(df)
+
+
+def test_a_given_vocabulary_needs_no_fit(spark):
+    df = spark.createDataFrame([("of words, words",)], "t string")
+    ours = text.CountVectorizer(vocabulary=["of", "words"])
+    want = plain.CountVectorizer(vocabulary=["of", "words"]).transform(["of words, words"])
+    assert ours.transform(df).head()[0].toArray().tolist() == want.toarray()[0].tolist()
+    assert ours.vocabulary_ == {"of": 0, "words": 1}

@@ -220,6 +220,30 @@ def test_labels(df, label):
         LabelEncoder().fit(df)
 
 
+def test_numbers_of_no_label(spark):
+    """As in memory, where they raise a ValueError; a missing number is a missing label."""
+    encoders = [
+        LabelEncoder().fit(spark.createDataFrame([(v,) for v in values], ["y"]))
+        for values in (["b", "a"], [3, 5, 9], [0.5, 1.5])
+    ]
+    for encoder in encoders:
+        for place in (-2, 0.5, 7, float("nan")):
+            with pytest.raises(ValueError, match="previously unseen labels"):
+                encoder.inverse_transform([place])
+            made = encoder.inverse_transform(spark.createDataFrame([(place,)], ["y"]))
+            with pytest.raises(
+                PySparkException, match=f"unseen labels: {place}".replace("nan", "NaN")
+            ):
+                made.collect()
+        places = spark.createDataFrame([(1,), (None,)], ["y"])
+        found = [row["y"] for row in encoder.inverse_transform(places).collect()]
+        assert found == [encoder.classes_[1], None]
+    with pytest.raises(SchemaError, match="of type bigint, and LabelEncoder was fitted on strings"):
+        encoders[0].transform(places)
+    with pytest.raises(SchemaError, match="holds strings, and inverse_transform takes the numbers"):
+        encoders[1].inverse_transform(spark.createDataFrame([("a",)], ["y"]))
+
+
 def test_functions(spark):
     df = spark.createDataFrame([(1.0, 4), (2.5, 9)], ["a", "b"])
     frame = df.toPandas()

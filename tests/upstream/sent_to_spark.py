@@ -15,6 +15,7 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import validate_data
 
 from raydp_ml.base import kind_of
+from raydp_ml.feature_extraction.text import TfidfVectorizer
 from raydp_ml.impute import MissingIndicator
 from raydp_ml.preprocessing import _function
 from raydp_ml.transformer import SparkTransformer
@@ -144,8 +145,9 @@ class SentToSpark:
         # Spark's outputs are doubles, and scikit-learn's of a type that was chosen, or the inputs'.
         chosen, given = getattr(self, "dtype", None), getattr(X, "dtype", None)
         if isinstance(self, MissingIndicator):
-            made = made.astype(bool)  # vectors hold doubles
-        elif chosen is not None:
+            # Vectors hold doubles, and come by rows.
+            made = made.tocsc().astype(bool) if sparse.issparse(made) else made.astype(bool)
+        elif chosen is not None and not (isinstance(self, TfidfVectorizer) and is_integer(chosen)):
             made = made.astype(chosen)
         elif given in {np.dtype(np.float32), np.dtype(np.float64)} and made.dtype.kind == "f":
             made = made.astype(given)
@@ -177,6 +179,17 @@ class WeightsSent(SentToSpark):
         if kind_of(X) == "spark":
             return super(SentToSpark, self).fit(X, y, sample_weight)
         return super().fit(X, y, sample_weight=sample_weight)
+
+
+class TargetSent(SentToSpark):
+    """Cross-fitting in memory: its folds of a Spark DataFrame are its own, and tested as such."""
+
+    def fit_transform(self, X, y=None, **params):
+        sent = self._sent(X, y, params)
+        made = super(SentToSpark, self).fit_transform(X, y, **params)
+        if sent is not None:
+            self.fit(X, y, **params)
+        return made
 
 
 class FunctionSent(SentToSpark):
@@ -277,6 +290,10 @@ def _is_ours(step):
     )
 
 
+def is_integer(dtype):
+    return np.dtype(dtype).kind in "iu"
+
+
 def _as_values(values, X):
     """Return one more column as Arrow; None where the rows do not fit, or it is no column."""
     values = np.asarray(values)
@@ -308,6 +325,7 @@ def sent(cls):
         "LabelEncoder": LabelsSent,
         "ColumnTransformer": UnionSent,
         "FeatureUnion": UnionSent,
+        "TargetEncoder": TargetSent,
         "TfidfTransformer": VectorsSent,
     }.get(cls.__name__, SentToSpark)
     if issubclass(cls, text._Vectorizer):
