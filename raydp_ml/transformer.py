@@ -230,6 +230,8 @@ class SparkTransformer(SparkEstimator):
         return bool(get_tags(self).input_tags.allow_nan)
 
     def _names_out(self, names: list[str]) -> list[str]:
+        if not hasattr(self, "n_features_in_"):
+            return names  # of what learns nothing, and was not fitted
         return [str(name) for name in self.get_feature_names_out(names)]  # type: ignore[attr-defined]
 
     def _names_in(self, df: Any) -> list[str]:

@@ -39,9 +39,13 @@ class PolynomialFeatures(SparkTransformer, preprocessing.PolynomialFeatures):
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         self._fit_like(np.zeros(len(roles.features)))
 
+    def _names_out(self, names: list[str]) -> list[str]:
+        # Of no products scikit-learn cannot tell the names.
+        return super()._names_out(names) if self.n_output_features_ else []
+
     def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
         made = []
-        for powers in self.powers_:
+        for powers in self.powers_ if self.n_output_features_ else []:
             factors = [x for x, power in zip(inputs, powers, strict=True) for _ in range(power)]
             made.append(" * ".join(factors) or "1.0D")
         return in_first_place(made, len(inputs))

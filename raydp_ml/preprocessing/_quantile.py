@@ -45,6 +45,12 @@ class QuantileTransformer(InvertibleTransformer, preprocessing.QuantileTransform
                 "The number of quantiles cannot be greater than the number of samples used. Got "
                 f"{self.n_quantiles} quantiles and {self.subsample} samples."
             )
+        if self.ignore_implicit_zeros:
+            warnings.warn(
+                "'ignore_implicit_zeros' takes effect only with sparse matrix. This parameter has "
+                "no effect.",
+                stacklevel=2,
+            )
         names = roles.feature_names
         found = moments(df, names)
         rows = int(found["rows"][0])

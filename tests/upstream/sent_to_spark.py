@@ -66,7 +66,7 @@ class SentToSpark:
         df = self._sent_rows(X, check=True) if not args and not kwargs else None
         if df is None:
             return super().transform(X, *args, **kwargs)
-        with _errors(), self._named(df):
+        with _errors(), self._with_names(df):
             made = collected(super().transform(df))
         return self._finished(made, X)
 
@@ -76,7 +76,7 @@ class SentToSpark:
             df = self._sent_outputs(X)
         if df is None:
             return super().inverse_transform(X, *args, **kwargs)
-        with _errors(), self._named(None):
+        with _errors(), self._with_names(None):
             return collected(super().inverse_transform(df))
 
     def _stays(self, X):
@@ -158,7 +158,7 @@ class SentToSpark:
             vars(self).pop("feature_names_in_", None)
 
     @contextmanager
-    def _named(self, df):
+    def _with_names(self, df):
         """Let the transformer know columns of data without names by the names they were sent as."""
         fitted = hasattr(self, "n_features_in_") and self._vector_columns is None
         if hasattr(self, "feature_names_in_") or not fitted:
@@ -209,6 +209,13 @@ class UnionSent(SentToSpark):
 
     def _stays(self, X):
         return super()._stays(X) or not all(map(_is_ours, self._inside()))
+
+    def _finished(self, made, X):
+        if sparse.issparse(made):
+            # How dense a matrix may be is a question in memory only: Spark's vectors are vectors.
+            density = made.nnz / max(1, np.prod(made.shape))
+            made = made.toarray() if density >= getattr(self, "sparse_threshold", 2) else made
+        return super()._finished(made, X)
 
     def _inside(self):
         if hasattr(self, "transformer_list"):
