@@ -119,7 +119,8 @@ class SparkTransformer(SparkEstimator):
         """
         if kind_of(X) == "spark":
             return self._transform_spark(X)
-        return super().transform(self._to_transform(X), *args, **kwargs)  # type: ignore[misc]
+        made = super().transform(self._to_transform(X), *args, **kwargs)  # type: ignore[misc]
+        return self._as_in_spark(X, made) if self._fitted_on_spark else made
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Fit to X, then transform it; see ``fit`` and ``transform``."""
@@ -137,6 +138,10 @@ class SparkTransformer(SparkEstimator):
         """Return data in memory, of doubles if Spark computes its outputs in doubles."""
         X = in_memory(X)
         return in_doubles(X) if self._fitted_on_spark and self._computes() else X
+
+    def _as_in_spark(self, X: Any, made: Any) -> Any:
+        """Correct what was made in memory where Spark, on which it was fitted, makes another."""
+        return made
 
     def _computes(self) -> bool:
         """Whether outputs are computed from values; not where they are compared or handed on."""

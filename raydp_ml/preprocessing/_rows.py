@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn import preprocessing
 
-from raydp_ml.base import in_memory, kind_of
+from raydp_ml.base import in_memory
 from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.expressions import double, helper, number
@@ -38,11 +38,9 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
     array([[0.6, 0.8]])
     """
 
-    def transform(self, X: Any, *args: Any, **kwargs: Any) -> Any:
-        """Scale the rows of X to unit norm; see `sklearn.preprocessing.Normalizer.transform`."""
-        made = super().transform(X, *args, **kwargs)
-        X = X if kind_of(X) == "spark" or not self._fitted_on_spark else np.asarray(in_memory(X))
-        if getattr(X, "dtype", None) == np.float32:
+    def _as_in_spark(self, X: Any, made: Any) -> Any:
+        X = np.asarray(in_memory(X))
+        if X.dtype == np.float32:
             # Computed in doubles, and yet what single precision takes for zero stays as it is.
             norms = np.linalg.norm(X.astype(np.float64), _ORDERS[self.norm], axis=1)
             tiny = norms < 10 * np.finfo(np.float32).eps

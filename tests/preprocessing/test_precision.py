@@ -185,3 +185,15 @@ def test_what_was_fitted_in_memory_warns_of_single_precision(values):
         preprocessing.StandardScaler().fit(df).transform(df)
         preprocessing.StandardScaler().fit(X).transform(values.select("a", "b"))
         preprocessing.Binarizer().fit(X).transform(df)
+
+
+def test_rows_too_short_for_single_precision_with_set_output(spark):
+    """pandas where rows are in memory, and Spark's DataFrame where they are in Spark."""
+    df = spark.createDataFrame([(3e-7, 4e-7), (3.0, 4.0)], "a float, b float").coalesce(1)
+    step = preprocessing.Normalizer().set_output(transform="pandas").fit(df)
+    made = step.transform(df)
+    want = made.toPandas()
+    assert made.columns == ["a", "b"]
+    got = step.transform(df.toPandas())
+    assert_allclose(got.to_numpy(), want.to_numpy(), rtol=1e-13)
+    assert_allclose(want.to_numpy(), [[3e-7, 4e-7], [0.6, 0.8]], rtol=1e-6)
