@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from pyspark.errors import PySparkException
 from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
@@ -340,8 +340,14 @@ def test_random_pipelines(spark, tmp_path_factory, case):
     check(spark, tmp_path_factory.mktemp("saved"), case)
 
 
-@pytest.mark.grid
-@settings(FEW, max_examples=300)
-@given(case=cases())
-def test_many_random_pipelines(spark, tmp_path_factory, case):
-    check(spark, tmp_path_factory.mktemp("saved"), case)
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", range(1, 10))
+def test_more_random_pipelines(spark, tmp_path_factory, part):
+    @seed(part)
+    @settings(FEW, derandomize=False)
+    @given(case=cases())
+    def thirty(case):
+        check(spark, tmp_path_factory.mktemp("saved"), case)
+
+    thirty()
