@@ -45,11 +45,13 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
     """
 
     _kinds = ANY
+    _computes = False
     _names: list[str] | None = None
     """The features of the Spark DataFrame that it was fitted on."""
 
-    def _computes(self) -> bool:
-        return False
+    def _to_fit(self, X: Any) -> Any:
+        self.__dict__.pop("_names", None)
+        return super()._to_fit(X)
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Fit all transformers; see `raydp_ml.compose.ColumnTransformer.fit`."""

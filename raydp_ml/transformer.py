@@ -72,6 +72,8 @@ class SparkTransformer(SparkEstimator):
     _vector_columns: list[str] | None = None
     """The columns that it was fitted on, where one of them held vectors."""
     _fitted_on_spark = False
+    _computes = True
+    """Whether outputs are computed from values; not where they are compared or handed on."""
 
     def fit(self, X: Any, y: Any = None) -> Any:
         """Learn from the rows of X.
@@ -119,7 +121,8 @@ class SparkTransformer(SparkEstimator):
         """
         if kind_of(X) == "spark":
             return self._transform_spark(X)
-        made = super().transform(self._to_transform(X), *args, **kwargs)  # type: ignore[misc]
+        X = in_memory(X)
+        made = super().transform(self._as_computed(X), *args, **kwargs)  # type: ignore[misc]
         return self._as_in_spark(X, made) if self._fitted_on_spark else made
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
@@ -130,22 +133,17 @@ class SparkTransformer(SparkEstimator):
 
     def _to_fit(self, X: Any) -> Any:
         """Return data in memory, and forget a fit on Spark."""
-        for name in ("_vector_columns", "_fitted_on_spark", "_names"):
+        for name in ("_vector_columns", "_fitted_on_spark"):
             vars(self).pop(name, None)
         return in_memory(X)
 
-    def _to_transform(self, X: Any) -> Any:
-        """Return data in memory, of doubles if Spark computes its outputs in doubles."""
-        X = in_memory(X)
-        return in_doubles(X) if self._fitted_on_spark and self._computes() else X
+    def _as_computed(self, X: Any) -> Any:
+        """Return data in memory as Spark would compute with it, on which this was fitted."""
+        return in_doubles(X) if self._fitted_on_spark and self._computes else X
 
     def _as_in_spark(self, X: Any, made: Any) -> Any:
         """Correct what was made in memory where Spark, on which it was fitted, makes another."""
         return made
-
-    def _computes(self) -> bool:
-        """Whether outputs are computed from values; not where they are compared or handed on."""
-        return True
 
     def _saved_state(self, folder: Path) -> dict[str, Any]:
         return state_of(self)
@@ -217,7 +215,7 @@ class SparkTransformer(SparkEstimator):
     def _check_precision(self, columns: Sequence[Column]) -> None:
         """Warn where scikit-learn computes in single precision in memory, and Spark in doubles."""
         in_memory = hasattr(self, "n_features_in_") and not self._fitted_on_spark
-        if in_memory and self._computes() and common_dtype(columns) == np.float32:
+        if in_memory and self._computes and common_dtype(columns) == np.float32:
             warnings.warn(
                 f"{type(self).__name__} was fitted in memory, where scikit-learn computes with "
                 "columns of single precision in that precision. Spark computes in doubles, so that "
@@ -347,7 +345,7 @@ class InvertibleTransformer(SparkTransformer):
         pyspark.sql.DataFrame or ndarray of shape (n_samples, n_features)
         """
         if kind_of(X) != "spark":
-            return super().inverse_transform(self._to_transform(X), *args, **kwargs)  # type: ignore[misc]
+            return super().inverse_transform(self._as_computed(in_memory(X)), *args, **kwargs)  # type: ignore[misc]
         check_is_fitted(self)
         if self._is_vector() or self._vector_columns is not None:
             raise SchemaError(

@@ -46,9 +46,7 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
     """
 
     _kinds = ANY
-
-    def _computes(self) -> bool:
-        return False
+    _computes = False
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
         """Fit all transformers.

@@ -308,7 +308,7 @@ def _check_part_kinds(
     allowed = {
         "label": ({*NUMERIC, "string", "category"}, "numbers or strings"),
         "sample_weight": ({"number", "decimal"}, "numbers"),
-        "group": ({"number", "string", "category", "boolean", "decimal"}, "numbers or strings"),
+        "group": ({*NUMERIC, "string", "category"}, "numbers or strings"),
         "validation": ({"boolean"}, "booleans (true marks the evaluation rows)"),
     }
     if array_label:

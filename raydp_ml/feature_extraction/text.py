@@ -13,15 +13,13 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import _fit_context, clone
+from sklearn.base import clone
 from sklearn.feature_extraction import text
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml import vectors
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import quoted
-from raydp_ml.exchange.jvm import require_live
-from raydp_ml.exchange.refused_values import refused_values
+from raydp_ml.exchange.columns import ColumnRoles, quoted
 from raydp_ml.exchange.sql_text import aggregate, select_columns
 from raydp_ml.exchange.task_python import task_python
 from raydp_ml.statistics import no_rows
@@ -40,20 +38,15 @@ class _OneColumn(SparkTransformer):
 
     _column: str
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def _fit_spark(self, df: Any, y: Any, sample_weight: Any = None) -> Any:
-        require_live(df.sparkSession)
-        self._column = self._only_column(df, y)
-        with refused_values():
-            self._learn_column(df, self._column)
-        self._fitted_on_spark = True
-        return self
+    def _learn_from(self, df: Any, roles: ColumnRoles) -> None:
+        self._column = self._only_column(roles)
+        self._learn_column(df, self._column)
 
     def _learn_column(self, df: Any, column: str) -> None:
         """Set the fitted attributes."""
 
-    def _only_column(self, df: Any, y: Any) -> str:
-        names = self._resolve(df, y, None).feature_names
+    def _only_column(self, roles: ColumnRoles) -> str:
+        names = roles.feature_names
         if len(names) != 1:
             raise SchemaError(
                 f"{type(self).__name__} takes one column, and the DataFrame has the features "
@@ -63,7 +56,7 @@ class _OneColumn(SparkTransformer):
         return names[0]
 
     def _transform_spark(self, df: Any) -> Any:
-        column = self.__dict__.get("_column") or self._only_column(df, None)
+        column = self.__dict__.get("_column") or self._only_column(self._resolve(df, None, None))
         self._picked(df, [column], self._kinds)
         name = type(self).__name__.lower()
         return self._vectors(df, column, name)
@@ -138,8 +131,6 @@ class _VocabularyVectorizer(_Vectorizer):
             )
 
     def _check_ready(self: Any) -> None:
-        if isinstance(self, TfidfVectorizer):
-            check_is_fitted(self, msg="The TF-IDF vectorizer is not fitted")
         self._check_vocabulary()
 
 
@@ -212,6 +203,10 @@ class TfidfVectorizer(_VocabularyVectorizer, text.TfidfVectorizer):
     """
 
     _chosen = CountVectorizer._chosen
+
+    def _check_ready(self) -> None:
+        check_is_fitted(self, msg="The TF-IDF vectorizer is not fitted")
+        super()._check_ready()
 
     def _learn_column(self, df: Any, column: str) -> None:
         self._check_params()

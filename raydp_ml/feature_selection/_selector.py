@@ -16,8 +16,7 @@ from raydp_ml.vector_features import VectorScaler
 class Selector(VectorScaler, InvertibleTransformer):
     """Mixin of selectors of features."""
 
-    def _computes(self) -> bool:
-        return False
+    _computes = False
 
     def _inputs(self, columns: Sequence[Column]) -> list[str]:
         return [quoted(column.name) for column in columns]

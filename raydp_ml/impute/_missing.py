@@ -32,10 +32,10 @@ class MissingTests(SparkTransformer):
     def _allows_missing(self) -> bool:
         return is_null_like(self.missing_values)
 
-    def _to_transform(self, X: Any) -> Any:
-        X = super()._to_transform(X)
+    def _as_computed(self, X: Any) -> Any:
+        X = super()._as_computed(X)
         known = self._fitted_on_spark and is_null_like(self.missing_values)
-        return with_one_gap(X, self.missing_values) if known else X
+        return _with_one_gap(X, None if self.missing_values is None else np.nan) if known else X
 
     def _tests(self, columns: Sequence[Column]) -> list[str]:
         """Give the SQL of whether a value is missing, for each column."""
@@ -74,30 +74,22 @@ def is_null_like(missing_values: Any) -> bool:
     return missing_values is pd.NA or is_missing(missing_values)
 
 
-def with_one_gap(X: Any, missing_values: Any) -> Any:
+def _with_one_gap(X: Any, absent: Any) -> Any:
     """Write None, NaN and NA among objects in the one way that scikit-learn will look for.
 
     They are one null in Spark, and pandas gets None for it among strings and decimals.
     """
     if isinstance(X, pd.DataFrame):
-        kinds = enumerate(X.dtypes)
-        places = [i for i, kind in kinds if kind.kind == "O"]
-        if places:
-            X = X.copy(deep=False)
-            for place in places:
-                values = _one_gap(X.iloc[:, place].to_numpy(dtype=object), missing_values)
-                X.isetitem(place, values)
+        X = X.copy(deep=False)
+        for place, kind in enumerate(X.dtypes):
+            if kind.kind == "O":
+                values = X.iloc[:, place].to_numpy(dtype=object)
+                X.isetitem(place, np.where(pd.isna(values), absent, values))
         return X
     values = X if hasattr(X, "dtype") else np.asarray(X)
     if isinstance(values, np.ndarray) and values.dtype == object:
-        return _one_gap(values, missing_values)
+        return np.where(pd.isna(values), absent, values)
     return X
-
-
-def _one_gap(values: np.ndarray, missing_values: Any) -> np.ndarray:
-    made = values.copy()
-    made[pd.isna(values)] = None if missing_values is None else np.nan
-    return made
 
 
 def column_sql(column: Column) -> str:

@@ -35,6 +35,7 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
     """
 
     _kinds = NUMERIC | {"string"}
+    _computes = False
 
     def _learn(self, df: Any, roles: ColumnRoles) -> None:
         held = self._held(df, roles.features)
@@ -47,9 +48,6 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
             }
         )
         super(SparkTransformer, self).fit(frame)
-
-    def _computes(self) -> bool:
-        return False
 
     def _is_vector(self) -> bool:
         return self.sparse is True

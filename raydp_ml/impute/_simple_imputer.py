@@ -112,7 +112,8 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
         medians = quantiles(df, names, table["count"], middle, values=cells)
         return [None if np.isnan(value[0]) else value[0] for value in medians], gaps
 
-    def _computes(self) -> bool:
+    @property
+    def _computes(self) -> bool:  # type: ignore[override]
         # What has to equal a number of no exact single precision is compared in that precision.
         value = self.missing_values
         return (

@@ -17,10 +17,9 @@ from raydp_ml.preprocessing._keys import (
     compared,
     exact,
     exact_value,
-    held,
-    is_text,
     key,
     names_none,
+    other_kind,
     recognized,
     typed,
 )
@@ -33,11 +32,9 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
     """Mixin of encoders of columns of numbers, booleans and strings."""
 
     _kinds = NUMERIC | {"string"}
+    _computes = False
     categories: Any
     categories_: list[np.ndarray]
-
-    def _computes(self) -> bool:
-        return False
 
     def _fit(self, X: Any, *args: Any, **kwargs: Any) -> Any:
         """Run scikit-learn's own, for which `_check_X` must leave the values as they are."""
@@ -143,8 +140,7 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
     def _checked_features(self, df: Any, names: Sequence[str]) -> list[Column]:
         picked = super()._checked_features(df, names)
         for column, categories in zip(picked, self.categories_, strict=True):
-            if held(categories) and (column.kind == "string") != is_text(categories):
-                wanted = "strings" if is_text(categories) else "numbers"
+            if wanted := other_kind(column, categories):
                 raise SchemaError(
                     f"The column {column.name!r} of type {column.type_name} held {wanted} when "
                     f"{type(self).__name__} was fitted. Cast it, for example with "

@@ -75,13 +75,12 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
         """Apply ``inverse_func``."""
         if kind_of(X) == "spark":
             return self._apply(X, self.inverse_func, self.inv_kw_args)
-        return super().inverse_transform(self._to_transform(X))
+        return super().inverse_transform(self._as_computed(in_memory(X)))
 
     def _transform_spark(self, df: Any) -> Any:
         return self._apply(df, self.func, self.kw_args)
 
-    def _to_transform(self, X: Any) -> Any:
-        X = in_memory(X)
+    def _as_computed(self, X: Any) -> Any:
         if not self._fitted_on_spark or self.func not in _SQL or self.kw_args:
             return X
         # NumPy's functions compute with small integers in half or single precision, or overflow.

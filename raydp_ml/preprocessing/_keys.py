@@ -22,10 +22,12 @@ __all__ = [
     "Compared",
     "compared",
     "exact",
+    "exact_value",
     "held",
     "is_text",
     "key",
     "names_none",
+    "other_kind",
     "recognized",
     "typed",
 ]
@@ -197,3 +199,10 @@ def held(categories: np.ndarray) -> list[Any]:
 def is_text(categories: np.ndarray) -> bool:
     """Whether the categories are strings."""
     return any(isinstance(value, str) for value in categories)
+
+
+def other_kind(column: Column, categories: np.ndarray) -> str | None:
+    """Say what the categories are, strings or numbers, where the column holds the other."""
+    if not held(categories) or (column.kind == "string") == is_text(categories):
+        return None
+    return "strings" if is_text(categories) else "numbers"

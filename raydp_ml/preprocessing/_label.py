@@ -15,7 +15,7 @@ from raydp_ml.exchange.jvm import require_live
 from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.expressions import choose, double, literal, lookup
-from raydp_ml.preprocessing._keys import compared, held, is_text, recognized, typed
+from raydp_ml.preprocessing._keys import compared, other_kind, recognized, typed
 from raydp_ml.statistics import category_counts, check_labels, no_rows
 
 
@@ -82,8 +82,7 @@ class LabelEncoder(
             return super().transform(y)
         check_is_fitted(self)
         column = _label_of(y)
-        if held(self.classes_) and (column.kind == "string") != is_text(self.classes_):
-            kind = "strings" if is_text(self.classes_) else "numbers"
+        if kind := other_kind(column, self.classes_):
             raise SchemaError(
                 f"The label column {column.name!r} is of type {column.type_name}, and LabelEncoder "
                 f"was fitted on {kind}. Cast it, or fit again."

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from sklearn import preprocessing
 
-from raydp_ml.base import in_memory
 from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.expressions import double, helper, number
@@ -39,7 +38,7 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
     """
 
     def _as_in_spark(self, X: Any, made: Any) -> Any:
-        X = np.asarray(in_memory(X))
+        X = np.asarray(X)
         if X.dtype == np.float32:
             # Computed in doubles, and yet what single precision takes for zero stays as it is.
             norms = np.linalg.norm(X.astype(np.float64), _ORDERS[self.norm], axis=1)
@@ -93,8 +92,7 @@ class Binarizer(SparkTransformer, preprocessing.Binarizer):
     array([[1., 0.]])
     """
 
-    def _computes(self) -> bool:
-        return False
+    _computes = False
 
     def _inputs(self, columns: Sequence[Column]) -> list[str]:
         edge = number(common_dtype(columns)(self.threshold))
