@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raydp_ml.exchange import Blocks, from_spark, to_spark
-    from raydp_ml.persistence import load, save
     from raydp_ml.roles import set_roles
+    from raydp_ml.saving.folders import load, save
     from raydp_ml.session import init_spark, spark_session, stop_spark
-    from raydp_ml.spark_stage import spark_transformer
+    from raydp_ml.transformers.spark_stage import spark_transformer
 
 __version__ = "0.1.0"
 
@@ -25,9 +25,9 @@ _NAMES = {
     "spark_session": "raydp_ml.session",
     "stop_spark": "raydp_ml.session",
     "set_roles": "raydp_ml.roles",
-    "load": "raydp_ml.persistence",
-    "save": "raydp_ml.persistence",
-    "spark_transformer": "raydp_ml.spark_stage",
+    "load": "raydp_ml.saving.folders",
+    "save": "raydp_ml.saving.folders",
+    "spark_transformer": "raydp_ml.transformers.spark_stage",
 }
 _SUBMODULES = (
     "compose",
@@ -38,6 +38,9 @@ _SUBMODULES = (
     "feature_extraction",
     "feature_selection",
     "impute",
+    "inspection",
+    "metrics",
+    "model_selection",
     "pipeline",
     "preprocessing",
     "session",

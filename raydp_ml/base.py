@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from raydp_ml.exceptions import SchemaError
 
-__all__ = ["SparkEstimator", "kind_of"]
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from typing_extensions import TypeIs
+
+    from raydp_ml.exchange.data_kinds import Data
+
+__all__ = ["SparkEstimator", "is_spark", "kind_of"]
 
 
-def kind_of(X: Any) -> str:
+def kind_of(X: object) -> str:
     """Say which kind of data `X` is.
 
     Parameters
@@ -58,7 +64,12 @@ def kind_of(X: Any) -> str:
     return "array"
 
 
-def folds_case(df: Any) -> bool:
+def is_spark(X: object) -> TypeIs[DataFrame]:
+    """Say whether `X` is a Spark DataFrame; see `kind_of`."""
+    return kind_of(X) == "spark"
+
+
+def folds_case(df: DataFrame) -> bool:
     """Say whether column names that differ by case only are the same name to Spark."""
     return str(df.sparkSession.conf.get("spark.sql.caseSensitive", "false")).lower() != "true"
 
@@ -124,21 +135,21 @@ class SparkEstimator:
         FileExistsError
             If `path` exists and is not such a folder.
         """
-        from raydp_ml.persistence import save
+        from raydp_ml.saving.folders import save
 
         save(self, path)
 
-    def _saved_state(self, folder: Path) -> dict[str, Any]:
+    def _saved_state(self, folder: Path) -> dict[str, object]:
         """Return the fitted attributes, as plain values and arrays; may write files as well."""
         return {name: value for name, value in vars(self).items() if name.endswith("_")}
 
-    def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
+    def _restore_state(self, state: dict[str, object], folder: Path) -> None:
         """Take back what `_saved_state` gave."""
         for name, value in state.items():
             setattr(self, name, value)
 
 
-def in_memory(X: Any) -> Any:
+def in_memory(X: Data) -> Any:
     """Fetch Blocks and Ray Datasets into this process; leave all else as it is."""
     kind = kind_of(X)
     if kind not in {"blocks", "ray", "arrow"}:
@@ -148,8 +159,8 @@ def in_memory(X: Any) -> Any:
     return named_table(X, kind).to_pandas()
 
 
-def require_column_name(value: Any, what: str, columns: list[str]) -> None:
-    """Raise `TypeError` for anything but a name (or None) beside a Spark DataFrame.
+def require_column_name(value: object, what: str, columns: list[str]) -> str | None:
+    """Return a name (or None) beside a Spark DataFrame; raise `TypeError` for anything else.
 
     Parameters
     ----------
@@ -161,14 +172,14 @@ def require_column_name(value: Any, what: str, columns: list[str]) -> None:
         Of the DataFrame.
     """
     if value is None or isinstance(value, str):
-        return
+        return value
     raise TypeError(
         f"With a Spark DataFrame, {what} is the name of one of its columns. Got "
         f"{type(value).__name__} instead. {_name_remedy(value, what, columns)}"
     )
 
 
-def _name_remedy(value: Any, what: str, columns: list[str]) -> str:
+def _name_remedy(value: object, what: str, columns: list[str]) -> str:
     root = type(value).__module__.partition(".")[0]
     if root == "pyspark" and type(value).__name__ == "Column":
         return (
@@ -193,11 +204,16 @@ def _name_remedy(value: Any, what: str, columns: list[str]) -> str:
     )
 
 
-def check_output_column(df: Any, name: str, parameter: str) -> None:
+def check_output_column(df: DataFrame, name: str, parameter: str | None) -> None:
     """Raise `SchemaError` when the column that a prediction would be written to is there."""
-    same = (lambda text: text.lower()) if folds_case(df) else (lambda text: text)
+    same = str.lower if folds_case(df) else str
     if same(name) in {same(column) for column in df.columns}:
+        other = (
+            f"rename it (df.withColumnRenamed({name!r}, ...))"
+            if parameter is None
+            else f"choose another name ({parameter}=...)"
+        )
         raise SchemaError(
             f"The DataFrame already has a column {name!r}, and the output would take its place. "
-            f"Drop it (df.drop({name!r})) or choose another name ({parameter}=...)."
+            f"Drop it (df.drop({name!r})) or {other}."
         )

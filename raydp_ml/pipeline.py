@@ -8,18 +8,24 @@ aggregated, joined or united rows, there is nothing to give back, and its column
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from sklearn import pipeline
 from sklearn.pipeline import Pipeline, _name_estimators, make_pipeline
 from sklearn.utils.metadata_routing import _raise_for_params
 
-from raydp_ml.base import kind_of
-from raydp_ml.compose._side_by_side import side_by_side
+from raydp_ml.base import is_spark
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.preprocessing import FunctionTransformer
-from raydp_ml.transformer import ANY, SparkTransformer
+from raydp_ml.transformers.base import ANY, SparkTransformer
+from raydp_ml.transformers.side_by_side import Part, side_by_side
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from sklearn.base import BaseEstimator
+
+    from raydp_ml.exchange.data_kinds import Data, Values
 
 __all__ = ["FeatureUnion", "Pipeline", "make_pipeline", "make_union"]
 
@@ -49,56 +55,50 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
     _names: list[str] | None = None
     """The features of the Spark DataFrame that it was fitted on."""
 
-    def _to_fit(self, X: Any) -> Any:
+    def _to_fit(self, X: Data) -> Any:
         self.__dict__.pop("_names", None)
         return super()._to_fit(X)
 
-    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+    def fit(self, X: Data, y: Values | None = None, **fit_params: Any) -> Self:
         """Fit all transformers; see `raydp_ml.compose.ColumnTransformer.fit`."""
-        if kind_of(X) == "spark":
+        if is_spark(X):
             self._fit_transform_spark(X, y, **fit_params)
             return self
         return super(SparkTransformer, self).fit(self._to_fit(X), y, **fit_params)
 
-    def _fit_transform_spark(self, df: Any, y: Any, **params: Any) -> Any:
+    def _fit_transform_spark(self, df: DataFrame, y: Values | None, **params: Any) -> DataFrame:
         _raise_for_params(params, self, "fit_transform")
         require_live(df.sparkSession)
         roles = self._resolve(df, y, None)
-        self.transformer_list: list[Any] = list(self.transformer_list)
+        self.transformer_list: list[tuple[str, BaseEstimator]] = list(self.transformer_list)
         self._validate_transformers()
         self._validate_transformer_weights()
         chosen = [(name, _ours(step), weight) for name, step, weight in self._iter()]
         parts = [
-            (roles.feature_names, lambda frame, step=step: step.fit_transform(frame, y), weight)
-            for _, step, weight in chosen
+            Part(name, roles.feature_names, partial(step.fit_transform, y=y), weight)
+            for name, step, weight in chosen
         ]
-        made = self._joined(df, roles.feature_names, parts, [name for name, *_ in chosen])
+        made = self._joined(df, roles.feature_names, parts)
         self._names = roles.feature_names
         self._update_transformer_list([step for _, step, _ in chosen])
         return made
 
-    def _transform_spark(self, df: Any) -> Any:
+    def _transform_spark(self, df: DataFrame) -> DataFrame:
         chosen = [(name, _ours(step), weight) for name, step, weight in self._iter()]
         if chosen:
             features = list(self._require_names_in("transform"))
         else:  # no transformer is left that knows the names
             features = self._names or self._resolve(df, None, None).feature_names
-        parts = [(features, step.transform, weight) for _, step, weight in chosen]
-        return self._joined(df, features, parts, [name for name, *_ in chosen])
+        parts = [Part(name, features, step.transform, weight) for name, step, weight in chosen]
+        return self._joined(df, features, parts)
 
-    def _joined(self, df: Any, features: list[str], parts: list[Any], names: list[str]) -> Any:
-        def name_outputs(made: list[list[str]]) -> Any:
-            pairs = [
-                (n, np.asarray(columns, dtype=object))
-                for n, columns in zip(names, made, strict=True)
-            ]
-            return self._add_prefix_for_feature_names_out(pairs) if pairs else []
-
-        return side_by_side(df, features, parts, name_outputs)
+    def _joined(self, df: DataFrame, features: list[str], parts: list[Part]) -> DataFrame:
+        made, _ = side_by_side(df, features, parts, self._add_prefix_for_feature_names_out)
+        return made
 
 
 def make_union(
-    *transformers: Any,
+    *transformers: BaseEstimator,
     n_jobs: int | None = None,
     verbose: bool = False,
     verbose_feature_names_out: bool = True,
@@ -117,7 +117,7 @@ def make_union(
     )
 
 
-def _ours(step: Any) -> Any:
+def _ours(step: BaseEstimator) -> BaseEstimator:
     """Replace scikit-learn's stand-in for "passthrough" by ours, which knows Spark."""
     if type(step).__module__.startswith("sklearn.preprocessing"):
         return FunctionTransformer(feature_names_out="one-to-one")

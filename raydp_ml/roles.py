@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from raydp_ml.base import kind_of
+from raydp_ml.base import is_spark
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     ROLES_KEY,
@@ -16,11 +16,14 @@ from raydp_ml.exchange.columns import (
     quoted,
 )
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 __all__ = ["set_roles"]
 
 
 def set_roles(
-    df: Any,
+    df: DataFrame,
     *,
     label: str | None = None,
     sample_weight: str | None = None,
@@ -66,7 +69,7 @@ def set_roles(
     >>> df = raydp_ml.set_roles(df, label="late", ignore=["flight"])  # doctest: +SKIP
     >>> make_pipeline(StandardScaler(), XGBClassifier()).fit(df)  # doctest: +SKIP
     """
-    if kind_of(df) != "spark":
+    if not is_spark(df):
         raise TypeError(f"set_roles takes a Spark DataFrame. Got {type(df).__name__} instead.")
     ignored = [ignore] if isinstance(ignore, str) else list(ignore)
     single = {
@@ -92,7 +95,7 @@ def set_roles(
     return _with_metadata(df, columns, roles)
 
 
-def _with_metadata(df: Any, columns: list[Column], roles: dict[str, str]) -> Any:
+def _with_metadata(df: DataFrame, columns: list[Column], roles: dict[str, str]) -> DataFrame:
     from pyspark.sql import functions
 
     replaced = set(roles.values())

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import InvalidParameterError
 
-from raydp_ml.base import SparkEstimator, kind_of
+from raydp_ml.base import SparkEstimator, is_spark
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.exchange.sql_text import run_query
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.data_kinds import Data, Values
 
 __all__ = ["SQLTransformer"]
 
@@ -54,7 +59,7 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
         self.statement = statement
         self.tables = tables
 
-    def fit(self, X: Any, y: Any = None) -> SQLTransformer:
+    def fit(self, X: Data, y: Values | None = None) -> SQLTransformer:
         """Check the query against the columns of X; there is nothing to learn.
 
         Parameters
@@ -73,12 +78,13 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
             In Spark Connect, or another version of Spark than 4.3, where it cannot be checked.
         """
         self.transform(X)
+        assert is_spark(X)
         self._set_features_in(list(X.columns), len(X.columns))
         return self
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Data) -> DataFrame:
         """Return the result of the query on the Spark DataFrame X, lazily."""
-        if kind_of(X) != "spark":
+        if not is_spark(X):
             raise TypeError(
                 f"SQLTransformer takes a Spark DataFrame, since its SQL is Spark's. Got "
                 f"{type(X).__name__} instead."
@@ -122,10 +128,10 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
             f"{self.statement!r} instead."
         )
 
-    def _saved_params(self) -> dict[str, Any]:
+    def _saved_params(self) -> dict[str, object]:
         return {"statement": self.statement}
 
-    def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
+    def _restore_state(self, state: dict[str, object], folder: Path) -> None:
         super()._restore_state(state, folder)
         self._distrust()
 

@@ -117,6 +117,38 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("spark", modes, indirect=True, scope="session")
 
 
+STARTS = pytest.StashKey[bool]()
+CLUSTERS = {"ray_cluster", "run_program", "spark"}
+"""Fixtures that start something."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
+def pytest_itemcollected(item):
+    if CLUSTERS & set(item.fixturenames) or is_slow(item):
+        item.add_marker("cluster")
+
+
+@pytest.fixture(autouse=True)
+def starts_nothing_unmarked(request):
+    """Fail a test that starts Ray or Spark without the marker `cluster`, in a run without such."""
+    yield
+    if not request.config.stash[STARTS]:
+        assert not list(started()), "It starts Ray or Spark: give it the marker `cluster`."
+
+
+def pytest_collection_finish(session):
+    session.config.stash[STARTS] = any(item.get_closest_marker("cluster") for item in session.items)
+
+
+def started():
+    """What runs for this process: Ray, a JVM."""
+    ray, spark = sys.modules.get("ray"), sys.modules.get("pyspark")
+    if ray is not None and ray.is_initialized():
+        yield "ray"
+    if spark is not None and spark.SparkContext._gateway is not None:
+        yield "jvm"
+
+
 @pytest.hookimpl(trylast=True)  # after pytest has put the tests of one Spark mode together
 def pytest_collection_modifyitems(items):
     """Put slow programs last: what `--slow-minutes` cuts off must not be what others wait for.
@@ -151,9 +183,20 @@ class FailureLog:
         self._terminal = terminal
 
     def pytest_runtest_logreport(self, report):
-        if report.failed:
+        if report.failed or report.outcome == "rerun":
             said = report.longreprtext[-2000:]
             self._terminal.write_line(f"\n{report.nodeid} failed in {report.when}: {said}")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """List the tests that passed at their second run only (``--reruns``): each has to be mended."""
+    again = terminalreporter.stats.get("rerun", [])
+    failed = {report.nodeid for report in terminalreporter.stats.get("failed", [])}
+    for report in again:
+        if report.nodeid not in failed:
+            error = getattr(report.longrepr, "reprcrash", None)
+            first = error.message.splitlines()[0] if error else report.longreprtext[-200:]
+            terminalreporter.write_line(f"FLAKY: {report.nodeid}, {first}", yellow=True)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest's own terminal

@@ -14,9 +14,10 @@ MODULES = [
     "feature_extraction.text",
     "feature_selection",
     "impute",
+    "metrics",
     "pipeline",
     "preprocessing",
-    "spark_stage",
+    "transformers.spark_stage",
     "sql",
     "torch",
 ]

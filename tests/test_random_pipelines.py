@@ -23,7 +23,6 @@ from scipy import sparse
 from sklearn.base import clone
 
 import raydp_ml
-from raydp_ml import persistence
 from raydp_ml.compose import ColumnTransformer
 from raydp_ml.decomposition import PCA, TruncatedSVD
 from raydp_ml.feature_selection import (
@@ -304,7 +303,7 @@ def check(spark, folder, case):
                 with pytest.raises(ValueError, match=r"."):
                     clone(model).fit(in_memory(seen, case), y)
                 return
-            persistence.save(model, folder / "model")
+            raydp_ml.save(model, folder / "model")
             models = [model, raydp_ml.load(folder / "model"), pickle.loads(pickle.dumps(model))]
             X = in_memory(df, case)
             found = [outcome(item.predict, X) for item in models]

@@ -16,10 +16,19 @@ README = (ROOT / "README.md").read_text()
 SETUP = {
     "quickstart": "",
     "transformers": "import raydp_ml; spark = raydp_ml.init_spark('readme')",
+    "metrics": "import raydp_ml; spark = raydp_ml.init_spark('readme')",
     # As much as the block asks for: Ray takes our word for it.
     "cluster": """
 import ray, raydp_ml
 ray.init(num_cpus=6, resources={"special": 3}, _memory=16 * 2**30, include_dashboard=False)
+""",
+    "inspection": """
+import matplotlib, raydp_ml
+matplotlib.use("Agg")
+spark = raydp_ml.init_spark("readme")
+df = spark.range(2000).selectExpr("rand(1) as x0", "rand(2) as x1")
+df = df.selectExpr("*", "2 * x0 - x1 + 3 as arr_delay")
+train, test = df.randomSplit([0.8, 0.2], seed=0)
 """,
     "torch": """
 import raydp_ml
@@ -28,6 +37,14 @@ features = [f"rand({i}) as x{i}" for i in range(10)]
 label = "2 * x0 - x1 + 3 as arr_delay"
 df = spark.range(250_000).selectExpr("id", *features).selectExpr("* except (id)", label)
 train, test = df.randomSplit([0.8, 0.2], seed=0)
+""",
+    "search": """
+import raydp_ml
+from raydp_ml.pipeline import make_pipeline
+from raydp_ml.preprocessing import StandardScaler
+from raydp_ml.xgboost import XGBClassifier
+spark = raydp_ml.init_spark("readme")
+df = spark.range(2000).selectExpr("rand(1) AS a", "rand(2) AS b").selectExpr("*", "a > b AS late")
 """,
 }
 # What a reader may expect after it.
@@ -40,6 +57,11 @@ scaled = [row[0] for row in features.transform(shops).select("sales__sales").col
 known = sklearn.preprocessing.scale([3.0, 4.0, 5.0])  # the missing one is the mean
 np.testing.assert_allclose(scaled, known)
 """,
+    "metrics": """
+found = metrics.report(scored, ["roc_auc", "confusion_matrix"])
+assert found["roc_auc"] == 1.0
+assert found["confusion_matrix"].tolist() == [[1, 1], [0, 1]]
+""",
     "cluster": """
 assert spark.range(1000).selectExpr("sum(id)").first()[0] == 499500
 assert ray.available_resources().get("special", 0) == 0
@@ -49,17 +71,35 @@ assert [group["strategy"] for group in groups if group["state"] == "CREATED"] ==
 raydp_ml.stop_spark()
 ray.shutdown()
 """,
+    "inspection": """
+from numpy.testing import assert_allclose
+rows = test.toPandas()
+names = ["x0", "x1"]
+values = explained.toPandas().contributions.tolist()
+assert_allclose([sum(value) for value in values], model.predict(rows[names]), rtol=1e-5)
+# The rule is linear.
+assert_allclose(found.average[0][-1] - found.average[0][0], 1.8, atol=0.2)
+""",
     "torch": """
 assert len(model.history_) == 20
 # The label is a rule without noise, which a network of 64 units comes near to.
 assert 0.9 < model.score(test, "arr_delay") < 1
 """,
+    "search": """
+assert (train.count(), test.count()) == (1600, 400)
+assert search.best_score_ == max(search.cv_results_["mean_test_score"]) > 0.98
+assert search.score(test, "late") > 0.98
+search.predict(test).show(1)
+""",
 }
 OUTPUT = {
     "quickstart": "|prediction|",
     "transformers": "|sales__sales|region__region_north|region__region_south|y|",
+    "metrics": "",
     "cluster": "",
+    "inspection": "contributions",
     "torch": "|prediction|",
+    "search": "|prediction|",
 }
 
 
@@ -74,6 +114,7 @@ def test_every_python_block_has_a_mark_of_its_own():
     assert sorted(marks) == sorted(SETUP)
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("mark", SETUP)
 def test_a_python_block_runs(mark, tmp_path):
     source = "\n".join([SETUP[mark], dict(blocks("python"))[mark], CHECK[mark]])

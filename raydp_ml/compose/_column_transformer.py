@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn import compose
 from sklearn.base import _fit_context, clone
 from sklearn.compose._column_transformer import _get_transformer_list
+from sklearn.utils import get_tags
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
@@ -16,11 +18,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import kind_of
 from raydp_ml.compose._selector import pandas_template
-from raydp_ml.compose._side_by_side import side_by_side
+from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.preprocessing import FunctionTransformer
-from raydp_ml.transformer import ANY, SparkTransformer
+from raydp_ml.transformers.base import ANY, SparkTransformer
+from raydp_ml.transformers.side_by_side import Part, side_by_side
 
 
 class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
@@ -85,31 +88,33 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
         self._validate_column_callables(template)
         self._validate_remainder(template)
         routed = process_routing(self, "fit_transform", **params)
-        fitted, parts, names = [], [], []
+        fitted, parts = [], []
         for name, transformer, columns, weight in self._iter(
             fitted=False, column_as_labels=False, skip_drop=True, skip_empty_columns=True
         ):
             transformer = clone(transformer)
+            if isinstance(columns, (str, int)) and get_tags(transformer).input_tags.two_d_array:
+                raise SchemaError(
+                    f"The columns of {name!r} are {columns!r}, one without a list, which in memory "
+                    f"is one dimension, and {type(transformer).__name__} takes two. Pass "
+                    f"[{columns!r}]."
+                )
             chosen = template.columns[_get_column_indices(template, columns)]
             fitted.append(transformer)
-            names.append(name)
-            parts.append((list(chosen), _fitting(transformer, y, routed[name]), weight))
-        self._made: list[list[str]] = []
-        try:
-            made = side_by_side(
-                df, roles.feature_names, parts, lambda made: self._named(names, made)
-            )
-            counts = [
-                len(item.get_feature_names_out()) if _is_vector(item) else len(columns)
-                for item, columns in zip(fitted, self._made, strict=True)
-            ]
-        finally:
-            del self._made
+            fit_transform = partial(_fit_transform, transformer, y, routed[name])
+            parts.append(Part(name, list(chosen), fit_transform, weight))
+        made, outputs = side_by_side(
+            df, roles.feature_names, parts, self._add_prefix_for_feature_names_out
+        )
+        counts = [
+            len(item.get_feature_names_out()) if _is_vector(item) else len(columns)
+            for item, columns in zip(fitted, outputs, strict=True)
+        ]
         self._update_fitted_transformers(fitted)
         self.sparse_output_ = any(_is_vector(item) for item in fitted)
         ends = np.cumsum([0, *counts])
         self.output_indices_ = {
-            name: slice(int(ends[i]), int(ends[i + 1])) for i, name in enumerate(names)
+            part.name: slice(int(ends[i]), int(ends[i + 1])) for i, part in enumerate(parts)
         }
         for name in [*(item[0] for item in self.transformers), "remainder"]:
             self.output_indices_.setdefault(name, slice(0, 0))
@@ -118,16 +123,16 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
     def _transform_spark(self, df: Any) -> Any:
         check_is_fitted(self)
         features = self._require_names_in("transform")
-        parts, names = [], []
+        parts = []
         for name, transformer, _, weight in self._iter(
             fitted=True, column_as_labels=False, skip_drop=True, skip_empty_columns=True
         ):
             columns = [features[i] for i in self._transformer_to_input_indices[name]]
             for column in columns:
                 check_exists(column, from_spark_schema(df.schema), f"input of {name!r}")
-            names.append(name)
-            parts.append((columns, transformer.transform, weight))
-        return side_by_side(df, features, parts, lambda made: self._named(names, made))
+            parts.append(Part(name, columns, transformer.transform, weight))
+        made, _ = side_by_side(df, features, parts, self._add_prefix_for_feature_names_out)
+        return made
 
     def _iter(self, fitted: bool, **options: Any) -> Iterator[Any]:
         for name, transformer, columns, weight in super()._iter(fitted, **options):
@@ -137,15 +142,6 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
                     accept_sparse=True, check_inverse=False, feature_names_out="one-to-one"
                 ).set_output(transform=_get_output_config("transform", self)["dense"])
             yield name, transformer, columns, weight
-
-    def _named(self, names: list[str], made: list[list[str]]) -> Any:
-        if "_made" in self.__dict__:
-            self._made = made
-        pairs = [
-            (name, np.asarray(columns, dtype=object))
-            for name, columns in zip(names, made, strict=True)
-        ]
-        return self._add_prefix_for_feature_names_out(pairs) if pairs else []
 
     def _check_columns(self, template: Any) -> None:
         """Raise `SchemaError` for a name that is no feature, with the nearest that is."""
@@ -180,13 +176,10 @@ def make_column_transformer(
     )
 
 
-def _fitting(transformer: Any, y: Any, routed: Any) -> Any:
-    def fit_transform(df: Any) -> Any:
-        if hasattr(transformer, "fit_transform"):
-            return transformer.fit_transform(df, y, **routed.get("fit_transform", {}))
-        return transformer.fit(df, y, **routed.get("fit", {})).transform(df)
-
-    return fit_transform
+def _fit_transform(transformer: Any, y: Any, routed: Any, df: Any) -> Any:
+    if hasattr(transformer, "fit_transform"):
+        return transformer.fit_transform(df, y, **routed.get("fit_transform", {}))
+    return transformer.fit(df, y, **routed.get("fit", {})).transform(df)
 
 
 def _is_vector(transformer: Any) -> bool:

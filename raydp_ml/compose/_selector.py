@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from sklearn import compose
 
-from raydp_ml.base import kind_of
+from raydp_ml.base import is_spark
 from raydp_ml.exchange.columns import Column, from_spark_schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 _DTYPES = {
     "tinyint": "int8",
@@ -41,9 +44,9 @@ class make_column_selector(compose.make_column_selector):  # noqa: N801
     sklearn.compose.make_column_selector : The same in memory.
     """
 
-    def __call__(self, df: Any) -> list[str]:
+    def __call__(self, df: DataFrame) -> list[str]:
         """Return the names of the chosen columns of a pandas or Spark DataFrame."""
-        if kind_of(df) == "spark":
+        if is_spark(df):
             df = pandas_template(from_spark_schema(df.schema))
         return super().__call__(df)
 

@@ -6,21 +6,24 @@ so that a data set is the same on any cluster.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml.exchange.jvm import is_connect, require_live
-from raydp_ml.expressions import array_of
+from raydp_ml.spark_jobs.expressions import array_of
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pyspark.sql import SparkSession
 
 _MAX_SEED = 2**31 - 1
 
 
-def check_session(spark: Any, function: str) -> None:
+def check_session(spark: SparkSession, function: str) -> None:
     """Raise unless `spark` is a live SparkSession, of either kind."""
     from pyspark.sql import SparkSession
 
@@ -32,7 +35,7 @@ def check_session(spark: Any, function: str) -> None:
     require_live(spark)
 
 
-def seed_of(random_state: Any) -> int:
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
     """Draw the seed of a data set from scikit-learn's kind of random state."""
     return int(check_random_state(random_state).randint(_MAX_SEED))
 
@@ -58,7 +61,7 @@ class Draws:
         """Draw true with a probability."""
         return f"({self.uniform(name)} < {probability!r}D)"
 
-    def index(self, name: str, weights: Sequence[Any] | np.ndarray, row: str = "0") -> str:
+    def index(self, name: str, weights: ArrayLike, row: str = "0") -> str:
         """Draw an index from 0 with probabilities in proportion to `weights`.
 
         A table of weights has a line for each value of the SQL `row`. Walker's alias method takes

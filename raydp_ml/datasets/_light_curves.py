@@ -6,7 +6,7 @@ import math
 import os
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
@@ -15,7 +15,7 @@ from raydp_ml.datasets._draws import Draws, check_session, seed_of
 from raydp_ml.datasets._light_curve_kinds import KINDS, PERIODS, shapes
 from raydp_ml.datasets._record_files import check_columns, read_records
 from raydp_ml.exchange.sql_text import select
-from raydp_ml.expressions import array_of, position
+from raydp_ml.spark_jobs.expressions import array_of, position
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -33,7 +33,9 @@ _POLE_RA, _POLE_DECL, _POLE_L = 192.85948, 27.12825, 122.93192
     prefer_skip_nested_validation=True,
 )
 def make_light_curves(
-    spark: SparkSession, n_objects: int = 1000, random_state: Any = None
+    spark: SparkSession,
+    n_objects: int = 1000,
+    random_state: int | np.random.RandomState | None = None,
 ) -> tuple[DataFrame, DataFrame]:
     """Generate light curves in the two tables of the PLAsTiCC challenge.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
@@ -14,7 +14,7 @@ from raydp_ml.datasets._draws import Draws, check_session, seed_of
 from raydp_ml.datasets._record_files import check_columns, read_records
 from raydp_ml.datasets._taxi_zones import JFK, NEWARK, ZONES
 from raydp_ml.exchange.sql_text import select
-from raydp_ml.expressions import array_of
+from raydp_ml.spark_jobs.expressions import array_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -42,7 +42,9 @@ DIRT = {
     prefer_skip_nested_validation=True,
 )
 def make_taxi_trips(
-    spark: SparkSession, n_rows: int = 100_000, random_state: Any = None
+    spark: SparkSession,
+    n_rows: int = 100_000,
+    random_state: int | np.random.RandomState | None = None,
 ) -> DataFrame:
     """Generate taxi trips in the record layout of New York's public trip records.
 

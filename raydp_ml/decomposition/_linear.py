@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raydp_ml.base import kind_of
+from raydp_ml.base import is_spark
 from raydp_ml.exchange.jvm import java_object
-from raydp_ml.expressions import helper, linear
-from raydp_ml.transformer import InvertibleTransformer, in_first_place
-from raydp_ml.vector_features import named_by_content
+from raydp_ml.spark_jobs.expressions import helper, linear
+from raydp_ml.transformers.base import InvertibleTransformer, in_first_place
+from raydp_ml.transformers.vector_features import named_by_content
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from raydp_ml.exchange.data_kinds import Data
 
 _TERMS = 100
 """SQL of more terms becomes a method that the JVM does not compile: some 8 kB of byte code."""
@@ -29,14 +34,14 @@ class LinearTransformer(InvertibleTransformer):
     def _backward(self) -> Map:
         raise NotImplementedError
 
-    def _transform_spark(self, df: Any) -> Any:
+    def _transform_spark(self, df: DataFrame) -> DataFrame:
         if hasattr(self, "components_"):
             _register(df.sparkSession, self._forward())
         return super()._transform_spark(df)
 
-    def inverse_transform(self, X: Any) -> Any:
+    def inverse_transform(self, X: Data) -> Any:
         """Undo ``transform``, as far as the components that were kept can."""
-        if kind_of(X) == "spark" and hasattr(self, "components_"):
+        if is_spark(X) and hasattr(self, "components_"):
             _register(X.sparkSession, self._backward())
         return super().inverse_transform(X)
 
@@ -61,20 +66,22 @@ def _name(made: Map) -> str:
     return named_by_content("linear", _packed(made))
 
 
-def _register(spark: Any, made: Map) -> None:
+def _register(spark: SparkSession, made: Map) -> None:
     weights = made[0]
     if weights.size <= _TERMS:
         return
     java = java_object(spark, "columns.LinearMap")
     if java is not None:
         outputs, inputs = weights.shape
-        java.register(spark._jsparkSession, _name(made), inputs, outputs, _packed(made))
+        java.register(spark, _name(made), inputs, outputs, _packed(made))
         return
     spark.udf.register(_name(made), _in_python(*made), "array<double>")
 
 
-def _in_python(weights: np.ndarray, constants: np.ndarray) -> Any:
-    def apply(row):
+def _in_python(
+    weights: np.ndarray, constants: np.ndarray
+) -> Callable[[list[float | None]], list[float]]:
+    def apply(row: list[float | None]) -> list[float]:
         values = np.array([np.nan if value is None else value for value in row])
         return (weights @ values + constants).tolist()
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import decomposition
 from sklearn.decomposition._pca import _infer_dimension
 from sklearn.utils.extmath import svd_flip
 
-from raydp_ml.covariance import co_moments
 from raydp_ml.decomposition._linear import LinearTransformer
 from raydp_ml.exchange.columns import ColumnRoles
+from raydp_ml.spark_jobs.covariance import co_moments
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 class PCA(LinearTransformer, decomposition.PCA):
@@ -33,7 +36,7 @@ class PCA(LinearTransformer, decomposition.PCA):
     array([1.])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         rows, self.mean_, products = co_moments(df, roles.feature_names)
         least = min(rows, len(roles.features))
         self._fit_svd_solver = self._solver(rows, len(roles.features))

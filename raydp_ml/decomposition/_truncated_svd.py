@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn import decomposition
 from sklearn.utils.extmath import svd_flip
 
-from raydp_ml.covariance import co_moments
 from raydp_ml.decomposition._krylov import OVERSAMPLES, largest_eigenpairs
 from raydp_ml.decomposition._linear import LinearTransformer
 from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.expressions import helper
-from raydp_ml.vector_features import VectorFeatures, named_by_content
-from raydp_ml.vector_moments import check_room, gram_product, require_java, vector_moments
+from raydp_ml.spark_jobs.covariance import co_moments
+from raydp_ml.spark_jobs.expressions import helper
+from raydp_ml.spark_jobs.vector_moments import (
+    check_room,
+    gram_product,
+    require_java,
+    vector_moments,
+)
+from raydp_ml.transformers.vector_features import VectorFeatures, named_by_content
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 _ROOM = 1 << 20
 """Numbers in a block of vectors, of which up to 60 are kept: 8 MB each."""
@@ -44,7 +52,7 @@ class TruncatedSVD(VectorFeatures, LinearTransformer, decomposition.TruncatedSVD
     array([5.])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         self._check_components(len(roles.features))
         rows, mean, products = co_moments(df, roles.feature_names)
         # A small matrix with the Gram matrix of the data, products + rows * mean * mean^T: its SVD
@@ -73,7 +81,7 @@ class TruncatedSVD(VectorFeatures, LinearTransformer, decomposition.TruncatedSVD
         if self.n_components > width:
             raise ValueError(f"n_components({self.n_components}) must be <= n_features({width}).")
 
-    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+    def _learn_vectors(self, df: DataFrame, x: str, roles: ColumnRoles) -> int:
         found = vector_moments(df, x, allow_missing=False)
         width = found["mean"].shape[1]
         self._check_components(width)
@@ -90,11 +98,13 @@ class TruncatedSVD(VectorFeatures, LinearTransformer, decomposition.TruncatedSVD
             self.explained_variance_ratio_ = self.explained_variance_ / found["var"].sum()
         return width
 
-    def _vector_outputs(self, spark: Any, x: str) -> tuple[list[list[str]], list[tuple[str, str]]]:
+    def _vector_outputs(
+        self, spark: SparkSession, x: str
+    ) -> tuple[list[list[str]], list[tuple[str, str]]]:
         packed = np.ascontiguousarray(self.components_.T, dtype=">f8").tobytes()
         name = named_by_content("map", packed)
         count = len(self.components_)
-        require_java(spark, "columns.VectorMap").register(spark._jsparkSession, name, count, packed)
+        require_java(spark, "columns.VectorMap").register(spark, name, count, packed)
         names = [str(output) for output in self.get_feature_names_out()]
         places = [f"element_at({helper(0)}, {place})" for place in range(1, count + 1)]
         return [[f"{name}({x})"]], list(zip(names, places, strict=True))

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -30,6 +30,9 @@ from raydp_ml.exchange.arena import Arena, ArenaPool, ArenaStream
 from raydp_ml.exchange.schema import VECTOR, fixed_size, spark_ready
 from raydp_ml.exchange.unify import aligned
 from raydp_ml.session.guard import Guard
+
+if TYPE_CHECKING:
+    import ray
 
 BLOCK_BYTES = 32 << 20
 """A block is put into the object store when it has this size, also in the middle of a partition."""
@@ -50,11 +53,17 @@ REFUSE_SECONDS = 60.0
 """So long a task may wait while no connection can be accepted, before it is told why."""
 
 
+_Part = tuple["ray.ObjectRef[pa.Table]", int, int]
+"""Rows of a block, from the first number to the second."""
+
+
 @dataclass
 class _Attempt:
-    """What one task attempt has sent."""
+    """What one task attempt has sent: blocks with their rows and bytes, and the rest."""
 
-    blocks: list[tuple[Any, int, int]] = field(default_factory=list)  # ref, rows, bytes
+    blocks: list[tuple[ray.ObjectRef[pa.Table], int, int]] = field(
+        default_factory=list
+    )  # ref, rows, bytes
     tail: pa.Table | None = None  # too small for a block of its own; vectors are still lists
     rows: int = 0
 
@@ -82,7 +91,9 @@ class BlockServer:
     def __init__(self, secret: str) -> None:
         self._secret = secret
         self._jobs: dict[str, _Job] = {}
-        self._tables: dict[str, tuple[list[tuple[Any, int, int]], pa.Schema]] = {}
+        self._tables: dict[
+            str, tuple[list[tuple[ray.ObjectRef[pa.Table], int, int]], pa.Schema]
+        ] = {}
         self._lock = threading.Lock()
         self._arenas = ArenaPool(_ARENA_BYTES)
         self._listeners: list[socket.socket] = []
@@ -132,7 +143,7 @@ class BlockServer:
 
     def commit(
         self, job: str, attempts: list[tuple[int, int, int]]
-    ) -> tuple[list[tuple[int, Any, int, int]], dict[str, int]]:
+    ) -> tuple[list[tuple[int, ray.ObjectRef[pa.Table], int, int]], dict[str, int]]:
         """Keep what the successful attempts sent and drop the rest.
 
         Parameters
@@ -154,7 +165,7 @@ class BlockServer:
 
         with self._lock:
             state = self._jobs.pop(job)
-        blocks: list[tuple[int, Any, int, int]] = []
+        blocks: list[tuple[int, ray.ObjectRef[pa.Table], int, int]] = []
         small: list[pa.Table] = []
         small_at = last = -2
 
@@ -185,7 +196,7 @@ class BlockServer:
             state = self._jobs.pop(job, None)
         return state.error if state else None
 
-    def offer(self, table: str, parts: list[tuple[Any, int, int]], schema: pa.Schema) -> None:
+    def offer(self, table: str, parts: list[_Part], schema: pa.Schema) -> None:
         """Send, on request, rows ``start`` to ``stop`` of each ``(ref, start, stop)``.
 
         The reader goes by the columns' places: each block is brought to `schema` first.

@@ -11,13 +11,15 @@ import pyarrow as pa
 from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError
 from raydp_ml.exchange.schema import checked, columns_to_check
 from raydp_ml.exchange.sharding import shard_rows
-from raydp_ml.exchange.unify import aligned, unified_schema
+from raydp_ml.exchange.unify import aligned
 from raydp_ml.session import ray_runtime
 from raydp_ml.session.lifecycle import executor_cpus
 
 if TYPE_CHECKING:
     import ray
     import ray.data
+
+    from raydp_ml.session.actors import Actor
 
 _GET_TIMEOUT = 600.0
 
@@ -57,24 +59,24 @@ class Blocks:
 
     def __init__(
         self,
-        refs: Sequence[ray.ObjectRef],
+        refs: Sequence[ray.ObjectRef[pa.Table]],
         block_rows: Sequence[int],
         nbytes: int,
         schema: pa.Schema,
         node_ids: Sequence[str],
-        owners: Sequence[Any] = (),
+        owners: Sequence[Actor] = (),
     ) -> None:
-        self._refs: tuple[Any, ...] | None = tuple(refs)
+        self._refs: tuple[ray.ObjectRef[pa.Table], ...] | None = tuple(refs)
         self._block_rows = tuple(block_rows)
         self._nbytes = nbytes
         self._schema = schema
         self._node_ids = tuple(node_ids)
         self._owners = tuple(owners)
-        self._offered: list[tuple[Any, str]] = []
+        self._offered: list[tuple[Actor, str]] = []
         self._connection = ray_runtime.connection()
         ray_runtime.hold(self)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         # It has come to another process (as an argument of a Ray task, say) of the same cluster.
         self.__dict__.update(state)
         self._connection = ray_runtime.connection()
@@ -95,7 +97,7 @@ class Blocks:
         return self._schema
 
     @property
-    def refs(self) -> list[ray.ObjectRef]:
+    def refs(self) -> list[ray.ObjectRef[pa.Table]]:
         """References to the blocks, in the order of the rows."""
         if self._refs is None:
             raise DataLostError(
@@ -120,7 +122,7 @@ class Blocks:
         return list(self._node_ids)
 
     @property
-    def owners(self) -> list[Any]:
+    def owners(self) -> list[Actor]:
         """The block servers that own the blocks; with them they are lost."""
         return list(self._owners)
 
@@ -152,7 +154,7 @@ class Blocks:
         """
         import ray.data
 
-        refs: Any = self.refs
+        refs = self.refs
         held, cpus = sum(executor_cpus().values()), ray.cluster_resources().get("CPU", 0.0)
         if held and cpus - held < 1:
             raise ResourceError(
@@ -162,9 +164,9 @@ class Blocks:
             )
         if not refs:
             return ray.data.from_arrow(self._schema.empty_table())
-        return ray.data.from_arrow_refs(refs)
+        return ray.data.from_arrow_refs(refs)  # type: ignore[arg-type]
 
-    def offered(self, server: Any, table: str) -> None:
+    def offered(self, server: Actor, table: str) -> None:
         """Note that `server` offers these blocks to Spark, until they are freed."""
         self._offered.append((server, table))
 
@@ -203,7 +205,7 @@ class Blocks:
         )
 
 
-def fetch(refs: Sequence[ray.ObjectRef], timeout: float = _GET_TIMEOUT) -> list[pa.Table]:
+def fetch(refs: Sequence[ray.ObjectRef[pa.Table]], timeout: float = _GET_TIMEOUT) -> list[pa.Table]:
     """``ray.get`` of blocks, with the errors of the contract.
 
     Raises
@@ -228,7 +230,7 @@ def fetch(refs: Sequence[ray.ObjectRef], timeout: float = _GET_TIMEOUT) -> list[
         ) from error
 
 
-def checked_refs(blocks: Blocks) -> tuple[list[ray.ObjectRef], pa.Schema]:
+def checked_refs(blocks: Blocks) -> tuple[list[ray.ObjectRef[pa.Table]], pa.Schema]:
     """References to the blocks with each value as Spark can hold it, and their schema.
 
     Raises
@@ -242,7 +244,7 @@ def checked_refs(blocks: Blocks) -> tuple[list[ray.ObjectRef], pa.Schema]:
         return blocks.refs, blocks.schema
     check: Any = ray.remote(num_cpus=0, num_returns=2)(_check)
     made = [check.remote(ref, blocks.schema) for ref in blocks.refs]
-    _results([done for done, _ in made])
+    results([done for done, _ in made])
     return [ref for _, ref in made], checked(blocks.schema.empty_table()).schema
 
 
@@ -270,75 +272,10 @@ def put_table(table: pa.Table, num_blocks: int = 1) -> Blocks:
     )
 
 
-def from_dataset(dataset: ray.data.Dataset) -> Blocks:
-    """Execute a ``ray.data.Dataset`` and take its Arrow blocks, without a copy where they agree.
-
-    Blocks that differ are brought to one schema by the names of their columns, as Ray Data does
-    it: the wider of two types, and null where a block lacks a column.
-
-    Raises
-    ------
-    SchemaError
-        The Dataset has no block, and so no schema, or blocks that have no schema in common.
-    """
-    import ray
-
-    try:
-        refs = dataset.to_arrow_refs()
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise SchemaError(
-            f"{_A_DATASET} has blocks whose columns have no types in common: {error}. Cast them "
-            "where the blocks are made."
-        ) from error
-    describe = ray.remote(num_cpus=0)(_describe)
-    facts = _results([describe.remote(ref) for ref in refs])
-    kept = [(ref, fact) for ref, fact in zip(refs, facts, strict=True) if fact[0]]
-    if not facts:
-        raise SchemaError("The ray.data.Dataset holds no block: there is no schema to take.")
-    schema = unified_schema([fact[2] for _, fact in kept] or [facts[0][2]], _A_DATASET)
-    blocks = [ref for ref, _ in kept]
-    sizes = [nbytes for _, (_, nbytes, _, _) in kept]
-    align: Any = ray.remote(num_cpus=0, num_returns=2)(_align)
-    made = {
-        at: align.remote(ref, schema)
-        for at, (ref, (_, _, its_schema, kind)) in enumerate(kept)
-        if kind is not pa.Table or not its_schema.equals(schema)
-    }
-    new_sizes = _results([size for size, _ in made.values()])
-    for (at, (_, ref)), nbytes in zip(made.items(), new_sizes, strict=True):
-        blocks[at], sizes[at] = ref, nbytes
-    here = ray.get_runtime_context().get_node_id()
-    rows = [count for _, (count, *_) in kept]
-    return Blocks(blocks, rows, sum(sizes), schema, [here] * len(kept))
-
-
-_A_DATASET = "the ray.data.Dataset"
-
-
-def _describe(block: Any) -> tuple[int, int, pa.Schema, type]:
-    table = _as_table(block)
-    return table.num_rows, table.nbytes, table.schema, type(block)
-
-
-def _align(block: Any, schema: pa.Schema) -> tuple[int | SchemaError, pa.Table | None]:
-    try:
-        table = aligned(_as_table(block), schema, _A_DATASET)
-    except SchemaError as error:
-        return error, None
-    return table.nbytes, table
-
-
-def _as_table(block: Any) -> pa.Table:
-    from raydp_ml.exchange.frames import named_table
-
-    # Beside Arrow blocks a Dataset may hold pandas ones.
-    return block if isinstance(block, pa.Table) else named_table(block, "pandas")
-
-
-def _results(refs: Sequence[ray.ObjectRef]) -> list[Any]:
+def results(refs: Sequence[ray.ObjectRef[pa.Table]]) -> list[Any]:
     """Results of tasks over blocks; raises the error that one of them found."""
-    results = fetch(refs)
-    for result in results:
+    found = fetch(refs)
+    for result in found:
         if isinstance(result, SchemaError):
             raise result
-    return results
+    return found

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from raydp_ml.exceptions import DataLostError, SchemaError, SessionError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
-from raydp_ml.exchange.blocks import Blocks, checked_refs, from_dataset, put_table
+from raydp_ml.exchange.blocks import Blocks, checked_refs, put_table
 from raydp_ml.exchange.columns import quoted
+from raydp_ml.exchange.dataset_blocks import from_dataset
 from raydp_ml.exchange.schema import VECTOR, checked, spark_ready
 from raydp_ml.exchange.sql_text import select_columns
 from raydp_ml.session import ray_runtime
 
 if TYPE_CHECKING:
     import ray.data
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 _PART_BYTES = 64 << 20
 _PART_ROWS = 10_000
@@ -56,7 +58,12 @@ def to_spark(
     return import_data(data, spark)
 
 
-def import_data(data: Any, spark: SparkSession | None = None, *, use_jar: bool = True) -> DataFrame:
+def import_data(
+    data: Blocks | ray.data.Dataset | pa.Table,
+    spark: SparkSession | None = None,
+    *,
+    use_jar: bool = True,
+) -> DataFrame:
     """`to_spark`, with the choice of path that tests and measurements need."""
     spark = spark or _active_session()
     jvm.require_live(spark)
@@ -74,7 +81,7 @@ def import_data(data: Any, spark: SparkSession | None = None, *, use_jar: bool =
     from pyspark.ml.functions import array_to_vector
     from pyspark.sql.functions import col, when
 
-    def restored(name: str) -> Any:
+    def restored(name: str) -> Column:
         column = col(quoted(name))
         return when(column.isNotNull(), array_to_vector(column)).alias(name)
 
@@ -105,7 +112,7 @@ def _active_session() -> SparkSession:
     return session
 
 
-def _as_blocks(data: Any) -> Blocks:
+def _as_blocks(data: Blocks | ray.data.Dataset | pa.Table) -> Blocks:
     if isinstance(data, Blocks):
         return data
     if isinstance(data, pa.Table):
@@ -119,7 +126,7 @@ def _as_blocks(data: Any) -> Blocks:
     )
 
 
-def _spark_schema(schema: pa.Schema) -> tuple[Any, set[str]]:
+def _spark_schema(schema: pa.Schema) -> tuple[StructType, set[str]]:
     """Spark's schema for Arrow's, and which columns become ``pyspark.ml`` vectors again."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -146,7 +153,7 @@ def _offer(blocks: Blocks, spark: SparkSession, use_jar: bool) -> tuple[DataFram
     local = not jvm.is_connect(spark) and str(spark.sparkContext.master).startswith("local")
     servers = server_pool.servers_on(nodes, tcp=not local)
     endpoint = {node: index for index, node in enumerate(nodes)}
-    offers: dict[int, list[tuple[Any, int, int]]] = defaultdict(list)
+    offers: dict[int, list[tuple[ray.ObjectRef[pa.Table], int, int]]] = defaultdict(list)
     parts = []
     row_bytes = max(1, blocks.nbytes // max(1, blocks.num_rows))
     for ref, rows, node in zip(refs, blocks.block_rows, blocks.node_ids, strict=True):
@@ -167,11 +174,9 @@ def _offer(blocks: Blocks, spark: SparkSession, use_jar: bool) -> tuple[DataFram
     if reader is None:
         made = python_tasks.import_frame(spark, endpoints, secret, table, parts, schema)
         return made, vectors
-    from pyspark.sql import DataFrame
-
     lines = "\n".join(f"{at},{part}" for at, part in parts)
-    frame = reader.dataFrame(spark._jsparkSession, endpoints, secret, table, lines, schema.json())
-    return DataFrame(frame, spark), vectors
+    frame = reader.dataFrame(spark, endpoints, secret, table, lines, schema.json())
+    return jvm.as_frame(frame, spark), vectors
 
 
 def _parallelism(spark: SparkSession) -> int:

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from raydp_ml.exceptions import SchemaError, name_hint
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql.types import ArrayType, DataType, StructType
 
 ROLES_KEY = "raydp_ml"
 NUMERIC = frozenset({"number", "boolean", "decimal"})
@@ -47,7 +51,7 @@ class Column:
     name: str
     kind: str
     type_name: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def role(self) -> str | None:
@@ -84,7 +88,7 @@ class ColumnRoles:
         return [name for name in names if name is not None]
 
 
-def from_spark_schema(schema: Any) -> list[Column]:
+def from_spark_schema(schema: StructType) -> list[Column]:
     """Describe the columns of a Spark ``StructType``."""
     return [
         Column(
@@ -98,11 +102,11 @@ def from_spark_schema(schema: Any) -> list[Column]:
     ]
 
 
-def _is_vector(data_type: Any) -> bool:
+def _is_vector(data_type: DataType) -> bool:
     return type(data_type).__name__ == "VectorUDT"
 
 
-def _spark_kind(data_type: Any) -> str:
+def _spark_kind(data_type: DataType) -> str:
     if _is_vector(data_type):
         return "vector"
     name = data_type.typeName()
@@ -113,19 +117,19 @@ def _spark_kind(data_type: Any) -> str:
     if name in {"string", "varchar", "char"}:
         return "string"
     if name == "array":
-        element = _spark_kind(data_type.elementType)
+        element = _spark_kind(cast("ArrayType", data_type).elementType)
         return "array" if element in NUMERIC else "other"
     if name in {"date", "timestamp", "timestamp_ntz", "time"} or "interval" in name:
         return "time"
     return "other"
 
 
-def from_arrow_schema(schema: Any) -> list[Column]:
+def from_arrow_schema(schema: pa.Schema) -> list[Column]:
     """Describe the columns of a ``pyarrow.Schema``."""
     return [Column(item.name, _arrow_kind(item.type), str(item.type)) for item in schema]
 
 
-def _arrow_kind(data_type: Any) -> str:
+def _arrow_kind(data_type: pa.DataType) -> str:
     import pyarrow.types as pat
 
     if pat.is_integer(data_type) or pat.is_floating(data_type) or pat.is_null(data_type):
@@ -165,9 +169,9 @@ def check_unique(names: Iterable[str], *, fold_case: bool = False) -> None:
         )
 
 
-def check_exists(name: str, columns: Sequence[Any], what: str) -> None:
+def check_exists(name: str, columns: Sequence[Column | str], what: str) -> None:
     """Raise `SchemaError` when there is no column `name`, naming the nearest one."""
-    names: list[str] = [getattr(column, "name", column) for column in columns]
+    names: list[str] = [column.name if isinstance(column, Column) else column for column in columns]
     if name not in names:
         raise SchemaError(
             f"There is no column {name!r}, given as the {what}. " + name_hint(name, names)

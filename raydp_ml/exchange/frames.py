@@ -6,33 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.blocks import from_dataset
-
-
-def plain_columns(frame: Any) -> Any:
-    """Return a pandas frame with what Arrow has no type for as what it has.
-
-    Sparse columns become dense ones, which hold their fill value; ``pyspark.ml`` vectors, as
-    ``toPandas`` leaves them, become arrays.
-    """
-    made = {}
-    for place, kind in enumerate(frame.dtypes):
-        column = frame.iloc[:, place]
-        if type(kind).__name__ == "SparseDtype":
-            made[place] = column.sparse.to_dense()
-        elif kind.kind == "O" and _is_vector(column.dropna().head(1)):
-            made[place] = column.map(lambda x: x.toArray() if _is_vector([x]) else None)
-    if not made:
-        return frame
-    import pandas as pd
-
-    columns = [made.get(place, frame.iloc[:, place]) for place in range(frame.shape[1])]
-    return pd.concat(columns, axis=1)
-
-
-def _is_vector(values: Any) -> bool:
-    return any(type(value).__module__ == "pyspark.ml.linalg" for value in values)
+from raydp_ml.exchange.dataset_blocks import from_dataset
+from raydp_ml.exchange.pandas_frames import pandas_table
 
 
 def named_table(X: Any, kind: str) -> pa.Table:
@@ -43,13 +18,7 @@ def named_table(X: Any, kind: str) -> pa.Table:
         frame = X.collect() if type(X).__name__ == "LazyFrame" else X
         return frame.to_arrow()
     if kind == "pandas":
-        try:
-            return pa.Table.from_pandas(plain_columns(X), preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            raise SchemaError(
-                f"The pandas DataFrame holds a column that Arrow cannot take: {error}. "
-                "Give each column values of one type."
-            ) from error
+        return pandas_table(X)
     if kind == "blocks":
         return X.to_arrow()
     return from_dataset(X).to_arrow()

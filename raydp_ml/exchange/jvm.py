@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import threading
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from raydp_ml.exceptions import SessionError
 from raydp_ml.session.class_path import JAR
+
+if TYPE_CHECKING:
+    import py4j.java_gateway
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 _SPARK_VERSION = "4.3."
 """The jar is compiled against this Spark's internal classes, which change between versions."""
@@ -15,15 +23,15 @@ _SPARK_VERSION = "4.3."
 _loading = threading.Lock()
 
 
-def is_connect(spark: Any) -> bool:
+def is_connect(spark: SparkSession | DataFrame) -> bool:
     """Whether a session or DataFrame belongs to Spark Connect, which shows no JVM."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
-def require_live(spark: Any) -> None:
+def require_live(spark: SparkSession) -> None:
     """Raise `SessionError` where the session was stopped."""
     if is_connect(spark):
-        stopped = spark.is_stopped
+        stopped = cast("ConnectSession", spark).is_stopped
     else:
         context = spark.sparkContext
         stopped = context._jsc is None or context._jsc.sc().isStopped()
@@ -34,6 +42,13 @@ def require_live(spark: Any) -> None:
         )
 
 
+def is_deterministic(df: DataFrame) -> bool:
+    """Whether a DataFrame has the same rows each time, as far as Spark can tell; cached ones do."""
+    if is_connect(df):
+        return False
+    return bool(df._jdf.queryExecution().withCachedData().deterministic())
+
+
 def _warn(reason: str) -> None:
     warnings.warn(
         "raydp_ml copies data through Spark's Python workers, which is several times slower: "
@@ -42,7 +57,7 @@ def _warn(reason: str) -> None:
     )
 
 
-def java_object(spark: Any, name: str) -> Any:
+def java_object(spark: SparkSession, name: str) -> JavaObject | None:
     """Make a new object of one of our Java classes, or None where the jar cannot be used.
 
     Parameters
@@ -67,5 +82,54 @@ def java_object(spark: Any, name: str) -> Any:
     with _loading:  # once, also where several threads are the first
         if not on_class_path and not any(str(known.toString()) == url for known in jars.getURLs()):
             session.sessionState().resourceLoader().addJar(str(JAR))
+    assert spark._jvm is not None
     java_class = spark._jvm.java.lang.Class.forName(f"ml.raydp.{name}", True, jars)
-    return java_class.getDeclaredConstructor(None).newInstance(None)
+    return JavaObject(java_class.getDeclaredConstructor(None).newInstance(None))
+
+
+class JavaObject:
+    """An object of one of our Java classes.
+
+    Its methods take DataFrames, Columns (also lists of them) and sessions as they are, beside
+    strings, numbers and bytes.
+    """
+
+    def __init__(self, java: py4j.java_gateway.JavaObject) -> None:
+        self._java = java
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        call = getattr(self._java, method)
+        return lambda *arguments: call(*map(_handle, arguments))
+
+
+def _handle(value: object) -> object:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.classic.column import Column
+    from pyspark.sql.classic.dataframe import DataFrame
+
+    if isinstance(value, DataFrame):
+        return value._jdf
+    if isinstance(value, Column):
+        return value._jc
+    if isinstance(value, SparkSession):
+        return value._jsparkSession
+    return list(map(_handle, value)) if isinstance(value, list) else value
+
+
+def as_frame(made: py4j.java_gateway.JavaObject, spark: SparkSession) -> DataFrame:
+    """Return a DataFrame that one of our Java classes made."""
+    from pyspark.sql.classic.dataframe import DataFrame
+
+    return DataFrame(made, spark)
+
+
+def as_column(made: py4j.java_gateway.JavaObject) -> Column:
+    """Return a Column that one of our Java classes made."""
+    from pyspark.sql.classic.column import Column
+
+    return Column(made)
+
+
+def doubles(packed: bytes) -> np.ndarray:
+    """Read what our Java classes return: big-endian, as py4j hands an array over one by one."""
+    return np.frombuffer(packed, dtype=">f8").astype(np.float64)

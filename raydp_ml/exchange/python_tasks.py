@@ -7,16 +7,21 @@ value, and import nothing of raydp_ml.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from raydp_ml.exchange.task_python import task_python
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    import io
+    import socket
+
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 _MODULES = ("pyarrow",)
+_Connect = Callable[..., tuple[int, "socket.socket", "io.IOBase"]]
 _SILENCE_SECONDS = 900.0
 """A server that takes and sends nothing for so long has hung; it may wait for Ray meanwhile."""
 
@@ -38,12 +43,11 @@ def run_export(df: DataFrame, endpoints: str, secret: str, job: str) -> list[tup
 
         from pyspark import TaskContext
 
-        task: Any = TaskContext.get()
+        task = TaskContext.get()
+        assert task is not None
         partition, attempt = task.partitionId(), task.taskAttemptId()
         rows, index = 0, 0
-        stream: Any = None
-        connection: Any = None
-        writer: Any = None
+        writer: pa.RecordBatchStreamWriter | None = None
         for batch in batches:
             if not batch.num_rows:
                 continue
@@ -78,7 +82,12 @@ def run_export(df: DataFrame, endpoints: str, secret: str, job: str) -> list[tup
 
 
 def import_frame(
-    spark: Any, endpoints: str, secret: str, table: str, parts: list[tuple[int, int]], schema: Any
+    spark: SparkSession,
+    endpoints: str,
+    secret: str,
+    table: str,
+    parts: list[tuple[int, int]],
+    schema: StructType,
 ) -> DataFrame:
     """Make a DataFrame whose partitions read ``(endpoint, part)`` from the block servers."""
     connect = _connector(endpoints)
@@ -110,11 +119,11 @@ def _plain_names(names: list[str]) -> list[str]:
     return [f"c{index}" for index in range(len(names))]
 
 
-def _connector(endpoints: str) -> Callable[..., Any]:
+def _connector(endpoints: str) -> _Connect:
     """A function that runs in a Spark task and connects to a server as Endpoint.java does."""
     limit = _SILENCE_SECONDS
 
-    def connect(request: str, chosen: int | None = None) -> tuple[int, Any, Any]:
+    def connect(request: str, chosen: int | None = None) -> tuple[int, socket.socket, io.IOBase]:
         import os
         import socket
 

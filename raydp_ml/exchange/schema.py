@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.types as pat
@@ -11,7 +11,7 @@ import pyarrow.types as pat
 from raydp_ml.exceptions import SchemaError, name_hint
 
 if TYPE_CHECKING:
-    from pyspark.sql.types import DataType, StructType
+    from pyspark.sql.types import ArrayType, DataType, StructField, StructType
 
 _NUMERIC = frozenset(["byte", "short", "integer", "long", "float", "double"])
 _SCALARS = _NUMERIC | frozenset(
@@ -42,7 +42,7 @@ def require_unique(names: Iterable[str]) -> None:
         )
 
 
-def select_fields(schema: StructType, columns: Sequence[str] | None) -> list[Any]:
+def select_fields(schema: StructType, columns: Sequence[str] | None) -> list[StructField]:
     """Fields of the columns to export, checked.
 
     Raises
@@ -77,7 +77,7 @@ def _require_supported(name: str, data_type: DataType) -> None:
     if kind in _SCALARS or kind == "decimal" or is_vector(data_type):
         return
     if kind == "array":
-        element = data_type.elementType.typeName()  # type: ignore[attr-defined]
+        element = cast("ArrayType", data_type).elementType.typeName()
         if element in _NUMERIC or element == "decimal":
             return
         raise SchemaError(
@@ -90,7 +90,7 @@ def _require_supported(name: str, data_type: DataType) -> None:
     )
 
 
-def wire_schema(fields: Iterable[Any], time_zone: str) -> pa.Schema:
+def wire_schema(fields: Iterable[StructField], time_zone: str) -> pa.Schema:
     """Arrow schema of the stream that a Spark task sends (vectors are lists in it)."""
     from pyspark.sql.pandas.types import to_arrow_schema
     from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
@@ -271,7 +271,7 @@ def _part_type(whole: pa.Field, part: pa.Field) -> pa.DataType:
 
 def _is_list(kind: pa.DataType) -> bool:
     # Not lists by view: pyarrow 26 casts them to lists without their elements.
-    return pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind)
+    return bool(pat.is_list(kind) or pat.is_large_list(kind) or pat.is_fixed_size_list(kind))
 
 
 def _remedy(name: str, kind: pa.DataType) -> str:
@@ -297,8 +297,8 @@ def _may_lose(kind: pa.DataType, wanted: pa.DataType) -> bool:
     if pat.is_struct(kind):
         return any(_may_lose(part.type, wanted.field(part.name).type) for part in kind)
     if pat.is_timestamp(kind):
-        return kind.unit != "us"
-    return pat.is_date64(kind) or pat.is_decimal256(kind)
+        return bool(kind.unit != "us")
+    return bool(pat.is_date64(kind) or pat.is_decimal256(kind))
 
 
 VECTOR = {b"raydp_ml": b"vector"}

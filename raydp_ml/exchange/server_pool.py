@@ -10,11 +10,14 @@ import secrets
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from raydp_ml.exceptions import DataLostError, ResourceError
 from raydp_ml.exchange.block_server import BlockServer
 from raydp_ml.session import ray_runtime
+
+if TYPE_CHECKING:
+    from raydp_ml.session.actors import Actor, RemoteMethod
 
 _START_TIMEOUT = 60.0
 
@@ -23,7 +26,7 @@ _START_TIMEOUT = 60.0
 class Server:
     """A running block server, and where Spark tasks reach it."""
 
-    actor: Any
+    actor: Actor
     node_id: str
     host: str
     path: str
@@ -95,23 +98,20 @@ def _start_missing(nodes: list[str], connection: str) -> None:
         _servers[node] = Server(actor, node, hosts[node], path, secret, connection)
 
 
-def _start(node: str, secret: str) -> Any:
+def _start(node: str, secret: str) -> Actor:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     # No CPU: it works while Spark's tasks wait for it, and must start on a full cluster.
-    return (
-        ray.remote(BlockServer)
-        .options(
-            num_cpus=0,
-            max_concurrency=4,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-        )
-        .remote(secret)
+    server = ray.remote(BlockServer).options(
+        num_cpus=0,
+        max_concurrency=4,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
     )
+    return cast("Actor", server.remote(secret))
 
 
-def call(method: Any, *args: Any, timeout: float = 600.0) -> Any:
+def call(method: RemoteMethod, *args: object, timeout: float = 600.0) -> Any:
     """Call a server's method and wait for the answer, at most `timeout` seconds.
 
     Raises

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from raydp_ml.exchange.jvm import java_object
+from raydp_ml.exchange.jvm import as_frame, java_object
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 __all__ = ["restored"]
 
 
-def restored(made: Any, source: Any) -> Any:
+def restored(made: DataFrame, source: DataFrame) -> DataFrame | None:
     """Select all columns of `source`, and the last one of a DataFrame that was made from it.
 
     Returns
@@ -19,5 +22,5 @@ def restored(made: Any, source: Any) -> Any:
         belong to, or our Java part cannot be used.
     """
     java = java_object(made.sparkSession, "columns.SourceColumns")
-    jdf = java and java.restored(made._jdf, source._jdf)
-    return None if jdf is None else type(made)(jdf, made.sparkSession)
+    whole = java and java.restored(made, source)
+    return None if whole is None else as_frame(whole, made.sparkSession)

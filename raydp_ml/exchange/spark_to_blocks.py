@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -19,13 +19,17 @@ from raydp_ml.session import ray_runtime
 from raydp_ml.session.lifecycle import executor_cpus
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from numpy.typing import DTypeLike
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import DataType, StructField
 
 _DTYPES = {"float32": "float", "float64": "double"}
 _ATTEMPTS = 2
 
 
-def from_spark(df: DataFrame, columns: Sequence[str] | None = None, *, dtype: Any = None) -> Blocks:
+def from_spark(
+    df: DataFrame, columns: Sequence[str] | None = None, *, dtype: DTypeLike | None = None
+) -> Blocks:
     """Copy a Spark DataFrame into Ray's object store as Arrow blocks.
 
     Parameters
@@ -62,7 +66,7 @@ def export(
     df: DataFrame,
     columns: Sequence[str] | None = None,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     use_jar: bool = True,
     use_columns: bool = True,
 ) -> Blocks:
@@ -96,7 +100,7 @@ def export(
     raise AssertionError("unreachable")
 
 
-def _require_dataframe(df: Any) -> None:
+def _require_dataframe(df: object) -> None:
     if not hasattr(df, "sparkSession") or not hasattr(df, "mapInArrow"):
         raise SchemaError(
             f"from_spark takes a Spark DataFrame; got {type(df).__module__}."
@@ -105,7 +109,9 @@ def _require_dataframe(df: Any) -> None:
         )
 
 
-def _projected(df: DataFrame, fields: list[Any], dtype: Any) -> tuple[DataFrame, list[Any]]:
+def _projected(
+    df: DataFrame, fields: list[StructField], dtype: DTypeLike | None
+) -> tuple[DataFrame, list[StructField]]:
     """Select, cast, and turn vectors into arrays, where anything of that is to do."""
     from pyspark.sql.types import ArrayType, DoubleType, FloatType, StructField
 
@@ -113,7 +119,7 @@ def _projected(df: DataFrame, fields: list[Any], dtype: Any) -> tuple[DataFrame,
     out = []
     for field in fields:
         kind = field.dataType
-        if number is not None and kind.typeName() == "array":
+        if number is not None and isinstance(kind, ArrayType):
             kind = ArrayType(number, kind.containsNull)
         elif number is not None and _is_number(kind):
             kind = number
@@ -147,13 +153,13 @@ def _without_vectors(df: DataFrame, vectors: list[str]) -> DataFrame:
     return select_columns(df, list(columns.values()))
 
 
-def _is_number(kind: Any) -> bool:
+def _is_number(kind: DataType) -> bool:
     from pyspark.sql.types import BooleanType, NumericType
 
     return isinstance(kind, (NumericType, BooleanType))
 
 
-def _spark_dtype(dtype: Any) -> str | None:
+def _spark_dtype(dtype: DTypeLike | None) -> str | None:
     if dtype is None:
         return None
     import numpy as np
@@ -166,7 +172,7 @@ def _spark_dtype(dtype: Any) -> str | None:
         ) from None
 
 
-def _run(df: DataFrame, fields: list[Any], *, use_jar: bool, use_columns: bool) -> Blocks:
+def _run(df: DataFrame, fields: list[StructField], *, use_jar: bool, use_columns: bool) -> Blocks:
     """One export: open the servers for it, run the Spark job, commit what succeeded."""
     spark = df.sparkSession
     time_zone = str(spark.conf.get("spark.sql.session.timeZone"))
@@ -193,11 +199,17 @@ def _run(df: DataFrame, fields: list[Any], *, use_jar: bool, use_columns: bool) 
 
 
 def _run_jar(
-    df: DataFrame, writer: Any, endpoints: str, secret: str, job: str, zone: str, use_columns: bool
+    df: DataFrame,
+    writer: jvm.JavaObject,
+    endpoints: str,
+    secret: str,
+    job: str,
+    zone: str,
+    use_columns: bool,
 ) -> list[tuple[int, ...]]:
     tag = f"raydp_ml-{job}"
     try:
-        lines = writer.run(df._jdf, endpoints, secret, job, zone, tag, use_columns)
+        lines = writer.run(df, endpoints, secret, job, zone, tag, use_columns)
     except BaseException:
         # Ctrl-C included: the call has left Python, but the job would run on in the JVM.
         df.sparkSession.sparkContext.cancelJobsWithTag(tag)
@@ -218,7 +230,7 @@ def _raise_better(error: BaseException, servers: list[server_pool.Server], job: 
             raise bad_data from error
 
 
-def _placement(spark: Any) -> tuple[list[str], bool]:
+def _placement(spark: SparkSession) -> tuple[list[str], bool]:
     """Ray nodes whose servers this session's executors write to, and whether over TCP."""
     import ray
 

@@ -10,11 +10,14 @@ are refused.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from raydp_ml.exceptions import SessionError
-from raydp_ml.exchange.jvm import is_connect, java_object
+from raydp_ml.exchange.jvm import JavaObject, as_frame, is_connect, java_object
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 __all__ = ["aggregate", "run_query", "select", "select_columns", "vector_to_array", "where"]
 
@@ -29,7 +32,7 @@ _PLAIN = {
 _DEFAULTS = {"spark.sql.variable.substitute": "true"}
 
 
-def select(df: Any, *texts: str) -> Any:
+def select(df: DataFrame, *texts: str) -> DataFrame:
     """Select SQL expressions, as ``df.selectExpr`` does in a session without settings.
 
     Parameters
@@ -49,18 +52,18 @@ def select(df: Any, *texts: str) -> Any:
     java = _java(df.sparkSession)
     if java is None:
         return _checked(df, texts).selectExpr(*texts)
-    return _made(df, java.select(df._jdf, _packed(texts)))
+    return as_frame(java.select(df, _packed(texts)), df.sparkSession)
 
 
-def select_columns(df: Any, columns: Sequence[Any]) -> Any:
+def select_columns(df: DataFrame, columns: Sequence[Column]) -> DataFrame:
     """Select columns that are made of ``pyspark.sql.functions``, which a user's hide as well."""
     java = _java(df.sparkSession)
     if java is None:
         return df.select(*columns)
-    return _made(df, java.selectColumns(df._jdf, [column._jc for column in columns]))
+    return as_frame(java.selectColumns(df, list(columns)), df.sparkSession)
 
 
-def vector_to_array(df: Any) -> Any:
+def vector_to_array(df: DataFrame) -> Callable[[Column], Column]:
     """Return PySpark's function of that name for a DataFrame; it fails on a null vector."""
     if is_connect(df):
         from pyspark.ml.connect.functions import vector_to_array
@@ -69,15 +72,15 @@ def vector_to_array(df: Any) -> Any:
     return vector_to_array
 
 
-def where(df: Any, text: str) -> Any:
+def where(df: DataFrame, text: str) -> DataFrame:
     """Keep the rows that meet a condition; as `select` otherwise."""
     java = _java(df.sparkSession)
-    return (
-        _checked(df, [text]).where(text) if java is None else _made(df, java.where(df._jdf, text))
-    )
+    if java is None:
+        return _checked(df, [text]).where(text)
+    return as_frame(java.where(df, text), df.sparkSession)
 
 
-def aggregate(df: Any, keys: Sequence[str], aggregates: Mapping[str, str]) -> Any:
+def aggregate(df: DataFrame, keys: Sequence[str], aggregates: Mapping[str, str]) -> DataFrame:
     """Group by SQL expressions and aggregate; as `select` otherwise.
 
     Parameters
@@ -97,13 +100,15 @@ def aggregate(df: Any, keys: Sequence[str], aggregates: Mapping[str, str]) -> An
     texts = [f"{sql} AS {quoted(name)}" for name, sql in aggregates.items()]
     java = _java(df.sparkSession)
     if java is not None:
-        return _made(df, java.aggregate(df._jdf, _packed(keys), _packed(texts)))
+        return as_frame(java.aggregate(df, _packed(keys), _packed(texts)), df.sparkSession)
     from pyspark.sql.functions import expr
 
     return _checked(df, [*keys, *texts]).groupBy(*map(expr, keys)).agg(*map(expr, texts))
 
 
-def run_query(df: Any, statement: str, place: str, tables: Sequence[str]) -> Any:
+def run_query(
+    df: DataFrame, statement: str, place: str, tables: Sequence[str]
+) -> DataFrame | tuple[str, str]:
     """Run a query of the user's own over a DataFrame, once Spark's parser has found it to be one.
 
     Parameters
@@ -135,25 +140,21 @@ def run_query(df: Any, statement: str, place: str, tables: Sequence[str]) -> Any
             "needs a classic session of Spark 4.3 (raydp_ml.init_spark). Elsewhere, run it before "
             "the Pipeline: spark.sql('select ... from {df}', df=df)."
         )
-    made = java.run(df._jdf, statement, place, tables)
+    made = java.run(df, statement, place, tables)
     if isinstance(made, str):
         kind, what = made.split(":", 1)
         return kind, what
-    return _made(df, made)
+    return as_frame(made, df.sparkSession)
 
 
-_known: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+_known: weakref.WeakKeyDictionary[SparkSession, JavaObject | None] = weakref.WeakKeyDictionary()
 
 
-def _java(spark: Any) -> Any:
+def _java(spark: SparkSession) -> JavaObject | None:
     # A few calls into the JVM each time otherwise, and a warning where there is none.
     if spark not in _known:
         _known[spark] = java_object(spark, "columns.SqlText")
     return _known[spark]
-
-
-def _made(df: Any, jdf: Any) -> Any:
-    return type(df)(jdf, df.sparkSession)
 
 
 def _packed(texts: Sequence[str]) -> bytes:
@@ -162,7 +163,7 @@ def _packed(texts: Sequence[str]) -> bytes:
     return b"".join(len(text).to_bytes(4, "big") + text for text in encoded)
 
 
-def _checked(df: Any, texts: Sequence[str]) -> Any:
+def _checked(df: DataFrame, texts: Sequence[str]) -> DataFrame:
     """Return the DataFrame, if its session has no settings that change what the texts mean."""
     plain = dict(_PLAIN)
     if any("${" in text for text in texts):

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from raydp_ml.exceptions import SessionError
 from raydp_ml.exchange.jvm import is_connect
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 OURS = ("raydp_ml", "pyarrow", "sklearn")
 """What a task imports that runs code of this package."""
@@ -31,7 +34,7 @@ _found: set[tuple[str, str, tuple[str, ...]]] = set()
 
 
 @contextlib.contextmanager
-def task_python(spark: Any, modules: tuple[str, ...] = OURS) -> Iterator[None]:
+def task_python(spark: SparkSession, modules: tuple[str, ...] = OURS) -> Iterator[None]:
     """Have the Python functions that are given to Spark within the block find what they import.
 
     Where `init_spark` started the session, they run in this program's Python. A session of the
@@ -95,7 +98,7 @@ def _problem(version: tuple[int, ...], lacking: list[str]) -> str:
     return f"it lacks the module {lacking[0]}" if lacking else ""
 
 
-def _require(spark: Any, modules: tuple[str, ...]) -> None:
+def _require(spark: SparkSession, modules: tuple[str, ...]) -> None:
     """Run one small job, once for a session, that looks at the executors' Python."""
     context = spark.sparkContext
     key = (str(context.applicationId), str(context.pythonExec), modules)

@@ -65,7 +65,7 @@ def _unified_field(name: str, schemas: Sequence[pa.Schema], what: str) -> pa.Fie
 
 
 def _is_widthless(kind: pa.DataType) -> bool:
-    return pat.is_fixed_size_list(kind) and kind.list_size == 0
+    return bool(pat.is_fixed_size_list(kind) and kind.list_size == 0)
 
 
 def _common_type(kinds: Sequence[pa.DataType]) -> pa.DataType | None:

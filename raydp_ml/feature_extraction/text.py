@@ -10,20 +10,27 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.feature_extraction import text
 from sklearn.utils.validation import check_is_fitted
 
-from raydp_ml import vectors
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, quoted
 from raydp_ml.exchange.sql_text import aggregate, select_columns
 from raydp_ml.exchange.task_python import task_python
-from raydp_ml.statistics import no_rows
-from raydp_ml.transformer import SparkTransformer, replace_columns
+from raydp_ml.spark_jobs import vectors
+from raydp_ml.spark_jobs.summaries import no_rows
+from raydp_ml.transformers.base import SparkTransformer, replace_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.ml.linalg import SparseVector, Vector
+    from pyspark.sql import Column, DataFrame
+    from sklearn.base import BaseEstimator
 
 __all__ = ["CountVectorizer", "HashingVectorizer", "TfidfTransformer", "TfidfVectorizer"]
 
@@ -38,11 +45,11 @@ class _OneColumn(SparkTransformer):
 
     _column: str
 
-    def _learn_from(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn_from(self, df: DataFrame, roles: ColumnRoles) -> None:
         self._column = self._only_column(roles)
         self._learn_column(df, self._column)
 
-    def _learn_column(self, df: Any, column: str) -> None:
+    def _learn_column(self, df: DataFrame, column: str) -> None:
         """Set the fitted attributes."""
 
     def _only_column(self, roles: ColumnRoles) -> str:
@@ -55,13 +62,13 @@ class _OneColumn(SparkTransformer):
             )
         return names[0]
 
-    def _transform_spark(self, df: Any) -> Any:
+    def _transform_spark(self, df: DataFrame) -> DataFrame:
         column = self.__dict__.get("_column") or self._only_column(self._resolve(df, None, None))
         self._picked(df, [column], self._kinds)
         name = type(self).__name__.lower()
         return self._vectors(df, column, name)
 
-    def _vectors(self, df: Any, column: str, name: str) -> Any:
+    def _vectors(self, df: DataFrame, column: str, name: str) -> DataFrame:
         raise NotImplementedError
 
     def _is_vector(self) -> bool:
@@ -70,6 +77,12 @@ class _OneColumn(SparkTransformer):
 
 class _Vectorizer(_OneColumn):
     _kinds = frozenset({"string"})
+
+    def _as_computed(self, X: Any) -> Any:
+        """Read missing texts as empty ones where this was fitted on Spark, which does so."""
+        if not self._fitted_on_spark or isinstance(X, str):
+            return X
+        return ["" if isinstance(x, (NoneType, float)) else x for x in X]
 
     def _check_settings(self: Any) -> None:
         """Warn and raise as scikit-learn's ``fit`` does, before a Python worker would."""
@@ -81,14 +94,14 @@ class _Vectorizer(_OneColumn):
         """Raise what scikit-learn's ``transform`` does."""
         self._validate_ngram_range()
 
-    def _vectors(self, df: Any, column: str, name: str) -> Any:
+    def _vectors(self, df: DataFrame, column: str, name: str) -> DataFrame:
         from pyspark.sql import functions
 
         self._check_ready()
         vectors.register(df.sparkSession)
         made = "__raydp_ml_csr"
         plain = _in_memory_copy(self)
-        udf: Any = functions.pandas_udf(_batches(plain), _CSR)  # type: ignore[call-overload]
+        udf: Callable[[Column], Column] = functions.pandas_udf(_batches(plain), _CSR)  # type: ignore[call-overload]
         document = functions.coalesce(functions.col(quoted(column)), functions.lit(""))
         with task_python(df.sparkSession, _MODULES):
             df = select_columns(df, [functions.col("*"), udf(document).alias(made)])
@@ -115,7 +128,7 @@ class HashingVectorizer(_Vectorizer, text.HashingVectorizer):
     (1, 8)
     """
 
-    def _learn_column(self, df: Any, column: str) -> None:
+    def _learn_column(self, df: DataFrame, column: str) -> None:
         self._check_settings()
 
 
@@ -158,7 +171,7 @@ class CountVectorizer(_VocabularyVectorizer, text.CountVectorizer):
            [0, 2]])
     """
 
-    def _learn_column(self, df: Any, column: str) -> None:
+    def _learn_column(self, df: DataFrame, column: str) -> None:
         self._check_settings()
         if not self.fixed_vocabulary_:
             rows, documents, totals = _term_counts(df, column, _in_memory_copy(self), self.binary)
@@ -208,7 +221,7 @@ class TfidfVectorizer(_VocabularyVectorizer, text.TfidfVectorizer):
         check_is_fitted(self, msg="The TF-IDF vectorizer is not fitted")
         super()._check_ready()
 
-    def _learn_column(self, df: Any, column: str) -> None:
+    def _learn_column(self, df: DataFrame, column: str) -> None:
         self._check_params()
         self._check_settings()
         plain = _in_memory_copy(self)
@@ -248,17 +261,19 @@ class TfidfTransformer(_OneColumn, text.TfidfTransformer, auto_wrap_output_keys=
 
     _kinds = frozenset({"vector"})
 
-    def _learn_column(self, df: Any, column: str) -> None:
+    def _learn_column(self, df: DataFrame, column: str) -> None:
         from pyspark.ml.stat import Summarizer
         from pyspark.sql import functions
 
         summary = Summarizer.metrics("numNonZeros", "count").summary(functions.col(quoted(column)))
-        found = df.select(summary.alias("found")).head()["found"]
+        row = df.select(summary.alias("found")).head()
+        assert row is not None
+        found = row["found"]
         if not found["count"]:
             raise no_rows()
         _set_idf(self, found["count"], found["numNonZeros"].toArray())
 
-    def _vectors(self, df: Any, column: str, name: str) -> Any:
+    def _vectors(self, df: DataFrame, column: str, name: str) -> DataFrame:
         from pyspark.ml.linalg import VectorUDT
         from pyspark.sql import functions
 
@@ -272,7 +287,7 @@ class TfidfTransformer(_OneColumn, text.TfidfTransformer, auto_wrap_output_keys=
         return replace_columns(df, [column, made], [[(name, made)], []])
 
 
-def _set_idf(transformer: Any, rows: int, documents: np.ndarray) -> None:
+def _set_idf(transformer: BaseEstimator, rows: int, documents: np.ndarray) -> None:
     smooth = int(transformer.smooth_idf)
     transformer.n_features_in_ = len(documents)
     if transformer.use_idf:
@@ -280,7 +295,7 @@ def _set_idf(transformer: Any, rows: int, documents: np.ndarray) -> None:
             transformer.idf_ = np.log((rows + smooth) / (documents + smooth)) + 1.0
 
 
-def _in_memory_copy(vectorizer: Any) -> Any:
+def _in_memory_copy(vectorizer: BaseEstimator) -> BaseEstimator:
     """Copy a vectorizer as scikit-learn's own, which a Python worker can have without raydp_ml."""
     plain = getattr(text, type(vectorizer).__name__)(**clone(vectorizer).get_params(deep=False))
     for name in ("vocabulary_", "fixed_vocabulary_", "_tfidf"):
@@ -289,7 +304,7 @@ def _in_memory_copy(vectorizer: Any) -> Any:
     return plain
 
 
-def _batches(vectorizer: Any) -> Callable[[Any], Any]:
+def _batches(vectorizer: BaseEstimator) -> Callable[[pd.Series], pd.DataFrame]:
     import pandas as pd
 
     def transform(documents: pd.Series) -> pd.DataFrame:
@@ -310,7 +325,7 @@ def _batches(vectorizer: Any) -> Callable[[Any], Any]:
 
 
 def _term_counts(
-    df: Any, column: str, vectorizer: Any, binary: bool
+    df: DataFrame, column: str, vectorizer: BaseEstimator, binary: bool
 ) -> tuple[int, dict[str, int], dict[str, int]]:
     """Count, in one job, the rows, and for each term the rows and the times that it is in."""
     import pandas as pd
@@ -328,7 +343,7 @@ def _term_counts(
         )
 
     analyse.__annotations__ = {"documents": pd.Series, "return": pd.Series}
-    terms: Any = functions.pandas_udf(analyse, _TERMS)  # type: ignore[call-overload]
+    terms: Callable[[Column], Column] = functions.pandas_udf(analyse, _TERMS)  # type: ignore[call-overload]
     document = functions.coalesce(functions.col(quoted(column)), functions.lit(""))
     with task_python(df.sparkSession, _MODULES):
         items = select_columns(df, [functions.explode(terms(document)).alias("item")])
@@ -342,8 +357,10 @@ def _term_counts(
     return count, documents, (documents if binary else {row["term"]: row["times"] for row in held})
 
 
-def _weighing(idf: np.ndarray | None, sublinear: bool, norm: str | None) -> Callable[[Any], Any]:
-    def weigh(vector: Any) -> Any:
+def _weighing(
+    idf: np.ndarray | None, sublinear: bool, norm: str | None
+) -> Callable[[Vector | None], SparseVector | None]:
+    def weigh(vector: Any) -> SparseVector | None:
         from pyspark.ml.linalg import Vectors
 
         if vector is None:

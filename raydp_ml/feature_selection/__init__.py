@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sklearn.feature_selection import chi2, f_classif, f_regression
 
+from raydp_ml.feature_selection._from_model import SelectFromModel
 from raydp_ml.feature_selection._univariate import (
     GenericUnivariateSelect,
     SelectFdr,
@@ -22,6 +23,7 @@ __all__ = [
     "GenericUnivariateSelect",
     "SelectFdr",
     "SelectFpr",
+    "SelectFromModel",
     "SelectFwe",
     "SelectKBest",
     "SelectPercentile",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from raydp_ml.exchange.columns import Column, quoted
-from raydp_ml.transformer import InvertibleTransformer, in_first_place
-from raydp_ml.vector_features import VectorScaler
+from raydp_ml.transformers.base import InvertibleTransformer, in_first_place
+from raydp_ml.transformers.vector_features import VectorScaler
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 class Selector(VectorScaler, InvertibleTransformer):
@@ -21,7 +24,7 @@ class Selector(VectorScaler, InvertibleTransformer):
     def _inputs(self, columns: Sequence[Column]) -> list[str]:
         return [quoted(column.name) for column in columns]
 
-    def _refusing(self, df: Any, columns: Sequence[Column]) -> Any:
+    def _refusing(self, df: DataFrame, columns: Sequence[Column]) -> DataFrame:
         return df if self._allows_infinite() else super()._refusing(df, columns)
 
     def _allows_infinite(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special, stats
@@ -14,10 +14,10 @@ from raydp_ml.compose._selector import pandas_template
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema, quoted
 from raydp_ml.exchange.sql_text import aggregate
-from raydp_ml.expressions import lookup
 from raydp_ml.feature_selection._selector import Selector
-from raydp_ml.moments import settle_constants
-from raydp_ml.statistics import (
+from raydp_ml.spark_jobs.expressions import lookup
+from raydp_ml.spark_jobs.moments import settle_constants
+from raydp_ml.spark_jobs.summaries import (
     check_finite,
     check_held,
     check_labels,
@@ -28,7 +28,10 @@ from raydp_ml.statistics import (
     long_form,
     no_rows,
 )
-from raydp_ml.vector_moments import vector_moments
+from raydp_ml.spark_jobs.vector_moments import vector_moments
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 MOST_GROUPS = 1000
 Scores = tuple[np.ndarray, np.ndarray]
@@ -37,7 +40,7 @@ Scores = tuple[np.ndarray, np.ndarray]
 class _Filter(Selector):
     _supervised = True
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         score = _SCORES.get(self.score_func)  # type: ignore[attr-defined]
         if score is None:
             raise ValueError(
@@ -47,7 +50,7 @@ class _Filter(Selector):
         self._check_params(pandas_template(roles.features), None)  # type: ignore[attr-defined]
         self.scores_, self.pvalues_ = score(df, roles)
 
-    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+    def _learn_vectors(self, df: DataFrame, x: str, roles: ColumnRoles) -> int:
         score = _VECTOR_SCORES.get(self.score_func)  # type: ignore[attr-defined]
         if score is None:
             raise ValueError(
@@ -103,7 +106,7 @@ class GenericUnivariateSelect(_Filter, feature_selection.GenericUnivariateSelect
     """Keep features by a rule that is a parameter; see `SelectKBest`."""
 
 
-def _f_classif(df: Any, roles: ColumnRoles) -> Scores:
+def _f_classif(df: DataFrame, roles: ColumnRoles) -> Scores:
     """One-way analysis of variance of each feature over the classes."""
     aggregates = {"mean": "avg(x)", "var": "var_pop(x)", "low": "min(x)", "high": "max(x)"}
     _, sums = class_sums(df, roles.feature_names, str(roles.label), **aggregates)
@@ -129,7 +132,7 @@ def _analysis_of_variance(sums: dict[str, np.ndarray]) -> Scores:
     return scores, special.fdtrc(between, within, scores)
 
 
-def _chi2(df: Any, roles: ColumnRoles) -> Scores:
+def _chi2(df: DataFrame, roles: ColumnRoles) -> Scores:
     """Chi-squared of the sums of each feature over the classes."""
     _, sums = class_sums(df, roles.feature_names, str(roles.label), sum="sum(x)", low="min(x)")
     return _chi_squared(sums)
@@ -148,7 +151,7 @@ def _chi_squared(sums: dict[str, np.ndarray]) -> Scores:
     return scores, special.chdtrc(len(shares) - 1, scores)
 
 
-def _f_regression(df: Any, roles: ColumnRoles) -> Scores:
+def _f_regression(df: DataFrame, roles: ColumnRoles) -> Scores:
     """F statistic of the correlation of each feature with the label."""
     names, label = roles.feature_names, str(roles.label)
     kinds = {column.name: column for column in from_spark_schema(df.schema)}
@@ -181,7 +184,7 @@ def _f_regression(df: Any, roles: ColumnRoles) -> Scores:
     return scores, p_values
 
 
-def _class_moments(df: Any, x: str, label: str) -> dict[str, np.ndarray]:
+def _class_moments(df: DataFrame, x: str, label: str) -> dict[str, np.ndarray]:
     """Compute statistics of the entries of vectors within each value of the label."""
     y = column_key(df, label)
     found = aggregate(df, [y], {"n": "count(1)"}).limit(MOST_GROUPS + 1).collect()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn import feature_selection
 
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.feature_selection._selector import Selector
-from raydp_ml.moments import moments
-from raydp_ml.vector_moments import vector_moments
+from raydp_ml.spark_jobs.moments import moments
+from raydp_ml.spark_jobs.vector_moments import vector_moments
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 class VarianceThreshold(Selector, feature_selection.VarianceThreshold):
@@ -32,10 +35,10 @@ class VarianceThreshold(Selector, feature_selection.VarianceThreshold):
            [6.]])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         self._choose(moments(df, roles.feature_names))
 
-    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+    def _learn_vectors(self, df: DataFrame, x: str, roles: ColumnRoles) -> int:
         found = vector_moments(df, x)
         self._choose({key: values[0] for key, values in found.items()})
         return len(self.variances_)

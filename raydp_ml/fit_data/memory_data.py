@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
 from sklearn.utils import get_tags
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _num_samples, validate_data
 
 from raydp_ml.base import kind_of
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.blocks import from_dataset
+from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.exchange.columns import (
     Column,
     ColumnRoles,
@@ -22,33 +23,42 @@ from raydp_ml.exchange.columns import (
     pick_columns,
     resolve_columns,
 )
-from raydp_ml.exchange.frames import named_table, plain_columns
+from raydp_ml.exchange.dataset_blocks import from_dataset
+from raydp_ml.exchange.frames import named_table
+from raydp_ml.exchange.pandas_frames import plain_columns
 from raydp_ml.fit_data.evaluation_sets import memory_eval_sets
 from raydp_ml.fit_data.targets import check_group, check_labels, check_weights
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
-from raydp_ml.training.classes import encode_labels
-from raydp_ml.training.data_sets import DataSet
-from raydp_ml.training.ranking_groups import group_boundaries, group_runs
-from raydp_ml.training.table_layout import (
+from raydp_ml.training.rows.classes import encode_labels
+from raydp_ml.training.rows.data_sets import DataSet
+from raydp_ml.training.rows.layout import (
     SPARSE,
     Feature,
     Layout,
     dense_column,
     sparse_table,
 )
+from raydp_ml.training.rows.ranking_groups import group_boundaries, group_runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import ray.data
+    from sklearn.base import BaseEstimator
+
+    from raydp_ml.exchange.data_kinds import Data, Matrix, Values
 
 # Columns that are made for arrays given beside X; the names show in no error.
 MATRIX, LABEL, WEIGHT, GROUP = "__matrix__", "__label__", "__weight__", "__group__"
 
 
 def memory_training(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    eval_set: Any,
-    group: Any,
-    eval_group: Any,
+    estimator: BaseEstimator,
+    X: Data,
+    y: Values | None,
+    sample_weight: Values | None,
+    eval_set: object,
+    group: Values | None,
+    eval_group: Sequence[Values] | None,
     task: Task,
 ) -> TrainingData:
     """Check and convert what ``fit`` was given.
@@ -82,7 +92,7 @@ def memory_training(
     return data
 
 
-def require_y(estimator: Any, y: Any) -> None:
+def require_y(estimator: BaseEstimator, y: Values | None) -> None:
     """Raise for a missing y, in scikit-learn's words."""
     if y is None:
         raise ValueError(
@@ -94,13 +104,20 @@ def require_y(estimator: Any, y: Any) -> None:
 class _OneSet:
     """Adds one data set after the other; the first is the one to train on."""
 
-    def __init__(self, estimator: Any, data: TrainingData, task: Task) -> None:
+    def __init__(self, estimator: BaseEstimator, data: TrainingData, task: Task) -> None:
         self.estimator = estimator
         self.data = data
         self.task = task
         self.roles: ColumnRoles | None = None
 
-    def add(self, X: Any, y: Any, sample_weight: Any, group: Any, what: str) -> None:
+    def add(
+        self,
+        X: Data,
+        y: Values | None,
+        sample_weight: Values | None,
+        group: Values | None,
+        what: str,
+    ) -> None:
         first = not self.data.sets
         named = has_names(X, kind_of(X))
         if not first and named != self.data.sets[0].layout.named:
@@ -108,7 +125,7 @@ class _OneSet:
                 f"The {what} must have column names if the training data has, and only then. "
                 f"Got {type(X).__name__}."
             )
-        matrix = X if named else checked_matrix(self.estimator, X, reset=first)
+        matrix: Any = X if named else checked_matrix(self.estimator, X, reset=first)
         if y is not None and not isinstance(y, str):
             y = self._labels(check_labels(y, matrix, self.task.kind), first, what)
         if group is not None and not isinstance(group, str):
@@ -118,10 +135,10 @@ class _OneSet:
         if named:
             made = self._frame(X, y, sample_weight, group, what)
         else:
-            _refuse_names(X, y, sample_weight, group)
+            labels, weights, groups = _without_names(X, y, sample_weight, group)
             if not isinstance(matrix, np.ndarray) and not self._keeps_sparse():
                 matrix = matrix.toarray()
-            made = array_set(matrix, y, sample_weight, group, what)
+            made = array_set(matrix, labels, weights, groups, what)
         self.data.sets.append(made)
 
     def _keeps_sparse(self) -> bool:
@@ -138,7 +155,14 @@ class _OneSet:
         self.data.labels, codes = np.unique(y, return_inverse=True)
         return codes
 
-    def _frame(self, X: Any, y: Any, sample_weight: Any, group: Any, what: str) -> DataSet:
+    def _frame(
+        self,
+        X: Data,
+        y: str | np.ndarray | None,
+        sample_weight: str | np.ndarray | None,
+        group: str | np.ndarray | None,
+        what: str,
+    ) -> DataSet:
         as_blocks = self.estimator.num_workers not in (0, None)
         made, roles = frame_set(X, y, sample_weight, group, self.task, what, as_blocks, self.roles)
         if self.roles is None:
@@ -147,16 +171,27 @@ class _OneSet:
         return made
 
 
-def _refuse_names(X: Any, *given: Any) -> None:
+def _without_names(X: Data, *given: str | np.ndarray | None) -> list[np.ndarray | None]:
+    arrays: list[np.ndarray | None] = []
     for value in given:
         if isinstance(value, str):
             raise ValueError(
                 f"The column name {value!r} was given, and X ({type(X).__name__}) has no column "
                 "names. Pass an array, or a frame as X."
             )
+        arrays.append(value)
+    return arrays
 
 
-def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
+def row_count(X: Any) -> int:
+    """Return the number of rows of data in memory or in Ray."""
+    kind = kind_of(X)
+    if kind == "ray":
+        return int(X.count())
+    return _num_samples(X) if kind in {"array", "pandas"} else named_table(X, kind).num_rows
+
+
+def checked_matrix(estimator: BaseEstimator, X: Data, reset: bool) -> Matrix:
     """Check an X without names by scikit-learn's rules: shape, finiteness, sparse formats.
 
     Returns
@@ -167,7 +202,7 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
     tags = get_tags(estimator).input_tags
     if kind_of(X) == "pandas":
         X = plain_columns(X)
-        _refuse_arrays(estimator, X)
+        _refuse_kinds(estimator, X)
     matrix = validate_data(
         estimator,
         X,
@@ -185,29 +220,38 @@ def checked_matrix(estimator: Any, X: Any, reset: bool) -> Any:
     return matrix
 
 
-def _refuse_arrays(estimator: Any, frame: Any) -> None:
-    for place, kind in enumerate(frame.dtypes):
+def _refuse_kinds(estimator: BaseEstimator, frame: pd.DataFrame) -> None:
+    categories = getattr(estimator, "enable_categorical", False)
+    for place, (name, kind) in enumerate(zip(frame.columns.tolist(), frame.dtypes, strict=True)):
+        if categories and type(kind).__name__ == "CategoricalDtype":
+            raise SchemaError(
+                f"The column {name!r} holds categories, and a frame whose column "
+                "names are not all strings counts as an array of numbers. Name its columns, for "
+                "example by X.columns = X.columns.astype(str)."
+            )
         first = frame.iloc[:, place].dropna().head(1) if kind.kind == "O" else []
         if any(isinstance(value, (list, np.ndarray)) for value in first):
             raise SchemaError(
-                f"The column {frame.columns[place]!r} holds arrays, and without names for all "
+                f"The column {name!r} holds arrays, and without names for all "
                 f"columns, {type(estimator).__name__} takes numbers. Pass one array of all "
                 "features, shape (n_samples, n_features)."
             )
 
 
-def has_names(X: Any, kind: str) -> bool:
+def has_names(X: Data, kind: str) -> bool:
     """Say whether an in-memory X has names (a pandas frame may have numbers instead)."""
     if kind == "array":
         return False
-    return kind != "pandas" or all(isinstance(name, str) for name in X.columns)
+    return kind != "pandas" or all(
+        isinstance(name, str) for name in cast("pd.DataFrame", X).columns
+    )
 
 
 def frame_set(
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    group: Any,
+    X: Data,
+    y: str | np.ndarray | None,
+    sample_weight: str | np.ndarray | None,
+    group: str | np.ndarray | None,
     task: Task,
     what: str = "training data",
     as_blocks: bool = False,
@@ -222,11 +266,13 @@ def frame_set(
     given = {LABEL: y, WEIGHT: sample_weight, GROUP: group}
     names = {part: value for part, value in given.items() if isinstance(value, str)}
     arrays = {
-        part: value for part, value in given.items() if value is not None and part not in names
+        part: value
+        for part, value in given.items()
+        if value is not None and not isinstance(value, str)
     }
     blocks = table = None
     if as_blocks and kind in {"blocks", "ray"} and not arrays and task.kind != "ranking":
-        blocks = X if kind == "blocks" else from_dataset(X)
+        blocks = X if isinstance(X, Blocks) else from_dataset(cast("ray.data.Dataset", X))
         schema = blocks.schema
     else:
         table = _wide_decimals(named_table(X, kind))
@@ -305,7 +351,7 @@ def by_group(table: pa.Table, column: str) -> pa.Table:
 
 
 def array_set(
-    matrix: Any,
+    matrix: Matrix,
     y: np.ndarray | None,
     sample_weight: np.ndarray | None,
     group: np.ndarray | None,

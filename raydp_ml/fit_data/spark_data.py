@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from raydp_ml.base import folds_case, require_column_name
 from raydp_ml.exceptions import SchemaError
@@ -16,13 +16,24 @@ from raydp_ml.exchange.columns import (
     resolve_columns,
 )
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.fit_data.evaluation_sets import spark_eval_sets
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
-from raydp_ml.training.data_sets import DataSet
+from raydp_ml.training.rows.data_sets import DataSet
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.blocks import Blocks
 
 
 def spark_training(
-    X: Any, y: Any, sample_weight: Any, eval_set: Any, group: Any, task: Task
+    X: DataFrame,
+    y: object,
+    sample_weight: object,
+    eval_set: object,
+    group: object,
+    task: Task,
 ) -> TrainingData:
     """Resolve the columns of Spark DataFrames, then export just those to blocks.
 
@@ -31,15 +42,14 @@ def spark_training(
     SchemaError
         Before any Spark job, if a column is missing or of the wrong type.
     """
-    names = {"y": y, "sample_weight": sample_weight, "group": group}
-    for what, name in names.items():
-        require_column_name(name, what, X.columns)
+    given = {"y": y, "sample_weight": sample_weight, "group": group}
+    label, weight, of = (require_column_name(name, what, X.columns) for what, name in given.items())
     require_live(X.sparkSession)
-    roles = _spark_roles(X, y, sample_weight, group, task)
+    roles = _spark_roles(X, label, weight, of, task)
     frames = [(X, roles, "training data")]
-    for index, (df, label) in enumerate(spark_eval_sets(eval_set)):
+    for index, (df, its_label) in enumerate(spark_eval_sets(eval_set)):
         what = f"evaluation set {index}"
-        frames.append((df, _spark_eval_roles(df, label, roles, what), what))
+        frames.append((df, _spark_eval_roles(df, its_label, roles, what), what))
     data = TrainingData([], roles=tuple(roles.others))
     try:
         for df, found, what in frames:
@@ -54,7 +64,9 @@ def spark_training(
     return data
 
 
-def _spark_roles(X: Any, y: Any, sample_weight: Any, group: Any, task: Task) -> ColumnRoles:
+def _spark_roles(
+    X: DataFrame, y: str | None, sample_weight: str | None, group: str | None, task: Task
+) -> ColumnRoles:
     roles = resolve_columns(
         from_spark_schema(X.schema),
         label=y,
@@ -69,6 +81,8 @@ def _spark_roles(X: Any, y: Any, sample_weight: Any, group: Any, task: Task) -> 
         roles = replace(roles, group=None)
     if task.kind != "classification":
         require_numeric_label(roles, from_spark_schema(X.schema), task)
+    if not any(column.kind in {"vector", "array"} for column in roles.features):
+        task.check_features(roles.feature_names, len(roles.features))
     return roles
 
 
@@ -87,7 +101,9 @@ def _require_parts(roles: ColumnRoles, task: Task) -> None:
         )
 
 
-def _spark_eval_roles(df: Any, label: str | None, roles: ColumnRoles, what: str) -> ColumnRoles:
+def _spark_eval_roles(
+    df: DataFrame, label: str | None, roles: ColumnRoles, what: str
+) -> ColumnRoles:
     columns = from_spark_schema(df.schema)
     features = pick_columns(columns, roles.feature_names, f"The {what}")
     check_alike(features, roles.features, what)
@@ -97,7 +113,10 @@ def _spark_eval_roles(df: Any, label: str | None, roles: ColumnRoles, what: str)
     return ColumnRoles(tuple(features), label or roles.label, weight, roles.group)
 
 
-def _export(df: Any, roles: ColumnRoles, task: str) -> Any:
+_ORDER = "__raydp_ml_order"
+
+
+def _export(df: DataFrame, roles: ColumnRoles, task: str) -> Blocks:
     """Export the features and the other columns in use; decimals as doubles, unless keys."""
     from pyspark.sql import functions
 
@@ -114,10 +133,13 @@ def _export(df: Any, roles: ColumnRoles, task: str) -> Any:
         if kind is not None and column.name in names:
             df = df.withColumn(column.name, functions.col(quoted(column.name)).cast(kind))
     if task == "ranking":
-        group = functions.col(quoted(roles.group or ""))
+        name = roles.group or ""
+        group = functions.col(quoted(name))
         # By bytes, as the rows of a group are told apart later: a collation may mix two groups.
-        is_text = df.schema[roles.group].dataType.typeName() == "string"
-        df = df.sort(group.cast("string") if is_text else group)
+        is_text = df.schema[name].dataType.typeName() == "string"
+        # XGBoost breaks ties by the order of the rows, which a shuffle alone would make up anew.
+        df = select(df, "*", f"monotonically_increasing_id() AS {_ORDER}")
+        df = df.sort(group.cast("string") if is_text else group, functions.col(_ORDER))
     return from_spark(df, names)
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
-from raydp_ml.training.classes import exact_values, holds_decimals
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.training.rows.classes import exact_values, holds_decimals
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from raydp_ml.exchange.data_kinds import Data, Values
 
 
-def check_labels(y: Any, X: Any, task: str) -> np.ndarray:
+def check_labels(y: Values | None, X: Data, task: str) -> np.ndarray:
     """Check labels with scikit-learn's rules.
 
     Parameters
@@ -76,7 +83,7 @@ def _of_numpy(values: Any) -> Any:
     return values.astype(plain if values.ndim == 2 else plain[None])
 
 
-def check_weights(weights: Any, X: Any, group: Any) -> np.ndarray:
+def check_weights(weights: Values, X: Data, group: Values | None) -> np.ndarray:
     """Check weights of rows, or of groups (for ranking).
 
     Returns
@@ -94,7 +101,7 @@ def check_weights(weights: Any, X: Any, group: Any) -> np.ndarray:
     return _check_sample_weight(weights, rows, dtype=np.float64, ensure_non_negative=True)
 
 
-def check_group(group: Any, X: Any) -> np.ndarray:
+def check_group(group: Values | None, X: Data) -> np.ndarray:
     """Check the groups of rows: one id for each row.
 
     Returns
@@ -103,10 +110,28 @@ def check_group(group: Any, X: Any) -> np.ndarray:
     """
     groups = column_or_1d(plain_labels(group))
     check_consistent_length(X, groups)
+    missing = int(np.sum(pd.isna(groups)))
+    if missing:
+        raise SchemaError(
+            f"The groups hold {missing} missing of {len(groups)} values. Give each row a group, or "
+            "drop such rows."
+        )
     return groups
 
 
-def groups_of_sizes(sizes: Any) -> np.ndarray:
-    """Turn the sizes of consecutive groups into one group id for each row."""
-    counts = column_or_1d(np.asarray(sizes))
-    return np.repeat(np.arange(len(counts)), counts)
+def groups_of_sizes(sizes: ArrayLike, rows: int) -> np.ndarray:
+    """Turn the sizes of consecutive groups into one group id for each row.
+
+    Raises
+    ------
+    ValueError
+        Where they are no sizes, or do not add up to `rows`.
+    """
+    given = column_or_1d(np.asarray(sizes))
+    is_count = given.dtype.kind in "iuf" and bool(np.all((given >= 0) & (given == given // 1)))
+    if not is_count or sum(map(int, given)) != rows:
+        raise ValueError(
+            f"group must be the sizes of consecutive groups, which add up to the {rows} rows of X, "
+            f"and starts with {given[:5].tolist()}. The group of each row is qid."
+        )
+    return np.repeat(np.arange(len(given)), given.astype(np.int64))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column, ColumnRoles
-from raydp_ml.training.data_sets import DataSet
-from raydp_ml.training.table_layout import Layout, feature_of
+from raydp_ml.training.rows.data_sets import DataSet
+from raydp_ml.training.rows.layout import Layout, feature_of
+
+if TYPE_CHECKING:
+    from raydp_ml.exchange.blocks import Blocks
 
 _MOST_DIGITS = 38
 """Of a decimal of Spark's."""
@@ -37,7 +40,7 @@ class TrainingData:
     sets: list[DataSet]
     labels: np.ndarray | None = None
     roles: tuple[str, ...] = ()
-    _owned: list[Any] = field(default_factory=list)
+    _owned: list[Blocks] = field(default_factory=list)
 
     @property
     def label_decimal(self) -> tuple[int, int] | None:
@@ -86,6 +89,9 @@ class Task:
         Whether the label may be an array: several targets.
     sparse : bool, default=False
         Whether what a sparse matrix does not hold is missing; otherwise it is zero.
+    check_features : callable
+        Called with the names and the number of a DataFrame's features before any Spark job, where
+        its schema tells them; raises for features that the estimator's parameters do not fit.
     """
 
     kind: str
@@ -93,6 +99,7 @@ class Task:
     estimator: str
     array_label: bool = False
     sparse: bool = False
+    check_features: Callable[[list[str], int], object] = lambda *_: None
 
     @property
     def classifier(self) -> str:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from raydp_ml.exchange.columns import Column, quoted
-from raydp_ml.expressions import comparable, double, literal
-from raydp_ml.moments import moments
-from raydp_ml.precision import common_dtype
-from raydp_ml.statistics import check_held, is_missing
-from raydp_ml.transformer import SparkTransformer
+from raydp_ml.spark_jobs.expressions import comparable, double, literal
+from raydp_ml.spark_jobs.moments import moments
+from raydp_ml.spark_jobs.summaries import check_held, is_missing
+from raydp_ml.transformers.base import SparkTransformer
+from raydp_ml.transformers.precision import common_dtype
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.data_kinds import Data
 
 __all__ = ["MissingTests", "column_sql", "gap", "is_null_like", "present"]
 
@@ -26,13 +31,13 @@ class MissingTests(SparkTransformer):
 
     missing_values: Any
 
-    def _inputs(self, columns: Sequence[Column]) -> list[Any]:
+    def _inputs(self, columns: Sequence[Column]) -> list[Column]:
         return list(columns)
 
     def _allows_missing(self) -> bool:
         return is_null_like(self.missing_values)
 
-    def _as_computed(self, X: Any) -> Any:
+    def _as_computed(self, X: Data) -> Any:
         X = super()._as_computed(X)
         known = self._fitted_on_spark and is_null_like(self.missing_values)
         return _with_one_gap(X, None if self.missing_values is None else np.nan) if known else X
@@ -44,7 +49,7 @@ class MissingTests(SparkTransformer):
             value = float(common_dtype(columns)(value))
         return [_missing_sql(column, value) for column in columns]
 
-    def _held(self, df: Any, columns: Sequence[Column]) -> dict[str, np.ndarray]:
+    def _held(self, df: DataFrame, columns: Sequence[Column]) -> dict[str, np.ndarray]:
         """Compute the moments of the values that are not missing; strings count as zeros.
 
         Raises
@@ -69,12 +74,12 @@ class MissingTests(SparkTransformer):
         return {kind: column[count:] for kind, column in found.items()}
 
 
-def is_null_like(missing_values: Any) -> bool:
+def is_null_like(missing_values: object) -> bool:
     """Whether the missing values are null and NaN."""
     return missing_values is pd.NA or is_missing(missing_values)
 
 
-def _with_one_gap(X: Any, absent: Any) -> Any:
+def _with_one_gap(X: Data, absent: Any) -> Any:
     """Write None, NaN and NA among objects in the one way that scikit-learn will look for.
 
     They are one null in Spark, and pandas gets None for it among strings and decimals.
@@ -97,7 +102,7 @@ def column_sql(column: Column) -> str:
     return comparable(column) if column.kind == "string" else double(column.name)
 
 
-def _missing_sql(column: Column, missing_values: Any) -> str:
+def _missing_sql(column: Column, missing_values: object) -> str:
     x = column_sql(column)
     if is_null_like(missing_values):
         return f"{x} is null" if column.kind == "string" else f"({x} is null or isnan({x}))"
@@ -108,14 +113,14 @@ def _missing_sql(column: Column, missing_values: Any) -> str:
     return f"coalesce({x} = {literal(missing_values)}, false)"
 
 
-def gap(column: Column, missing_values: Any) -> Any:
+def gap(column: Column, missing_values: object) -> object:
     """Give the missing value as scikit-learn would meet it in such a column."""
     if not is_null_like(missing_values):
         return missing_values
     return None if column.kind == "string" and missing_values is None else np.nan
 
 
-def present(column: Column, missing_values: Any) -> Any:
+def present(column: Column, missing_values: object) -> str | float:
     """Give some value of a column that is not the missing one."""
     if column.kind == "string":
         return "held" if isinstance(missing_values, str) and missing_values == "" else ""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from sklearn import impute
 
 from raydp_ml.exchange.columns import NUMERIC, ColumnRoles
-from raydp_ml.expressions import text
 from raydp_ml.impute._missing import MissingTests, gap, present
-from raydp_ml.transformer import SparkTransformer
+from raydp_ml.spark_jobs.expressions import text
+from raydp_ml.transformers.base import SparkTransformer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 class MissingIndicator(MissingTests, impute.MissingIndicator):
@@ -37,7 +40,7 @@ class MissingIndicator(MissingTests, impute.MissingIndicator):
     _kinds = NUMERIC | {"string"}
     _computes = False
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         held = self._held(df, roles.features)
         some = held["count"] < held["rows"]
         frame = pd.DataFrame(

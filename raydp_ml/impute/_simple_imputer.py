@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,17 @@ from sklearn import impute
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column, ColumnRoles
-from raydp_ml.expressions import literal
 from raydp_ml.impute._missing import MissingTests, column_sql, gap, is_null_like, present
 from raydp_ml.preprocessing._keys import typed
-from raydp_ml.quantiles import quantiles
-from raydp_ml.statistics import is_missing, most_frequent
-from raydp_ml.transformer import InvertibleTransformer, SparkTransformer
+from raydp_ml.spark_jobs.expressions import literal
+from raydp_ml.spark_jobs.quantiles import quantiles
+from raydp_ml.spark_jobs.summaries import is_missing, most_frequent
+from raydp_ml.transformers.base import InvertibleTransformer, SparkTransformer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.spark_jobs.summaries import Cell
 
 
 class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
@@ -46,7 +51,7 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
     def _kinds(self) -> frozenset[str]:  # type: ignore[override]
         return NUMERIC | {"string"} if self.strategy in {"most_frequent", "constant"} else NUMERIC
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         if callable(self.strategy):
             raise ValueError(
                 "A function as the strategy is for data in memory. For a Spark DataFrame choose "
@@ -87,7 +92,9 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
                 f"{'numbers' if is_text else 'strings'}. {apart}"
             )
 
-    def _statistics(self, df: Any, columns: Sequence[Column]) -> tuple[list[Any], list[bool]]:
+    def _statistics(
+        self, df: DataFrame, columns: Sequence[Column]
+    ) -> tuple[list[Cell], list[bool]]:
         """Return the statistic of each column (None without values), and whether any is missing.
 
         Of the strategy "constant", a value that is not missing stands for the statistic.
@@ -120,7 +127,7 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
             not isinstance(value, float) or is_missing(value) or value == float(np.float32(value))
         )
 
-    def _inputs(self, columns: Sequence[Column]) -> list[Any]:
+    def _inputs(self, columns: Sequence[Column]) -> list[Column]:
         for column, value in zip(columns, self.statistics_, strict=True):
             filled = isinstance(value, str)
             # An empty column of strings that is kept has the statistic 0.
@@ -181,7 +188,7 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
         return [made, *([] for _ in inputs[1:])]
 
 
-def _stand_in(column: Column, value: Any, holes: bool, missing_values: Any) -> np.ndarray:
+def _stand_in(column: Column, value: object, holes: bool, missing_values: object) -> np.ndarray:
     """Make two values that have the statistic, and are missing where the column's are."""
     none = gap(column, missing_values)
     first = none if value is None else value

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column, ColumnRoles
-from raydp_ml.expressions import Numbers, lookup, number, text
 from raydp_ml.preprocessing._keys import (
     Compared,
     compared,
@@ -24,8 +23,16 @@ from raydp_ml.preprocessing._keys import (
     typed,
 )
 from raydp_ml.preprocessing._names import DistinctNames
-from raydp_ml.statistics import category_counts, check_finite, no_rows
-from raydp_ml.transformer import SparkTransformer
+from raydp_ml.spark_jobs.expressions import Numbers, lookup, number, text
+from raydp_ml.spark_jobs.summaries import category_counts, check_finite, no_rows
+from raydp_ml.transformers.base import SparkTransformer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.data_kinds import Data
+    from raydp_ml.spark_jobs.summaries import Cell
 
 
 class CategoryEncoder(DistinctNames, SparkTransformer):
@@ -33,16 +40,16 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
 
     _kinds = NUMERIC | {"string"}
     _computes = False
-    categories: Any
+    categories: str | list[ArrayLike]
     categories_: list[np.ndarray]
 
-    def _fit(self, X: Any, *args: Any, **kwargs: Any) -> Any:
+    def _fit(self, X: Data, *args: Any, **kwargs: Any) -> Any:
         """Run scikit-learn's own, for which `_check_X` must leave the values as they are."""
         self.__dict__.pop("categories_", None)
         self.__dict__.pop("_distinct_names", None)
         return super()._fit(X, *args, **kwargs)  # type: ignore[misc]
 
-    def _check_X(self, X: Any, ensure_all_finite: Any = True) -> Any:  # noqa: N802
+    def _check_X(self, X: Data, ensure_all_finite: bool | str = True) -> Any:  # noqa: N802
         columns, rows, count = super()._check_X(X, ensure_all_finite)  # type: ignore[misc]
         categories = getattr(self, "categories_", ())
         if len(categories) == len(columns):
@@ -54,7 +61,7 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
             ]
         return columns, rows, count
 
-    def _fit_categories(self, df: Any, roles: ColumnRoles) -> None:
+    def _fit_categories(self, df: DataFrame, roles: ColumnRoles) -> None:
         """Let scikit-learn's ``fit`` see each distinct value once, and count them for it."""
         self._check_given_count(roles.features)
         found = category_counts(df, roles.features)
@@ -70,7 +77,7 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
             del self._counted
         self._tell_names_apart(df)
 
-    def _with_unknown(self, counted: list[dict[Any, int]]) -> list[int]:
+    def _with_unknown(self, counted: list[dict[Cell, int]]) -> list[int]:
         return [
             index
             for index, (counts, categories) in enumerate(
@@ -126,7 +133,7 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
                 setattr(self, name, value)
 
     def _fit_infrequent_category_mapping(
-        self, n_samples: int, category_counts: list[Any], missing_indices: dict[int, int]
+        self, n_samples: int, category_counts: list[np.ndarray], missing_indices: dict[int, int]
     ) -> None:
         counted = self.__dict__.get("_counted")
         if counted is not None:
@@ -137,7 +144,7 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
             ]
         super()._fit_infrequent_category_mapping(n_samples, category_counts, missing_indices)  # type: ignore[misc]
 
-    def _checked_features(self, df: Any, names: Sequence[str]) -> list[Column]:
+    def _checked_features(self, df: DataFrame, names: Sequence[str]) -> list[Column]:
         picked = super()._checked_features(df, names)
         for column, categories in zip(picked, self.categories_, strict=True):
             if wanted := other_kind(column, categories):
@@ -179,7 +186,9 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
         )
 
 
-def distinct_frame(columns: Sequence[Column], found: list[list[Any]]) -> pd.DataFrame:
+def distinct_frame(
+    columns: Sequence[Column], found: Sequence[Sequence[tuple[Any, ...]]]
+) -> pd.DataFrame:
     """Make a frame of distinct values, with the types that pandas gives collected data.
 
     Raises

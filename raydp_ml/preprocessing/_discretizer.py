@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn import preprocessing
 
-from raydp_ml import vectors
 from raydp_ml.exchange.columns import Column, ColumnRoles
-from raydp_ml.expressions import array_of, helper, number, position, when_held
-from raydp_ml.moments import moments
-from raydp_ml.precision import common_dtype
-from raydp_ml.quantiles import quantiles, weighted_quantiles
-from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer
+from raydp_ml.spark_jobs import vectors
+from raydp_ml.spark_jobs.expressions import array_of, helper, number, position, when_held
+from raydp_ml.spark_jobs.moments import moments
+from raydp_ml.spark_jobs.quantiles import quantiles, weighted_quantiles
+from raydp_ml.transformers.base import InvertibleTransformer, WeightedTransformer
+from raydp_ml.transformers.precision import common_dtype
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing.KBinsDiscretizer):
@@ -42,7 +45,7 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
            [1.]])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         names, weight = roles.feature_names, roles.sample_weight
         if self.strategy == "kmeans":
             raise ValueError(
@@ -89,7 +92,7 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
             del self._encoder
 
     def _edges(
-        self, df: Any, roles: ColumnRoles, found: dict[str, np.ndarray], bins: np.ndarray
+        self, df: DataFrame, roles: ColumnRoles, found: dict[str, np.ndarray], bins: np.ndarray
     ) -> list[np.ndarray]:
         names, weight = roles.feature_names, roles.sample_weight
         if self.strategy == "quantile":

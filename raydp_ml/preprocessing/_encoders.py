@@ -5,19 +5,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import preprocessing
 
-from raydp_ml import vectors
-from raydp_ml.base import kind_of
+from raydp_ml.base import is_spark
 from raydp_ml.exchange.columns import ColumnRoles, quoted
 from raydp_ml.exchange.sql_text import select
-from raydp_ml.expressions import choose, helper, literal, number, text
 from raydp_ml.preprocessing._categories import CategoryEncoder
 from raydp_ml.preprocessing._keys import Compared, is_text, key
-from raydp_ml.transformer import InvertibleTransformer
+from raydp_ml.spark_jobs import vectors
+from raydp_ml.spark_jobs.expressions import choose, helper, literal, number, text
+from raydp_ml.transformers.base import InvertibleTransformer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.data_kinds import Data, Values
+    from raydp_ml.spark_jobs.summaries import Cell
 
 
 class OneHotEncoder(InvertibleTransformer, CategoryEncoder, preprocessing.OneHotEncoder):
@@ -52,10 +58,10 @@ class OneHotEncoder(InvertibleTransformer, CategoryEncoder, preprocessing.OneHot
            [0., 1.]])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         self._fit_categories(df, roles)
 
-    def _fit_transform_spark(self, df: Any, y: Any, **fit_params: Any) -> Any:
+    def _fit_transform_spark(self, df: DataFrame, y: Values | None, **fit_params: Any) -> DataFrame:
         self._unknown: list[int] = []
         try:
             self.fit(df, y, **fit_params)
@@ -77,7 +83,7 @@ class OneHotEncoder(InvertibleTransformer, CategoryEncoder, preprocessing.OneHot
                 stacklevel=4,
             )
 
-    def _map_drop_idx_to_infrequent(self, feature_idx: int, drop_idx: int) -> Any:
+    def _map_drop_idx_to_infrequent(self, feature_idx: int, drop_idx: int) -> int:
         # scikit-learn's own has no text for Python's strings.
         infrequent = self._infrequent_indices[feature_idx] if self._infrequent_enabled else None
         if infrequent is not None and drop_idx in infrequent:
@@ -127,7 +133,7 @@ class OneHotEncoder(InvertibleTransformer, CategoryEncoder, preprocessing.OneHot
         places = [f"{helper(index)} + {offsets[index]}" for index in range(len(inputs))]
         return vectors.sparse_ones(offsets[-1], places)
 
-    def inverse_transform(self, X: Any, *args: Any, **kwargs: Any) -> Any:
+    def inverse_transform(self, X: Data, *args: Any, **kwargs: Any) -> Any:
         """Undo ``transform``; see scikit-learn's.
 
         Parameters
@@ -141,11 +147,7 @@ class OneHotEncoder(InvertibleTransformer, CategoryEncoder, preprocessing.OneHot
             In Spark, null where a category is missing or unknown. As in memory, a query fails that
             meets a row without a category, where that could not be an unknown or dropped one.
         """
-        if (
-            kind_of(X) != "spark"
-            or self.sparse_output
-            or sum(getattr(self, "_n_features_outs", [1]))
-        ):
+        if not is_spark(X) or self.sparse_output or sum(getattr(self, "_n_features_outs", [1])):
             return super().inverse_transform(X, *args, **kwargs)
         # Each feature has one category, which was dropped, so that no column stands for it.
         made = self._undone([])
@@ -225,7 +227,7 @@ _NO_CATEGORY = (
 )
 
 
-def _value(value: Any, as_text: bool) -> str:
+def _value(value: object, as_text: bool) -> str:
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or value != value:
         return "null"
@@ -252,7 +254,7 @@ class OrdinalEncoder(InvertibleTransformer, CategoryEncoder, preprocessing.Ordin
            [1.]])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         self._fit_categories(df, roles)
 
     def _expressions(self, inputs: Sequence[Any]) -> list[list[str]]:
@@ -297,7 +299,7 @@ class OrdinalEncoder(InvertibleTransformer, CategoryEncoder, preprocessing.Ordin
             made.append([f"if({' or '.join(gone)}, null, {known})"])
         return made
 
-    def _inverse_categories(self, index: int) -> list[Any]:
+    def _inverse_categories(self, index: int) -> list[Cell]:
         categories = list(self.categories_[index])
         absent = self._missing_indices.get(index)
         if absent is not None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn import preprocessing
 
-from raydp_ml.base import in_memory, kind_of
+from raydp_ml.base import in_memory, is_spark
 from raydp_ml.exchange.columns import NUMERIC
-from raydp_ml.transformer import ANY, SparkTransformer, replace_columns
+from raydp_ml.transformers.base import ANY, SparkTransformer, replace_columns
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.data_kinds import Data
 
 
 def _logarithm(function: str, pole: int) -> str:
@@ -51,6 +56,11 @@ _SQL = {
 }
 
 
+def has_sql(function: Callable[..., Any] | None) -> bool:
+    """Whether a function of numbers is one that Spark SQL has too; None stands for the identity."""
+    return function is None or function in _SQL
+
+
 class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
     """Apply a function.
 
@@ -71,16 +81,16 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
     array([[0.]])
     """
 
-    def inverse_transform(self, X: Any) -> Any:
+    def inverse_transform(self, X: Data) -> Any:
         """Apply ``inverse_func``."""
-        if kind_of(X) == "spark":
+        if is_spark(X):
             return self._apply(X, self.inverse_func, self.inv_kw_args)
         return super().inverse_transform(self._as_computed(in_memory(X)))
 
-    def _transform_spark(self, df: Any) -> Any:
+    def _transform_spark(self, df: DataFrame) -> DataFrame:
         return self._apply(df, self.func, self.kw_args)
 
-    def _as_computed(self, X: Any) -> Any:
+    def _as_computed(self, X: Data) -> Any:
         if not self._fitted_on_spark or self.func not in _SQL or self.kw_args:
             return X
         # NumPy's functions compute with small integers in half or single precision, or overflow.
@@ -92,8 +102,11 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
         return NUMERIC if self.func is not None and self.func in _SQL else ANY
 
     def _apply(
-        self, df: Any, function: Callable[..., Any] | None, arguments: dict[str, Any] | None
-    ) -> Any:
+        self,
+        df: DataFrame,
+        function: Callable[..., DataFrame] | None,
+        arguments: dict[str, object] | None,
+    ) -> DataFrame:
         if function is None:
             return df
         if self.validate:
@@ -109,7 +122,7 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
             ]
             return replace_columns(df, names, outputs)
         made = function(df, **(arguments or {}))
-        if kind_of(made) != "spark":
+        if not is_spark(made):
             raise TypeError(
                 f"The function {function!r} was given a Spark DataFrame, and must return one. Got "
                 f"{type(made).__name__} instead. Write it with pyspark.sql.functions."

@@ -6,17 +6,22 @@ double would make one of integers, or decimals, that differ beyond its 53 bits.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column, decimal_digits, quoted
-from raydp_ml.expressions import comparable
-from raydp_ml.statistics import is_missing
+from raydp_ml.spark_jobs.expressions import comparable
+from raydp_ml.spark_jobs.summaries import is_missing
+
+if TYPE_CHECKING:
+    from raydp_ml.spark_jobs.summaries import Cell
 
 __all__ = [
     "Compared",
@@ -60,7 +65,7 @@ class Compared:
     """
 
     sql: str
-    keys: list[Any]
+    keys: Sequence[Cell]
 
 
 def compared(column: Column, categories: np.ndarray) -> Compared:
@@ -88,14 +93,18 @@ def _decimal(value: Any, precision: int, scale: int) -> Decimal | None:
 
 
 def _doubles(values: Sequence[Any]) -> list[float | None]:
-    # Of categories that are the same double, the first one is it, as in `recognized`.
-    taken: set[float] = set()
-    made: list[float | None] = []
-    for value in values:
-        new = None if value is None else float(value)
-        made.append(None if new in taken else new)
-        taken |= {new} if new is not None else set()
+    made = [None if value is None else float(value) for value in values]
+    if several := [value for value, n in Counter(made).items() if value is not None and n > 1]:
+        raise _several(several[0])
     return made
+
+
+def _several(value: float) -> SchemaError:
+    return SchemaError(
+        f"The float {value!r} stands for several of the categories, which are integers or decimals "
+        "of more digits than a float holds. Pass them in their own type: in pandas, integers "
+        "beside missing values as objects (dtype=object), of which it would make floats."
+    )
 
 
 def _integer(value: Any) -> int | None:
@@ -125,14 +134,18 @@ def recognized(values: np.ndarray, categories: np.ndarray) -> np.ndarray:
         if gone.any():
             values = np.where(gone, np.nan, values)
     if isinstance(first, (int, Decimal)):
-        # Of categories that are the same double, the first one is it, as in `compared`.
-        as_floats = {float(value): value for value in reversed(held(categories))}
+        present = held(categories)
+        as_floats = {float(value): value for value in present}
+        if len(as_floats) < len(present):
+            shared = Counter(map(float, present))
+            if several := [v for v in values if isinstance(v, float) and shared[v] > 1]:
+                raise _several(several[0])
         found = (as_floats.get(v, v) if isinstance(v, float) else v for v in values)
         values = np.fromiter(found, dtype=object, count=len(values))
     return values
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Turn a Decimal into an integer where it is one, else into a float."""
     if not isinstance(value, Decimal):
         return np.nan if value is None else value
@@ -175,7 +188,7 @@ def names_none(given: Any) -> bool:
     return bool(missing) and all(value is None for value in missing)
 
 
-def exact_value(column: Column, value: Any) -> Any:
+def exact_value(column: Column, value: object) -> object:
     """Read one such category, or one to drop."""
     if is_missing(value):
         return np.nan
@@ -185,7 +198,7 @@ def exact_value(column: Column, value: Any) -> Any:
     return Decimal(str(value)) if isinstance(value, (float, np.floating)) else Decimal(int(value))
 
 
-def key(value: Any) -> Any:
+def key(value: object) -> Any:
     """Turn a category into a Python value, None where it is missing."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if is_missing(value) else value

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import preprocessing
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from raydp_ml.base import SparkEstimator, kind_of
+from raydp_ml.base import SparkEstimator, is_spark
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.sql_text import select, where
-from raydp_ml.expressions import choose, double, literal, lookup
 from raydp_ml.preprocessing._keys import compared, other_kind, recognized, typed
-from raydp_ml.statistics import category_counts, check_labels, no_rows
+from raydp_ml.spark_jobs.expressions import choose, double, literal, lookup
+from raydp_ml.spark_jobs.summaries import category_counts, check_labels, no_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.data_kinds import Values
 
 
 class LabelEncoder(
@@ -42,7 +47,7 @@ class LabelEncoder(
     array([1, 0, 1])
     """
 
-    def fit(self, y: Any) -> LabelEncoder:
+    def fit(self, y: DataFrame | Values) -> LabelEncoder:
         """Learn the values of the label.
 
         Parameters
@@ -54,7 +59,7 @@ class LabelEncoder(
         SchemaError
             If it is not clear which column is the label, or it holds missing values or none.
         """
-        if kind_of(y) != "spark":
+        if not is_spark(y):
             return super().fit(y)
         require_live(y.sparkSession)
         column = _label_of(y)
@@ -67,15 +72,15 @@ class LabelEncoder(
         self.classes_ = np.unique(typed(column, values))
         return self
 
-    def fit_transform(self, y: Any) -> Any:
+    def fit_transform(self, y: DataFrame | Values) -> Any:
         """Fit to y, then transform it."""
-        if kind_of(y) == "spark":
+        if is_spark(y):
             return self.fit(y).transform(y)
         return super().fit_transform(y)
 
-    def transform(self, y: Any) -> Any:
+    def transform(self, y: DataFrame | Values) -> Any:
         """Turn labels into their numbers, 0 to n_classes - 1; null stays null."""
-        if kind_of(y) != "spark":
+        if not is_spark(y):
             check_is_fitted(self)
             if self.classes_.dtype == object:
                 y = recognized(column_or_1d(y, warn=True), self.classes_)
@@ -94,12 +99,12 @@ class LabelEncoder(
         made = lookup(x.sql, [k for k, _ in places], [place for _, place in places], fail)
         return _with(y, column, f"cast(if({x.sql} is null, null, {made}) as bigint)")
 
-    def inverse_transform(self, y: Any) -> Any:
+    def inverse_transform(self, y: DataFrame | Values) -> Any:
         """Turn numbers back into labels.
 
         Null stays null in a Spark DataFrame, and a number that is none of a label fails the query.
         """
-        if kind_of(y) != "spark":
+        if not is_spark(y):
             return super().inverse_transform(y)
         check_is_fitted(self)
         column = _label_of(y)
@@ -120,7 +125,7 @@ class LabelEncoder(
         return _with(y, column, f"case {cases} end")
 
 
-def _label_of(df: Any) -> Column:
+def _label_of(df: DataFrame) -> Column:
     columns = from_spark_schema(df.schema)
     labels = [column for column in columns if column.role == "label"]
     chosen = labels or columns
@@ -138,7 +143,7 @@ def _label_of(df: Any) -> Column:
     return chosen[0]
 
 
-def _with(df: Any, column: Column, sql: str) -> Any:
+def _with(df: DataFrame, column: Column, sql: str) -> DataFrame:
     from pyspark.sql import functions
 
     columns = {name: functions.col(quoted(name)) for name in df.columns}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from raydp_ml.base import folds_case
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 __all__ = ["DistinctNames", "distinct"]
 
@@ -22,12 +25,12 @@ class DistinctNames:
 
     _distinct_names = False
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Return the names of the outputs: scikit-learn's, told apart where Spark needs it."""
         names = super().get_feature_names_out(input_features)  # type: ignore[misc]
         return np.array(distinct(names), dtype=object) if self._distinct_names else names
 
-    def _tell_names_apart(self, df: Any) -> None:
+    def _tell_names_apart(self, df: DataFrame) -> None:
         """Note, at the end of a fit on `df`, whether the names need it."""
         self.__dict__.pop("_distinct_names", None)
         fold = str.lower if folds_case(df) else str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raydp_ml.expressions import number
+from raydp_ml.spark_jobs.expressions import number
 
 __all__ = ["cdf", "ppf"]
 

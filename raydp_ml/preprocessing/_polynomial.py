@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import BSpline
 from sklearn import preprocessing
 
 from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.expressions import choose, helper, number, text
-from raydp_ml.moments import moments
 from raydp_ml.preprocessing._normal import polynomial
-from raydp_ml.quantiles import quantiles, weighted_quantiles
-from raydp_ml.transformer import SparkTransformer, WeightedTransformer, in_first_place
+from raydp_ml.spark_jobs.expressions import choose, helper, number, text
+from raydp_ml.spark_jobs.moments import moments
+from raydp_ml.spark_jobs.quantiles import quantiles, weighted_quantiles
+from raydp_ml.transformers.base import SparkTransformer, WeightedTransformer, in_first_place
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 class PolynomialFeatures(SparkTransformer, preprocessing.PolynomialFeatures):
@@ -36,7 +39,7 @@ class PolynomialFeatures(SparkTransformer, preprocessing.PolynomialFeatures):
     array([[1., 2., 3., 4., 6., 9.]])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         self._fit_like(np.zeros(len(roles.features)))
 
     def _names_out(self, names: list[str]) -> list[str]:
@@ -72,7 +75,7 @@ class SplineTransformer(WeightedTransformer, preprocessing.SplineTransformer):
            [0.  , 1.  ]])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         names, weight = roles.feature_names, roles.sample_weight
         found = moments(df, names, weight=weight, allow_missing=self._zeros())
         ends = [found["low"], found["high"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial import Chebyshev
@@ -12,11 +12,14 @@ from sklearn.preprocessing._data import _is_constant_feature
 
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.exchange.sql_text import select
-from raydp_ml.expressions import array_of, double, helper, number, text
-from raydp_ml.moments import moments
 from raydp_ml.preprocessing._standard_scaler import set_moments
-from raydp_ml.statistics import grouped_by_index, long_form, summarize
-from raydp_ml.transformer import InvertibleTransformer
+from raydp_ml.spark_jobs.expressions import array_of, double, helper, number, text
+from raydp_ml.spark_jobs.moments import moments
+from raydp_ml.spark_jobs.summaries import grouped_by_index, long_form, summarize
+from raydp_ml.transformers.base import InvertibleTransformer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 _POINTS = 17
 _NARROW = 0.05
@@ -44,7 +47,7 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
     array([-0.3])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         names = roles.feature_names
         yeo = self.method == "yeo-johnson"
         found = summarize(
@@ -76,7 +79,9 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
         if self.standardize:
             self._scaler = self._fitted_scaler(df, names)
 
-    def _best_powers(self, df: Any, names: list[str], found: dict[str, np.ndarray]) -> np.ndarray:
+    def _best_powers(
+        self, df: DataFrame, names: list[str], found: dict[str, np.ndarray]
+    ) -> np.ndarray:
         make = _yeo_johnson if self.method == "yeo-johnson" else _box_cox
         low, high = self._bounds(found)
         while True:
@@ -112,7 +117,7 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
 
     def _likelihoods(
         self,
-        df: Any,
+        df: DataFrame,
         names: list[str],
         found: dict[str, np.ndarray],
         powers: np.ndarray,
@@ -140,7 +145,7 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
         spread += 2 * np.where(negative[:, None], 2 - powers, powers) * centres[:, None]
         return np.where(np.isfinite(spread), (powers - 1) * means[:, None] - spread / 2, -np.inf)
 
-    def _fitted_scaler(self, df: Any, names: list[str]) -> preprocessing.StandardScaler:
+    def _fitted_scaler(self, df: DataFrame, names: list[str]) -> preprocessing.StandardScaler:
         values = self._powered([double(name) for name in names])
         found = moments(df, names, values=values)
         scaler = preprocessing.StandardScaler(copy=False).set_output(transform="default")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -12,11 +12,14 @@ from sklearn import preprocessing
 from sklearn.preprocessing._data import BOUNDS_THRESHOLD
 
 from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.expressions import array_of, helper, number, position, when_held
-from raydp_ml.moments import moments
 from raydp_ml.preprocessing._normal import cdf, ppf
-from raydp_ml.quantiles import quantiles
-from raydp_ml.transformer import InvertibleTransformer
+from raydp_ml.spark_jobs.expressions import array_of, helper, number, position, when_held
+from raydp_ml.spark_jobs.moments import moments
+from raydp_ml.spark_jobs.quantiles import quantiles
+from raydp_ml.transformers.base import InvertibleTransformer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 class QuantileTransformer(InvertibleTransformer, preprocessing.QuantileTransformer):
@@ -39,7 +42,7 @@ class QuantileTransformer(InvertibleTransformer, preprocessing.QuantileTransform
            [1. ]])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         if self.subsample is not None and self.n_quantiles > self.subsample:
             raise ValueError(
                 "The number of quantiles cannot be greater than the number of samples used. Got "

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import preprocessing
 
 from raydp_ml.exchange.columns import Column, ColumnRoles
 from raydp_ml.exchange.sql_text import select, where
-from raydp_ml.expressions import double, helper, number
-from raydp_ml.precision import common_dtype
-from raydp_ml.statistics import no_rows
-from raydp_ml.transformer import SparkTransformer
-from raydp_ml.vector_features import VectorFeatures
+from raydp_ml.spark_jobs.expressions import double, helper, number
+from raydp_ml.spark_jobs.summaries import no_rows
+from raydp_ml.transformers.base import SparkTransformer
+from raydp_ml.transformers.precision import common_dtype
+from raydp_ml.transformers.vector_features import VectorFeatures
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from raydp_ml.exchange.data_kinds import Data
 
 _ORDERS = {"l1": 1, "l2": 2, "max": np.inf}
 
@@ -37,7 +42,7 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
     array([[0.6, 0.8]])
     """
 
-    def _as_in_spark(self, X: Any, made: Any) -> Any:
+    def _as_in_spark(self, X: Data, made: Any) -> Any:
         X = np.asarray(X)
         if X.dtype == np.float32:
             # Computed in doubles, and yet what single precision takes for zero stays as it is.
@@ -47,13 +52,15 @@ class Normalizer(VectorFeatures, preprocessing.Normalizer):
                 made[tiny] = X[tiny]
         return made
 
-    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+    def _learn_vectors(self, df: DataFrame, x: str, roles: ColumnRoles) -> int:
         first = where(select(df, f"{x} AS x"), "x is not null").head()
         if first is None:
             raise no_rows()
         return first["x"].size
 
-    def _vector_outputs(self, spark: Any, x: str) -> tuple[list[list[str]], list[tuple[str, str]]]:
+    def _vector_outputs(
+        self, spark: SparkSession, x: str
+    ) -> tuple[list[list[str]], list[tuple[str, str]]]:
         return [], [(type(self).__name__.lower(), f"raydp_ml_unit({x}, '{self.norm}')")]
 
     def _inputs(self, columns: Sequence[Column]) -> list[Any]:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from scipy import sparse, stats
 from sklearn import preprocessing
 from sklearn.preprocessing._data import _handle_zeros_in_scale
 
-from raydp_ml.base import kind_of
+from raydp_ml.base import is_spark
 from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.expressions import number
-from raydp_ml.moments import moments
-from raydp_ml.precision import common_dtype
 from raydp_ml.preprocessing._affine import restored, standardized
-from raydp_ml.quantiles import quantiles
-from raydp_ml.transformer import InvertibleTransformer
-from raydp_ml.vector_features import VectorScaler
-from raydp_ml.vector_moments import vector_moments
+from raydp_ml.spark_jobs.expressions import number
+from raydp_ml.spark_jobs.moments import moments
+from raydp_ml.spark_jobs.quantiles import quantiles
+from raydp_ml.spark_jobs.vector_moments import vector_moments
+from raydp_ml.transformers.base import InvertibleTransformer
+from raydp_ml.transformers.precision import common_dtype
+from raydp_ml.transformers.vector_features import VectorScaler
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.data_kinds import Data, Values
 
 
 class _BatchScaler(InvertibleTransformer):
-    def partial_fit(self, X: Any, y: Any = None) -> Any:
+    def partial_fit(self, X: Data, y: Values | None = None) -> Self:
         """Learn from one more batch in memory, as scikit-learn's ``partial_fit`` does.
 
         Raises
@@ -31,7 +36,7 @@ class _BatchScaler(InvertibleTransformer):
         TypeError
             For a Spark DataFrame, which ``fit`` takes whole.
         """
-        if kind_of(X) == "spark":
+        if is_spark(X):
             raise TypeError("partial_fit takes batches in memory. Use fit for a Spark DataFrame.")
         return super().partial_fit(X, y)  # type: ignore[misc]
 
@@ -55,7 +60,7 @@ class MinMaxScaler(_BatchScaler, preprocessing.MinMaxScaler):
            [0.25]])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         found = moments(df, roles.feature_names)
         self._reset()
         self._fit_like(found["low"], found["high"], dtype=common_dtype(roles.features))
@@ -102,14 +107,14 @@ class MaxAbsScaler(VectorScaler, _BatchScaler, preprocessing.MaxAbsScaler):
            [-1.  ]])
     """
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         found = moments(df, roles.feature_names)
         self._reset()
         most = np.maximum(np.abs(found["low"]), np.abs(found["high"]))
         self._fit_like(most, dtype=common_dtype(roles.features))
         self.n_samples_seen_ = int(found["rows"][0])
 
-    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+    def _learn_vectors(self, df: DataFrame, x: str, roles: ColumnRoles) -> int:
         found = vector_moments(df, x)
         self._reset()
         most = np.maximum(np.abs(found["low"]), np.abs(found["high"]))
@@ -158,10 +163,10 @@ class RobustScaler(InvertibleTransformer, preprocessing.RobustScaler):
            [ 1.]])
     """
 
-    center_: Any
-    scale_: Any
+    center_: np.ndarray | None
+    scale_: np.ndarray | None
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         low, high = self.quantile_range
         if not 0 <= low <= high <= 100:
             raise ValueError(f"Invalid quantile range: {self.quantile_range}")
@@ -184,7 +189,7 @@ class RobustScaler(InvertibleTransformer, preprocessing.RobustScaler):
     def _inverse_expressions(self, inputs: Sequence[str]) -> list[list[str]]:
         return restored(inputs, *self._shift_and_scale())
 
-    def _shift_and_scale(self) -> tuple[Any, Any]:
+    def _shift_and_scale(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         return (
             self.center_ if self.with_centering else None,
             self.scale_ if self.with_scaling else None,

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import preprocessing
 from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
 
-from raydp_ml.base import kind_of
+from raydp_ml.base import is_spark
 from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.moments import moments
 from raydp_ml.preprocessing._affine import restored, standardized
-from raydp_ml.transformer import InvertibleTransformer, WeightedTransformer
-from raydp_ml.vector_features import VectorScaler
-from raydp_ml.vector_moments import vector_moments
+from raydp_ml.spark_jobs.moments import moments
+from raydp_ml.spark_jobs.vector_moments import vector_moments
+from raydp_ml.transformers.base import InvertibleTransformer, WeightedTransformer
+from raydp_ml.transformers.vector_features import VectorScaler
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.data_kinds import Data, Values
 
 
 class StandardScaler(
@@ -66,15 +71,17 @@ class StandardScaler(
     """
 
     # scikit-learn's own are None where nothing is removed or scaled.
-    mean_: Any
+    mean_: np.ndarray | None
     scale_: Any
-    n_samples_seen_: Any
+    n_samples_seen_: int | float | np.ndarray
 
     # A constructor of its own, since scikit-learn reads the parameters from it.
     def __init__(self, *, copy: bool = True, with_mean: bool = True, with_std: bool = True) -> None:
         super().__init__(copy=copy, with_mean=with_mean, with_std=with_std)
 
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> StandardScaler:
+    def partial_fit(
+        self, X: Data, y: Values | None = None, sample_weight: Values | None = None
+    ) -> StandardScaler:
         """Learn from one more batch in memory, as scikit-learn's ``partial_fit`` does.
 
         Raises
@@ -82,7 +89,7 @@ class StandardScaler(
         TypeError
             For a Spark DataFrame, which ``fit`` takes whole.
         """
-        if kind_of(X) == "spark":
+        if is_spark(X):
             raise TypeError("partial_fit takes batches in memory. Use fit for a Spark DataFrame.")
         return super().partial_fit(X, y, sample_weight)
 
@@ -92,13 +99,13 @@ class StandardScaler(
     def _inverse_expressions(self, inputs: Sequence[str]) -> list[list[str]]:
         return restored(inputs, *self._shift_and_scale())
 
-    def _shift_and_scale(self) -> tuple[Any, Any]:
+    def _shift_and_scale(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         return (
             self.mean_ if self.with_mean else None,
             self.scale_ if self.with_std else None,
         )
 
-    def _learn_vectors(self, df: Any, x: str, roles: ColumnRoles) -> int:
+    def _learn_vectors(self, df: DataFrame, x: str, roles: ColumnRoles) -> int:
         if self.with_mean:
             raise ValueError(
                 "Cannot center sparse matrices: pass `with_mean=False` instead. See docstring for "
@@ -113,7 +120,7 @@ class StandardScaler(
     def _factors(self) -> np.ndarray:
         return 1.0 / self.scale_ if self.with_std else np.ones(self.n_features_in_)
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         found = moments(df, roles.feature_names, weight=roles.sample_weight)
         self._reset()
         set_moments(self, found, weighted=roles.sample_weight is not None)
@@ -122,7 +129,7 @@ class StandardScaler(
 def set_moments(
     scaler: preprocessing.StandardScaler, found: dict[str, np.ndarray], *, weighted: bool = False
 ) -> None:
-    """Set the fitted attributes of a scaler from what `raydp_ml.moments.moments` found."""
+    """Set the fitted attributes of a scaler from what `spark_jobs.moments.moments` found."""
     means, variances = found["mean"], found["var"]
     learns = scaler.with_mean or scaler.with_std
     # scikit-learn counts rows, weighted or not, where it computes no mean.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn import preprocessing
@@ -14,13 +14,27 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.exchange.sql_text import select
-from raydp_ml.expressions import literal, lookup, number
 from raydp_ml.preprocessing._categories import CategoryEncoder, distinct_frame
 from raydp_ml.preprocessing._keys import Compared, typed
-from raydp_ml.statistics import category_counts, check_labels, column_key, is_missing, no_rows
-from raydp_ml.transformer import RESERVED, named, replace_columns
+from raydp_ml.spark_jobs.expressions import literal, lookup, number
+from raydp_ml.spark_jobs.summaries import (
+    category_counts,
+    check_labels,
+    column_key,
+    is_missing,
+    no_rows,
+)
+from raydp_ml.transformers.base import RESERVED, named, replace_columns
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from raydp_ml.exchange.data_kinds import Values
 
 _FOLD = f"{RESERVED}fold"
+
+Encoded = tuple[float | np.ndarray, list[np.ndarray]]
+"""The mean of the label, or of each class, and what each category of each feature becomes."""
 
 
 class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
@@ -49,10 +63,10 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
     _supervised = True
     classes_: Any
 
-    def _learn(self, df: Any, roles: ColumnRoles) -> None:
+    def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         self._learn_folds(df, roles, None)
 
-    def _learn_folds(self, df: Any, roles: ColumnRoles, folds: int | None) -> list[Any]:
+    def _learn_folds(self, df: DataFrame, roles: ColumnRoles, folds: int | None) -> list[Encoded]:
         """Fit to all rows; return, for each fold, mean and encodings of the rows outside it."""
         self._check_given_count(roles.features)
         classes = self._infer_target(df, roles)
@@ -69,10 +83,10 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         self.target_mean_, self.encodings_ = self._encode(tables, None)
         return [self._encode(tables, fold) for fold in range(folds or 0)]
 
-    def _infer_target(self, df: Any, roles: ColumnRoles) -> np.ndarray | None:
+    def _infer_target(self, df: DataFrame, roles: ColumnRoles) -> np.ndarray | None:
         """Set ``target_type_``; return the sorted classes, None for a continuous label."""
         label = column_key(df, str(roles.label))
-        kind = df.schema[roles.label].dataType.typeName()
+        kind = df.schema[str(roles.label)].dataType.typeName()
         is_number = kind not in {"string", "char", "varchar", "boolean"}
         if self.target_type == "continuous":
             if not is_number:
@@ -103,8 +117,8 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         return typed(column, values)
 
     def _sums(
-        self, df: Any, roles: ColumnRoles, folds: int | None, classes: np.ndarray | None
-    ) -> list[list[Any]]:
+        self, df: DataFrame, roles: ColumnRoles, folds: int | None, classes: np.ndarray | None
+    ) -> list[list[tuple[Any, ...]]]:
         """Aggregate the label within each category: counts, and per fold moments of the label."""
         label = column_key(df, str(roles.label))
         if classes is None:
@@ -140,17 +154,17 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         drawn = f"cast(floor(rand({int(seed)}) * {folds}) as int)" if folds else "0"
         return f"{drawn} AS {_FOLD}"
 
-    def _table(self, index: int, items: list[Any]) -> np.ndarray:
+    def _table(self, index: int, items: list[tuple[Any, ...]]) -> np.ndarray:
         """Arrange what was aggregated by category, fold, label, and moment: see `_merged`."""
         categories = [None if is_missing(v) else v for v in self.categories_[index].tolist()]
         place = {value: at for at, value in reversed(list(enumerate(categories)))}
         width = self._label_count()
         folds = (len(items[0]) - 3) // (1 + 2 * width)
         table = np.zeros((len(categories), folds, width, 3))
-        for value, _, *moments in items:
+        for value, _, *parts in items:
             # As scikit-learn, which counts what is not among given categories to the first.
             at = place.get(None if is_missing(value) else value, 0)
-            moments = np.array([m or 0.0 for m in moments[:-1]]).reshape(folds, 1 + 2 * width)
+            moments = np.array([m or 0.0 for m in parts[:-1]]).reshape(folds, 1 + 2 * width)
             counts = moments[:, :1].repeat(width, axis=1)
             new = np.stack([counts, moments[:, 1::2], moments[:, 2::2] * counts], axis=-1)
             table[at] = _merged(np.stack([table[at], new]))
@@ -159,10 +173,10 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
     def _label_count(self) -> int:
         return np.size(self.classes_) if self.target_type_ == "multiclass" else 1
 
-    def _encode(self, tables: list[np.ndarray], left_out: int | None) -> tuple[Any, list[Any]]:
+    def _encode(self, tables: list[np.ndarray], left_out: int | None) -> Encoded:
         """Encode the categories by the rows of all folds but one."""
-        made: list[Any] = []
-        mean: Any = None
+        made: list[np.ndarray] = []
+        mean: np.ndarray = np.empty(0)
         for table in tables:
             kept = table if left_out is None else np.delete(table, left_out, axis=1)
             moments = _merged(np.swapaxes(kept, 0, 1)) if kept.shape[1] else kept[:, :0].sum(axis=1)
@@ -196,7 +210,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         return self._encoded(inputs, self.target_mean_, self.encodings_)
 
     def _encoded(
-        self, inputs: Sequence[Compared], mean: Any, encodings: list[Any]
+        self, inputs: Sequence[Compared], mean: float | np.ndarray, encodings: list[np.ndarray]
     ) -> list[list[str]]:
         width = self._label_count()
         means = np.atleast_1d(mean)
@@ -209,7 +223,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
         ]
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def _fit_transform_spark(self, df: Any, y: Any, **fit_params: Any) -> Any:
+    def _fit_transform_spark(self, df: DataFrame, y: Values | None, **fit_params: Any) -> DataFrame:
         require_live(df.sparkSession)
         folds = check_cv(self.cv).get_n_splits()
         roles = self._resolve(df, y, None)

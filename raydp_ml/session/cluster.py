@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raydp_ml.exceptions import ResourceError
 from raydp_ml.session import ray_runtime
@@ -14,6 +14,7 @@ from raydp_ml.session.placement import Node, amounts, describe, describe_nodes, 
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from ray.util.placement_group import PlacementGroup
 
     from raydp_ml.session.gateway import DriverJvm
 
@@ -36,7 +37,7 @@ class ExecutorRoom:
 
     def __init__(self, options: SessionOptions) -> None:
         self.bundle = options.resources_per_executor()
-        self.group: Any = None
+        self.group: PlacementGroup | None = None
         self._connection = ray_runtime.connection()
         self._options = options
         self._deadline = time.monotonic() + options.timeout

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from raydp_ml.session.class_path import class_archive, class_path
 from raydp_ml.session.gateway import DriverJvm, driver_environment, log4j_file
 from raydp_ml.session.options import SessionOptions, spark_conf
+
+if TYPE_CHECKING:
+    from py4j.java_gateway import JVMView
 
 
 def start_driver(
@@ -18,7 +21,7 @@ def start_driver(
     host: str,
     secret: str | None = None,
     more_conf: Mapping[str, str] | None = None,
-    on_launch: Callable[[Any], object] | None = None,
+    on_launch: Callable[[JVMView], object] | None = None,
 ) -> DriverJvm:
     """Start a session's driver JVM, and Spark in it.
 

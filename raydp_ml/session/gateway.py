@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from raydp_ml.exceptions import SessionError
 from raydp_ml.session.guard import Guard
@@ -25,6 +25,11 @@ from raydp_ml.session.launch import (
     write_private,
 )
 from raydp_ml.session.log4j import log4j_properties
+
+if TYPE_CHECKING:
+    from py4j.java_gateway import JavaGateway, JVMView
+    from pyspark.sql import SparkSession
+
 
 _EXIT_SECONDS = 15
 
@@ -53,18 +58,18 @@ class DriverJvm:
         secrets: Mapping[str, str],
         environment: Mapping[str, str],
         folder: str,
-        on_launch: Callable[[Any], object] | None = None,
+        on_launch: Callable[[JVMView], object] | None = None,
     ) -> None:
         self._folder = folder
         self._guard: Guard | None = None
         self._output: JvmOutput | None = None
         self._interrupts = InterruptHandling()
-        self.spark: Any = None
+        self._spark: SparkSession | None = None
         write_private(Path(folder, "spark.conf"), to_properties(conf))
         write_private(log4j_file(folder), log4j_properties("warn"))
         self._process: subprocess.Popen[bytes] | None = None
         # A stopped session of the user's own may have left its JVM; it is not ours to end.
-        self._gateway: Any = running_gateway()
+        self._gateway: JavaGateway = running_gateway()
         # In a JVM that runs already, what is to be on its class path cannot be.
         settings = {**conf, **secrets}
         settings.pop("spark.driver.extraClassPath", None)
@@ -118,7 +123,7 @@ class DriverJvm:
             self._guard = Guard(self._process.pid, self._folder)
 
     def _start_spark(
-        self, settings: Mapping[str, str], on_launch: Callable[[Any], object] | None
+        self, settings: Mapping[str, str], on_launch: Callable[[JVMView], object] | None
     ) -> None:
         from py4j.protocol import Py4JError
         from pyspark import SparkConf, SparkContext
@@ -134,13 +139,19 @@ class DriverJvm:
             # When the JVM ends, the server for accumulators would print a stack trace.
             context._accumulatorServer.handle_error = _ignore_error  # type: ignore[method-assign]
             self._interrupts.install(context)
-            self.spark = SparkSession(context)
+            self._spark = SparkSession(context)
         except (Py4JError, OSError) as error:
             java = getattr(error, "java_exception", None)
             said = java.toString() if java is not None else str(error)
             raise SessionError(
                 f"Spark did not start: {said} Check configs, driver_memory and the log above."
             ) from error
+
+    @property
+    def spark(self) -> SparkSession:
+        """The Spark session, from the start of the JVM to its end."""
+        assert self._spark is not None
+        return self._spark
 
     def java_options(self) -> list[str]:
         """Options without which Spark does not run on this Java."""
@@ -153,7 +164,7 @@ class DriverJvm:
 
         if self._process is not None and self._process.poll() is not None:
             return False
-        context = self.spark.sparkContext if self.spark is not None else None
+        context = self._spark.sparkContext if self._spark is not None else None
         if context is None or context._jsc is None:
             return False
         try:
@@ -179,14 +190,14 @@ class DriverJvm:
         """Stop Spark and, if it is ours, end the JVM; PySpark can then start another."""
         if self._process is None:
             with contextlib.suppress(Exception):  # its JVM may have died under it
-                if self.spark is not None:
-                    self.spark.stop()
+                if self._spark is not None:
+                    self._spark.stop()
             shutil.rmtree(self._folder, ignore_errors=True)
         else:
             _keep_texts(sys.exc_info()[1])
             self._end_process(self._process)
             self._forget()
-        self.spark = None
+        self._spark = None
         self._interrupts.remove()
 
     def _end_process(self, process: subprocess.Popen[bytes]) -> None:
@@ -296,11 +307,11 @@ def log4j_file(folder: str) -> Path:
     return Path(folder, "log4j2.properties")
 
 
-def _ignore_error(request: Any, client_address: Any) -> None:
+def _ignore_error(request: object, client_address: object) -> None:
     pass
 
 
-def running_gateway() -> Any:
+def running_gateway() -> JavaGateway | None:
     """PySpark's gateway to a JVM that already runs in this process, or None."""
     if "pyspark.core.context" not in sys.modules:
         return None

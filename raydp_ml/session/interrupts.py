@@ -12,7 +12,11 @@ import signal
 import socket
 import threading
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+
 
 _CANCEL_SECONDS = 2
 _NOISE = "KeyboardInterrupt while sending command."
@@ -26,10 +30,10 @@ class InterruptHandling:
 
     def __init__(self) -> None:
         self._before = signal.getsignal(signal.SIGINT)
-        self._context: Any = None
+        self._context: SparkContext | None = None
         self._in_main_thread = threading.current_thread() is threading.main_thread()
 
-    def install(self, context: Any) -> None:
+    def install(self, context: SparkContext) -> None:
         """Replace the handler that creating `context` has set."""
         self._context = context
         if self._in_main_thread:
@@ -60,13 +64,17 @@ class InterruptHandling:
     def _give_up_connection(self) -> None:
         # Where it finds a socket, py4j asks the JVM to close it, and that may close, later, the
         # new connection that this thread opens next: its calls then fail instead of the interrupt.
-        connection = self._context._gateway._gateway_client.get_thread_connection()
+        context = self._context
+        assert context is not None
+        assert context._gateway is not None
+        connection = context._gateway._gateway_client.get_thread_connection()
         connection.socket.shutdown(socket.SHUT_RDWR)
         connection.socket = None
         connection.is_connected = False
 
     def _cancel_jobs(self) -> None:
         with contextlib.suppress(Exception):
+            assert self._context is not None
             self._context.cancelAllJobs()
 
 

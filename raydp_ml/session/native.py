@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import sys
 import time
-from typing import Any
+from collections.abc import Iterable
 
 from raydp_ml.exceptions import ResourceError, SessionError
 from raydp_ml.session.cluster import ClusterSession
@@ -86,7 +86,7 @@ class NativeSession(ClusterSession):
         return {
             "spark.raydp_ml.appId": f"spark-ray-{time.time_ns() // 10**6}-{secrets.token_hex(2)}",
             "spark.raydp_ml.timeout": f"{max(self._room.left(), 0):.0f}",
-            "spark.raydp_ml.masterResource": _resource_of_node(node),
+            "spark.raydp_ml.masterResource": _resource_of_node(node["Resources"]),
             "spark.raydp_ml.executorResources": ",".join(
                 f"{name}={amount}" for name, amount in self._room.bundle.items() if amount > 0
             ),
@@ -131,11 +131,11 @@ class NativeSession(ClusterSession):
 _LOGS = "The executors log to raydp_ml's files in Ray's log folder (<session>/logs/spark-*.log)."
 
 
-def _resource_of_node(node: dict[str, Any]) -> str:
+def _resource_of_node(resources: Iterable[str]) -> str:
     """Name a Ray resource that holds the AppMaster on the driver's node.
 
     The driver's end is the session's, so no other node's should be. Where nodes share an address,
     only the head has a resource of its own.
     """
-    own = [name for name in node["Resources"] if name.startswith("node:")]
+    own = [name for name in resources if name.startswith("node:")]
     return max(own, key=lambda name: name == "node:__internal_head__")

@@ -10,7 +10,7 @@ import numbers
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NoReturn
+from typing import NoReturn, TypeGuard
 
 from raydp_ml.exceptions import SessionError
 from raydp_ml.session.memory import SMALLEST_HEAP_MIB, available_mib, parse_mib
@@ -79,16 +79,16 @@ class SessionOptions:
 
 def check_options(
     *,
-    app_name: Any,
-    mode: Any,
-    num_executors: Any,
-    executor_cores: Any,
-    executor_memory: Any,
-    driver_memory: Any,
-    executor_resources: Any,
-    placement_group_strategy: Any,
-    configs: Any,
-    timeout: Any,
+    app_name: object,
+    mode: object,
+    num_executors: object,
+    executor_cores: object,
+    executor_memory: object,
+    driver_memory: object,
+    executor_resources: object,
+    placement_group_strategy: object,
+    configs: object,
+    timeout: object,
 ) -> SessionOptions:
     """Check every argument of ``init_spark`` and return them normalised.
 
@@ -103,12 +103,13 @@ def check_options(
         _refuse("app_name", "a non-empty str", app_name)
     if not isinstance(mode, str) or mode not in MODES:
         _refuse("mode", f"a str among {set_text(MODES)}", mode)
-    for name, value in (("num_executors", num_executors), ("executor_cores", executor_cores)):
-        if not _is_int(value) or value < 1:
-            _refuse(name, "an int in the range [1, inf)", value)
+    executors = _check_count("num_executors", num_executors)
+    cores = _check_count("executor_cores", executor_cores)
     memory = _check_memory("executor_memory", executor_memory)
     driver = None if driver_memory is None else _check_memory("driver_memory", driver_memory)
-    if placement_group_strategy is not None and placement_group_strategy not in STRATEGIES:
+    if placement_group_strategy is not None and not (
+        isinstance(placement_group_strategy, str) and placement_group_strategy in STRATEGIES
+    ):
         _refuse(
             "placement_group_strategy",
             f"None or a str among {set_text(STRATEGIES)}",
@@ -119,8 +120,8 @@ def check_options(
     options = SessionOptions(
         app_name=app_name,
         mode=mode,
-        num_executors=int(num_executors),
-        executor_cores=int(executor_cores),
+        num_executors=executors,
+        executor_cores=cores,
         executor_memory=memory,
         driver_memory=driver,
         executor_resources=_check_resources(executor_resources),
@@ -242,17 +243,23 @@ def _refuse(name: str, expected: str, value: object) -> NoReturn:
     )
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def _is_real(value: object) -> bool:
+def _is_real(value: object) -> TypeGuard[float]:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _check_memory(name: str, value: Any) -> str:
+def _check_count(name: str, value: object) -> int:
+    if not _is_int(value) or value < 1:
+        _refuse(name, "an int in the range [1, inf)", value)
+    return int(value)
+
+
+def _check_memory(name: str, value: object) -> str:
     mib = parse_mib(value) if isinstance(value, str) else None
-    if mib is None or mib < SMALLEST_HEAP_MIB:
+    if not isinstance(value, str) or mib is None or mib < SMALLEST_HEAP_MIB:
         optional = "None or " if name == "driver_memory" else ""
         _refuse(
             name,
@@ -262,7 +269,7 @@ def _check_memory(name: str, value: Any) -> str:
     return value.lower()
 
 
-def _check_resources(value: Any) -> dict[str, float] | None:
+def _check_resources(value: object) -> dict[str, float] | None:
     if value is None:
         return None
     expected = "None or a non-empty dict from Ray resource names to numbers, for example {'CPU': 1}"
@@ -281,7 +288,7 @@ def _check_resources(value: Any) -> dict[str, float] | None:
     return {name: float(amount) for name, amount in value.items()}
 
 
-def _check_configs(value: Any) -> dict[str, str]:
+def _check_configs(value: object) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):

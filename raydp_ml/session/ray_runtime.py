@@ -218,7 +218,7 @@ def _is_client() -> bool:
         return False
     from ray.util.client import ray as client
 
-    return client.is_connected()
+    return bool(client.is_connected())
 
 
 def _close_at_exit() -> None:

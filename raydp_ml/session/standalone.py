@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from raydp_ml.exceptions import ResourceError, SessionError
 from raydp_ml.session.cluster import ClusterSession
@@ -13,6 +13,13 @@ from raydp_ml.session.daemons import SparkDaemon
 from raydp_ml.session.driver import start_driver
 from raydp_ml.session.memory import parse_mib
 from raydp_ml.session.options import SessionOptions
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+    from raydp_ml.session.actors import Actor
+
+T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
 _CHECK_SECONDS = 1
@@ -34,9 +41,9 @@ class StandaloneSession(ClusterSession):
     def __init__(self, options: SessionOptions) -> None:
         super().__init__(options)
         self._secret = secrets.token_hex(32)
-        self._workers: list[Any] = []
-        self._owners: list[Any] = []  # the Workers' and the Master's actors
-        self._started: list[Any] = []  # those of them that may have a process
+        self._workers: list[Actor] = []
+        self._owners: list[Actor] = []  # the Workers' and the Master's actors
+        self._started: list[Actor] = []  # those of them that may have a process
         self._cpus: dict[str, float] = {}
         try:
             self._start()
@@ -81,16 +88,16 @@ class StandaloneSession(ClusterSession):
         self._await_executors()
         self._cpus = self._room.cpus_on(nodes)
 
-    def _create_owners(self) -> Any:
+    def _create_owners(self) -> Actor:
         """Create the actors, the Workers' and the Master's; return the Master's."""
         import ray
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         owner = ray.remote(SparkDaemon)
-        master = owner.options(num_cpus=0).remote()
+        master = cast("Actor", owner.options(num_cpus=0).remote())
         self._owners.append(master)
         amounts_of = dict(self._room.bundle)
-        options: dict[str, Any] = {
+        options: dict[str, object] = {
             "num_cpus": amounts_of.pop("CPU", 0),
             "num_gpus": amounts_of.pop("GPU", 0) or None,
             "memory": amounts_of.pop("memory", 0) or None,
@@ -101,7 +108,7 @@ class StandaloneSession(ClusterSession):
                 options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
                     self._room.group, placement_group_bundle_index=index
                 )
-            self._workers.append(owner.options(**options).remote())
+            self._workers.append(cast("Actor", owner.options(**options).remote()))
             self._owners.append(self._workers[-1])
         return master
 
@@ -115,7 +122,7 @@ class StandaloneSession(ClusterSession):
             raise ResourceError(self._room.not_in_time(len(ready)))
         return self._ask(placed)
 
-    def _start_workers(self, master_url: str) -> list[Any]:
+    def _start_workers(self, master_url: str) -> list[ObjectRef[object]]:
         memory = (parse_mib(self.options.executor_memory) or 0) + _SPARE_MIB
         return [
             worker.start_worker.remote(
@@ -167,7 +174,7 @@ class StandaloneSession(ClusterSession):
                 f"{self._executor_errors()}"
             )
 
-    def _ask(self, refs: list[Any]) -> list[Any]:
+    def _ask(self, refs: list[ObjectRef[T]]) -> list[T]:
         """Results of the owners' calls, their errors as they were raised."""
         import ray
 

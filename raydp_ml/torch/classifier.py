@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.predicting import PredictsClasses
+from raydp_ml.models.predicting import PredictsClasses
+from raydp_ml.models.trained_model import fit_context
 from raydp_ml.torch.model import TorchModel
 from raydp_ml.torch.output import class_shares
 from raydp_ml.torch.parameters import CONSTRAINTS
 from raydp_ml.torch.parts import import_torch, make_criterion
-from raydp_ml.trained_model import fit_context
+
+if TYPE_CHECKING:
+    import os
+
+    import torch
+
+    from raydp_ml.exchange.data_kinds import Data, EvalSets, Values
+    from raydp_ml.saving.folders import OwnModule
+    from raydp_ml.torch.parts import Criterion, OptimizerLike, SchedulerLike
 
 
 class TorchClassifier(PredictsClasses, TorchModel):
@@ -133,7 +143,7 @@ default="relu"
 
     _task_kind = "classification"
     _default_criterion = "cross_entropy"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **CONSTRAINTS,
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "probability_col": [str],
@@ -141,18 +151,18 @@ default="relu"
 
     def __init__(
         self,
-        module: Any = None,
+        module: OwnModule | None = None,
         *,
-        hidden_layer_sizes: Any = (100,),
+        hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str = "relu",
         dropout: float = 0.0,
         embedding_dim: int | None = None,
-        inputs: Any = None,
-        criterion: Any = None,
-        optimizer: Any = "adam",
+        inputs: Mapping[str, object] | None = None,
+        criterion: Criterion | None = None,
+        optimizer: OptimizerLike = "adam",
         lr: float = 1e-3,
         weight_decay: float = 0.0,
-        lr_scheduler: Any = None,
+        lr_scheduler: SchedulerLike | None = None,
         batch_size: int = 256,
         max_epochs: int = 20,
         validation_fraction: float = 0.1,
@@ -160,21 +170,21 @@ default="relu"
         patience: int = 10,
         tol: float = 1e-4,
         gradient_clip: float | None = None,
-        mixed_precision: Any = False,
+        mixed_precision: bool | str = False,
         compile: bool = False,
-        random_state: Any = None,
-        class_weight: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        class_weight: str | Mapping[object, float] | None = None,
         enable_categorical: bool = False,
         num_workers: int | None = None,
         cpus_per_worker: int | None = None,
         gpus_per_worker: float = 0,
         resources_per_worker: dict[str, float] | None = None,
         checkpoint_every: int | None = None,
-        checkpoint_path: Any = None,
+        checkpoint_path: str | os.PathLike[str] | None = None,
         prediction_col: str = "prediction",
         probability_col: str = "probability",
         max_retries: int = 3,
-        **nested: Any,
+        **nested: object,
     ) -> None:
         self.module = module
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -213,12 +223,12 @@ default="relu"
     @fit_context
     def fit(
         self,
-        X: Any,
-        y: Any = None,
+        X: Data,
+        y: Values | None = None,
         *,
-        sample_weight: Any = None,
-        eval_set: Any = None,
-        resume_from: Any = None,
+        sample_weight: Values | None = None,
+        eval_set: EvalSets | None = None,
+        resume_from: str | os.PathLike[str] | None = None,
     ) -> TorchClassifier:
         """Train on the rows of X.
 
@@ -243,10 +253,12 @@ default="relu"
         self._fit(X, y, sample_weight, eval_set, resume_from)
         return self
 
-    def _shares(self, X: Any) -> np.ndarray:
+    def _shares(self, X: Data) -> np.ndarray:
         return class_shares(self._raw(X), self._has_one_logit)
 
-    def _one_logit(self, criterion: Any, classes: np.ndarray | None) -> bool:
+    def _one_logit(
+        self, criterion: Callable[..., torch.Tensor], classes: np.ndarray | None
+    ) -> bool:
         if not isinstance(criterion, import_torch().nn.BCEWithLogitsLoss):
             return False
         if classes is not None and len(classes) > 2:

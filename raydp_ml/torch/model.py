@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import kind_of
 from raydp_ml.exceptions import ResourceError, SchemaError
-from raydp_ml.fit_data.memory_data import MATRIX, memory_training
-from raydp_ml.fit_data.spark_data import spark_training
+from raydp_ml.fit_data.memory_data import MATRIX
 from raydp_ml.fit_data.training_data import Task, TrainingData
-from raydp_ml.progress import Progress
+from raydp_ml.models.progress import Progress
+from raydp_ml.models.trained_model import TrainedModel
 from raydp_ml.torch.nested import NestedParameters
 from raydp_ml.torch.output import module_output
 from raydp_ml.torch.parts import (
@@ -31,15 +33,20 @@ from raydp_ml.torch.parts import (
     make_module,
     settle_lazy_layers,
 )
-from raydp_ml.torch.predict import predict_column
-from raydp_ml.trained_model import TrainedModel
-from raydp_ml.training.attempts import require_room
-from raydp_ml.training.classes import holds_decimals
-from raydp_ml.training.table_layout import Layout, dense_column, zero_filled
-from raydp_ml.training.torch_checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
-from raydp_ml.training.torch_fit import Found, fit_module
-from raydp_ml.training.torch_rows import arrays_of, inputs_of, require_finite
-from raydp_ml.training.torch_spec import Checkpoint, Epoch, Outcome, TorchSpec
+from raydp_ml.torch.predict import ModulePredictor
+from raydp_ml.training.gang.attempts import (
+    explain_lost_workers,
+    open_gang,
+    require_room,
+    starts,
+)
+from raydp_ml.training.rows.classes import holds_decimals
+from raydp_ml.training.rows.inspection import Inspected, inspect
+from raydp_ml.training.rows.layout import Layout, dense_column, zero_filled
+from raydp_ml.training.torch.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
+from raydp_ml.training.torch.fit import NetworkTraining
+from raydp_ml.training.torch.rows import arrays_of, inputs_of, require_finite
+from raydp_ml.training.torch.spec import Checkpoint, Epoch, Outcome, TorchSpec
 
 _SEEDS = 2**31 - 1
 
@@ -99,30 +106,51 @@ class TorchModel(NestedParameters, TrainedModel):
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, resume_from: Any = None
     ) -> None:
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
-        spark = kind_of(X) == "spark"
-        plan = self._plan(resume_from, spark)
+        plan = self._plan(resume_from, kind_of(X) == "spark")
         require_room(self._workers(self.num_workers))
-        regression = self._task_kind == "regression"
         task = Task(
-            self._task_kind, self.enable_categorical, type(self).__name__, array_label=regression
+            self._task_kind,
+            self.enable_categorical,
+            type(self).__name__,
+            array_label=self._task_kind == "regression",
         )
-
-        def read() -> TrainingData:
-            if spark:
-                return spark_training(X, y, sample_weight, eval_set, None, task)
-            return memory_training(self, X, y, sample_weight, eval_set, None, None, task)
-
+        workers = self._workers(self._count(X))
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(self, self.max_epochs, "epoch", X, y, metadata)
-
-        def train(data: TrainingData, count: int | None) -> tuple[Outcome, Found, Any]:
-            return self._train(plan, data, count, progress)
-
-        data, (outcome, found, module) = self._read_and_train(read, train, spark)
+        given = (X, y, sample_weight, eval_set, task)
+        for export in self._exports(X):
+            with export, self._training_data(*given) as data, explain_lost_workers(workers):
+                training = NetworkTraining(plan.checkpoint, reports_epochs=progress.listened)
+                spec = None  # kept over all starts, which begin with the same weights
+                for start in starts(workers):
+                    with start, open_gang(workers, data.sets) as gang:
+                        rows = inspect(data.sets, gang, task.kind, check_features=True)
+                        if spec is None:
+                            spec = self._spec(plan, rows, progress, data.labels)
+                            self._check_resumed(plan, rows, spec.module)
+                        on_epoch = partial(self._on_epoch, progress, spec.module, rows, data)
+                        outcome = training.run(gang, rows, spec, on_epoch, self._keeper(rows))
+                        module = copy.deepcopy(spec.module)
         for name in ("best_epoch_", "best_score_"):
             self.__dict__.pop(name, None)
-        self._set_fitted(self._fitted_attributes(module, outcome, found, data))
+        self._set_fitted(self._fitted_attributes(module, outcome, rows, data))
         progress.end()
+
+    def _on_epoch(
+        self, progress: Progress, module: Any, rows: Inspected, data: TrainingData, event: Epoch
+    ) -> bool:
+        """Tell of an epoch; True asks to stop after it."""
+        if event.weights is None:
+            return progress.step(None)
+        outcome = Outcome(event.weights, [event.record])
+        attributes = self._fitted_attributes(copy.deepcopy(module), outcome, rows, data)
+        return progress.step(attributes)
+
+    def _keeper(self, rows: Inspected) -> Callable[[Checkpoint], None] | None:
+        """Return what writes checkpoints, where they are wanted."""
+        if self.checkpoint_path is None:
+            return None
+        return partial(write_checkpoint, Path(self.checkpoint_path), about=_about(rows))
 
     def _plan(self, resume_from: Any, spark: bool) -> _Plan:
         """Check what can be checked without the data."""
@@ -169,54 +197,20 @@ class TorchModel(NestedParameters, TrainedModel):
                 "the fit would run, and torch finds no CUDA device here. Set gpus_per_worker=0."
             )
 
-    def _train(
-        self, plan: _Plan, data: TrainingData, count: int | None, progress: Progress
-    ) -> tuple[Outcome, Found, Any]:
-        kept: dict[str, Any] = {}
-
-        def make_spec(found: Found) -> TorchSpec:
-            kept["found"] = found
-            kept["spec"] = self._spec(plan, found, progress, data.labels)
-            self._check_resumed(plan, found, kept["spec"].module)
-            return kept["spec"]
-
-        def on_epoch(event: Epoch) -> bool:
-            attributes = None
-            if event.weights is not None:
-                module = copy.deepcopy(kept["spec"].module)
-                outcome = Outcome(event.weights, [event.record])
-                attributes = self._fitted_attributes(module, outcome, kept["found"], data)
-            return progress.step(attributes)
-
-        def on_checkpoint(checkpoint: Checkpoint) -> None:
-            about = _about(kept["found"])
-            write_checkpoint(Path(self.checkpoint_path), checkpoint, about)
-
-        outcome, found = fit_module(
-            data.sets,
-            make_spec,
-            self._workers(count),
-            task=self._task_kind,
-            checkpoint=plan.checkpoint,
-            on_epoch=on_epoch if progress.listened else None,
-            on_checkpoint=None if self.checkpoint_path is None else on_checkpoint,
-        )
-        return outcome, found, copy.deepcopy(kept["spec"].module)
-
     def _spec(
-        self, plan: _Plan, found: Found, progress: Progress, labels: np.ndarray | None
+        self, plan: _Plan, rows: Inspected, progress: Progress, labels: np.ndarray | None
     ) -> TorchSpec:
-        inputs = inputs_of(found.layout, self.inputs)
+        inputs = inputs_of(rows.layout, self.inputs)
         precision = self.mixed_precision
         if isinstance(precision, bool):
             precision = "bfloat16" if precision else None
-        one_logit = self._one_logit(plan.criterion, found.classes)
+        one_logit = self._one_logit(plan.criterion, rows.classes)
         every = self.checkpoint_every
         if every is None and self.checkpoint_path is not None:
             every = 1
         return TorchSpec(
             task=self._task_kind,
-            module=self._built_module(found.layout, _outputs(found, one_logit), plan.seed),
+            module=self._built_module(rows.layout, _outputs(rows, one_logit), plan.seed),
             inputs=inputs,
             criterion=plan.criterion,
             optimizer=plan.optimizer,
@@ -224,10 +218,10 @@ class TorchModel(NestedParameters, TrainedModel):
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             seed=plan.seed,
-            n_targets=found.layout.targets,
-            classes=found.classes,
+            n_targets=rows.layout.targets,
+            classes=rows.classes,
             one_logit=one_logit,
-            class_weight=self._class_weights(found.classes, labels),
+            class_weight=self._class_weights(rows.classes, labels),
             validation_fraction=self.validation_fraction if self.early_stopping else 0.0,
             patience=self.patience if self.early_stopping else None,
             tol=self.tol,
@@ -235,6 +229,7 @@ class TorchModel(NestedParameters, TrainedModel):
             mixed_precision=precision,
             compile=self.compile,
             device="cuda" if self.gpus_per_worker else "cpu",
+            threads=self.cpus_per_worker,
             reports_models=progress.shows_models,
             checkpoint_every=every,
         )
@@ -259,7 +254,7 @@ class TorchModel(NestedParameters, TrainedModel):
                 "inputs names arguments of a module's forward, and the default network has none "
                 "but its features. Give a module, or leave inputs out."
             )
-        from raydp_ml.training.torch_modules import MLP
+        from raydp_ml.training.torch.modules import MLP
 
         own = {
             "hidden_layer_sizes": hidden_sizes(self.hidden_layer_sizes),
@@ -272,11 +267,11 @@ class TorchModel(NestedParameters, TrainedModel):
         }
         return make_module(MLP, own, sizes, seed)
 
-    def _check_resumed(self, plan: _Plan, found: Found, module: Any) -> None:
+    def _check_resumed(self, plan: _Plan, rows: Inspected, module: Any) -> None:
         """Raise `SchemaError` for a checkpoint of other data or another module."""
         if plan.checkpoint is None:
             return
-        now = _about(found)
+        now = _about(rows)
         for name, value in now.items():
             if plan.about.get(name) != value:
                 raise SchemaError(
@@ -294,7 +289,7 @@ class TorchModel(NestedParameters, TrainedModel):
             )
 
     def _fitted_attributes(
-        self, module: Any, outcome: Outcome, found: Found, data: TrainingData
+        self, module: Any, outcome: Outcome, rows: Inspected, data: TrainingData
     ) -> dict[str, Any]:
         """Return all that ``fit`` sets, for the weights after any number of epochs."""
         module.load_state_dict(outcome.weights)
@@ -302,8 +297,8 @@ class TorchModel(NestedParameters, TrainedModel):
         attributes = {
             "module_": module,
             "history_": list(outcome.history),
-            "_n_outputs": _outputs(found, self._has_one_logit),
-            **self._described(found.layout, found.classes, data),
+            "_n_outputs": _outputs(rows, self._has_one_logit),
+            **self._described(rows.layout, rows.classes, data),
         }
         if outcome.best_epoch is not None:
             attributes |= {"best_epoch_": outcome.best_epoch, "best_score_": outcome.best_loss}
@@ -327,7 +322,19 @@ class TorchModel(NestedParameters, TrainedModel):
         return module_output(self.module_, inputs, arrays)
 
     def _with_prediction(self, df: Any, column: str, parameter: str, output: str) -> Any:
-        return predict_column(self, df, column, parameter, output)
+        from pyspark import cloudpickle
+
+        check_is_fitted(self)
+        predictor = ModulePredictor(
+            self._layout,
+            "values" if output == "value" and self._n_targets else output,
+            self._class_array() if output == "class" else None,
+            inputs_of(self._layout, self.inputs),
+            self._has_one_logit,
+        )
+        return self._add_prediction(
+            df, column, parameter, predictor, lambda: cloudpickle.dumps(self.module_)
+        )
 
     def _matrix_table(self, matrix: np.ndarray) -> pa.Table:
         features = self._layout.features
@@ -409,19 +416,19 @@ class TorchModel(NestedParameters, TrainedModel):
         return tags
 
 
-def _outputs(found: Found, one_logit: bool) -> int:
-    if found.classes is None:
-        return max(1, found.layout.targets)
-    return 1 if one_logit else len(found.classes)
+def _outputs(rows: Inspected, one_logit: bool) -> int:
+    if rows.classes is None:
+        return max(1, rows.layout.targets)
+    return 1 if one_logit else len(rows.classes)
 
 
-def _about(found: Found) -> dict[str, Any]:
+def _about(rows: Inspected) -> dict[str, Any]:
     classes = None
-    if found.classes is not None:
-        exact = holds_decimals(found.classes)  # which JSON has not
-        classes = [str(value) if exact else value for value in found.classes.tolist()]
+    if rows.classes is not None:
+        exact = holds_decimals(rows.classes)  # which JSON has not
+        classes = [str(value) if exact else value for value in rows.classes.tolist()]
     return {
-        "features": [name for item in found.layout.features for name in item.names],
+        "features": [name for item in rows.layout.features for name in item.names],
         "classes": classes,
     }
 

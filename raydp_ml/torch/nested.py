@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import InvalidParameterError
@@ -16,7 +16,7 @@ PREFIXES = ("module", "optimizer", "criterion", "lr_scheduler")
 class NestedParameters(BaseEstimator):
     """Takes, keeps and returns nested parameters as scikit-learn does its own."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         # Those who inspect the class, as scikit-learn's checks do, see the parameters with names:
         # there is none called as the collection of the nested ones.
@@ -28,7 +28,7 @@ class NestedParameters(BaseEstimator):
         ]
         cls.__signature__ = own.replace(parameters=shown)
 
-    def _store_nested(self, given: dict[str, Any]) -> None:
+    def _store_nested(self, given: Mapping[str, object]) -> None:
         for name, value in given.items():
             if _prefix(name) is None:
                 known = [*self._get_param_names(), *(f"{prefix}__..." for prefix in PREFIXES)]
@@ -53,7 +53,7 @@ class NestedParameters(BaseEstimator):
         nested = {name: value for name, value in vars(self).items() if _prefix(name)}
         return {**super().get_params(deep), **nested}
 
-    def set_params(self, **params: Any) -> Any:
+    def set_params(self, **params: object) -> Self:
         """Set parameters, nested ones among them.
 
         Parameters
@@ -85,7 +85,9 @@ def _prefix(name: str) -> str | None:
     return first if separator and rest and first in PREFIXES else None
 
 
-def check_arguments(called: Callable[..., Any], given: dict[str, Any], prefix: str) -> None:
+def check_arguments(
+    called: Callable[..., object], given: Mapping[str, object], prefix: str
+) -> None:
     """Raise for arguments that a class or function does not take, naming the nearest.
 
     Parameters

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raydp_ml.training.torch_rows import Input
+from raydp_ml.training.torch.rows import Input
+
+if TYPE_CHECKING:
+    import torch
 
 _ROWS = 8192
 # With fewer rows, other kernels multiply matrices, whose last bits differ.
 _LEAST_ROWS = 32
 
 
-def module_output(module: Any, inputs: Sequence[Input], arrays: Sequence[np.ndarray]) -> np.ndarray:
+def module_output(
+    module: torch.nn.Module, inputs: Sequence[Input], arrays: Sequence[np.ndarray]
+) -> np.ndarray:
     """Run a module over rows.
 
     Parameters
@@ -30,7 +35,7 @@ def module_output(module: Any, inputs: Sequence[Input], arrays: Sequence[np.ndar
     """
     import torch
 
-    from raydp_ml.training.torch_tensors import Forward
+    from raydp_ml.training.torch.tensors import Forward
 
     forward = Forward(module, inputs)
     rows = len(arrays[0])

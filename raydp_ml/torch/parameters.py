@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from numbers import Integral, Real
-from typing import Any
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -22,7 +21,7 @@ ACTIVATION_NAMES = {
     "leaky_relu",
 }
 
-CONSTRAINTS: dict[str, list[Any]] = {
+CONSTRAINTS: dict[str, list[object]] = {
     # Any callable makes a module; an instance is one as well.
     "module": [callable, None],
     "hidden_layer_sizes": ["array-like", _COUNT],

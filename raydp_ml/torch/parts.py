@@ -7,20 +7,34 @@ import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.torch.nested import check_arguments
-from raydp_ml.training.torch_rows import Input
+from raydp_ml.training.torch.rows import Input
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from raydp_ml.saving.folders import OwnModule
+
+    Criterion = str | type[torch.nn.Module] | Callable[..., torch.Tensor]
+    OptimizerLike = str | Callable[..., Optimizer]
+    SchedulerLike = str | Callable[..., LRScheduler]
+
+Made = TypeVar("Made")
 
 # Arguments that a module's class or factory is given, where it takes them.
 SIZES = ("n_features", "n_outputs")
 OF_DEFAULT = ["hidden_layer_sizes", "activation", "dropout", "embedding_dim"]
 
 
-def import_torch() -> Any:
+def import_torch() -> ModuleType:
     """Import torch, or say how to get it."""
     try:
         import torch
@@ -32,23 +46,23 @@ def import_torch() -> Any:
     return torch
 
 
+def _key(text: str) -> str:
+    return text.lower().replace("_", "").removesuffix("loss")
+
+
 def _found(name: str, classes: dict[str, type], parameter: str) -> type:
     """Look a class up by its name, whatever the case, with or without Loss and underscores."""
-
-    def key(text: str) -> str:
-        return text.lower().replace("_", "").removesuffix("loss")
-
-    by_key = {key(known): cls for known, cls in classes.items()}
-    if key(name) in by_key:
-        return by_key[key(name)]
-    close = difflib.get_close_matches(key(name), by_key, n=1, cutoff=0.5)
+    by_key = {_key(known): cls for known, cls in classes.items()}
+    if _key(name) in by_key:
+        return by_key[_key(name)]
+    close = difflib.get_close_matches(_key(name), by_key, n=1, cutoff=0.5)
     hint = f"Did you mean {by_key[close[0]].__name__!r}? " if close else ""
     raise InvalidParameterError(
         f"There is no {parameter} {name!r}. {hint}There are: {sorted(classes)}."
     )
 
 
-def _classes(module: Any, base: type) -> dict[str, type]:
+def _classes(module: ModuleType, base: type) -> dict[str, type]:
     return {
         name: item
         for name, item in vars(module).items()
@@ -56,7 +70,9 @@ def _classes(module: Any, base: type) -> dict[str, type]:
     }
 
 
-def make_criterion(given: Any, default: str, arguments: dict[str, Any]) -> Callable[..., Any]:
+def make_criterion(
+    given: Criterion | None, default: str, arguments: dict[str, object]
+) -> Callable[..., torch.Tensor]:
     """Return ``criterion(output, target)``, which gives one loss per row where it can.
 
     Raises
@@ -65,38 +81,40 @@ def make_criterion(given: Any, default: str, arguments: dict[str, Any]) -> Calla
         For an unknown name or argument.
     """
     torch = import_torch()
-    given = default if given is None else given
+    chosen = default if given is None else given
     if "reduction" in arguments:
         raise InvalidParameterError(
             "criterion__reduction cannot be set: losses are taken row by row, weighted, and "
             "averaged over the batch of all workers."
         )
-    if isinstance(given, str):
+    if isinstance(chosen, str):
         losses = {
             name: item
             for name, item in _classes(torch.nn, torch.nn.Module).items()
             if name.endswith("Loss")
         }
-        given = _found(given, losses, "criterion")
-    if inspect.isclass(given):
-        check_arguments(given, arguments, "criterion")
-        if "reduction" in inspect.signature(given).parameters:
+        chosen = _found(chosen, losses, "criterion")
+    if inspect.isclass(chosen):
+        check_arguments(chosen, arguments, "criterion")
+        if "reduction" in inspect.signature(chosen).parameters:
             arguments = {**arguments, "reduction": "none"}
-        made: Any = given(**arguments)
+        made: Any = chosen(**arguments)
         return made
     if arguments:
         raise InvalidParameterError(
-            f"The criterion is a {type(given).__name__}, which takes no {sorted(arguments)}: "
+            f"The criterion is a {type(chosen).__name__}, which takes no {sorted(arguments)}: "
             "criterion__ parameters go to a class. Set them on the criterion itself."
         )
-    if isinstance(given, torch.nn.Module):
-        given = copy.deepcopy(given)
-        if hasattr(given, "reduction"):
-            given.reduction = "none"
-    return given
+    if isinstance(chosen, torch.nn.Module):
+        chosen = copy.deepcopy(chosen)
+        if hasattr(chosen, "reduction"):
+            chosen.reduction = "none"
+    return chosen
 
 
-def find_optimizer(given: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def find_optimizer(
+    given: OptimizerLike, arguments: dict[str, object]
+) -> tuple[Callable[..., Optimizer], dict[str, object]]:
     """Return the optimizer's class and its arguments, which have made one already.
 
     Raises
@@ -106,10 +124,10 @@ def find_optimizer(given: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str
         a closure (LBFGS).
     """
     torch = import_torch()
-    cls = given
     base = torch.optim.Optimizer
-    if isinstance(given, str):
-        cls = _found(given, _classes(torch.optim, base), "optimizer")
+    cls = given
+    if isinstance(cls, str):
+        cls = _found(cls, _classes(torch.optim, base), "optimizer")
     if issubclass_of(cls, torch.optim.LBFGS):
         raise InvalidParameterError(
             "LBFGS evaluates the loss several times in one step, which mini-batches do not allow. "
@@ -121,17 +139,24 @@ def find_optimizer(given: Any, arguments: dict[str, Any]) -> tuple[Any, dict[str
     return cls, arguments
 
 
-def _tried_optimizer(cls: Any, arguments: dict[str, Any]) -> Any:
+def _tried_optimizer(cls: Callable[..., Optimizer], arguments: dict[str, object]) -> Optimizer:
     torch = import_torch()
     stand_in = [torch.nn.Parameter(torch.zeros(2, 2))]
     return _tried(cls, stand_in, arguments, "optimizer", torch.optim.Optimizer)
 
 
-def _tried(cls: Any, first: Any, arguments: dict[str, Any], parameter: str, base: Any) -> Any:
+def _tried(
+    cls: Callable[..., Made],
+    first: object,
+    arguments: dict[str, object],
+    parameter: str,
+    base: type[Made],
+) -> Made:
     """Make one, so that values that the class refuses are found before any data has moved."""
     name = getattr(cls, "__name__", type(cls).__name__)
-    made: Any = None
-    if not inspect.isclass(cls) or issubclass(cls, base):
+    made: Made | None = None
+    fits = not inspect.isclass(cls) or issubclass(cls, base)
+    if fits:
         try:
             made = cls(first, **arguments)
         except Exception as error:
@@ -148,8 +173,10 @@ def _tried(cls: Any, first: Any, arguments: dict[str, Any], parameter: str, base
 
 
 def find_scheduler(
-    given: Any, arguments: dict[str, Any], optimizer: tuple[Any, dict[str, Any]]
-) -> tuple[Any, dict[str, Any]] | None:
+    given: SchedulerLike | None,
+    arguments: dict[str, object],
+    optimizer: tuple[Callable[..., Optimizer], dict[str, object]],
+) -> tuple[Callable[..., LRScheduler], dict[str, object]] | None:
     """Return the scheduler's class and its arguments, which have made one already; or None.
 
     Raises
@@ -168,9 +195,9 @@ def find_scheduler(
     from torch.optim import lr_scheduler
 
     cls = given
-    if isinstance(given, str):
+    if isinstance(cls, str):
         known = _classes(lr_scheduler, lr_scheduler.LRScheduler)
-        cls = _found(given, known, "lr_scheduler")
+        cls = _found(cls, known, "lr_scheduler")
     if not inspect.isclass(cls) or issubclass(cls, lr_scheduler.LRScheduler):
         check_arguments(cls, arguments, "lr_scheduler")
     tried = arguments
@@ -181,12 +208,12 @@ def find_scheduler(
     return cls, arguments
 
 
-def issubclass_of(value: Any, base: type) -> bool:
+def issubclass_of(value: object, base: type) -> bool:
     """Say whether a value is a class derived from `base`."""
     return inspect.isclass(value) and issubclass(value, base)
 
 
-def check_module(given: Any, arguments: dict[str, Any]) -> None:
+def check_module(given: object, arguments: dict[str, object]) -> None:
     """Raise for a module that is none, or arguments that it does not take."""
     torch = import_torch()
     if isinstance(given, torch.nn.Module):
@@ -240,7 +267,7 @@ def hidden_sizes(given: Any) -> list[int]:
     return [int(size) for size in sizes]
 
 
-def check_forward(module: Any, inputs: Sequence[Input]) -> None:
+def check_forward(module: torch.nn.Module, inputs: Sequence[Input]) -> None:
     """Raise `SchemaError` for a module whose ``forward`` does not take the inputs."""
     try:
         signature = inspect.signature(module.forward)
@@ -259,12 +286,12 @@ def check_forward(module: Any, inputs: Sequence[Input]) -> None:
         ) from error
 
 
-def settle_lazy_layers(module: Any, inputs: Sequence[Input], seed: int) -> None:
+def settle_lazy_layers(module: torch.nn.Module, inputs: Sequence[Input], seed: int) -> None:
     """Give lazy layers their shapes and first weights, by a look at rows of zeros."""
     torch = import_torch()
     from torch.nn.parameter import is_lazy
 
-    from raydp_ml.training.torch_tensors import Forward
+    from raydp_ml.training.torch.tensors import Forward
 
     if not any(map(is_lazy, [*module.parameters(), *module.buffers()])):
         return
@@ -276,7 +303,9 @@ def settle_lazy_layers(module: Any, inputs: Sequence[Input], seed: int) -> None:
     module.train(training)
 
 
-def make_module(given: Any, arguments: dict[str, Any], sizes: dict[str, int], seed: int) -> Any:
+def make_module(
+    given: OwnModule, arguments: dict[str, object], sizes: dict[str, int], seed: int
+) -> torch.nn.Module:
     """Make a module with its first weights, or copy the one that is given.
 
     Parameters
@@ -307,7 +336,9 @@ def make_module(given: Any, arguments: dict[str, Any], sizes: dict[str, int], se
     return made
 
 
-def _with_sizes(given: Any, arguments: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
+def _with_sizes(
+    given: Callable[..., object], arguments: dict[str, object], sizes: dict[str, int]
+) -> dict[str, object]:
     try:
         known = inspect.signature(given).parameters
     except (TypeError, ValueError):

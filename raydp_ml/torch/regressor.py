@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from raydp_ml.predicting import PredictsNumbers
+from raydp_ml.models.predicting import PredictsNumbers
+from raydp_ml.models.trained_model import fit_context
 from raydp_ml.torch.model import TorchModel
 from raydp_ml.torch.parameters import CONSTRAINTS
-from raydp_ml.trained_model import fit_context
+
+if TYPE_CHECKING:
+    import os
+
+    from raydp_ml.exchange.data_kinds import Data, EvalSets, Values
+    from raydp_ml.saving.folders import OwnModule
+    from raydp_ml.torch.parts import Criterion, OptimizerLike, SchedulerLike
 
 
 class TorchRegressor(PredictsNumbers, TorchModel):
@@ -133,22 +141,22 @@ default="relu"
 
     _task_kind = "regression"
     _default_criterion = "mse"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = CONSTRAINTS
 
     def __init__(
         self,
-        module: Any = None,
+        module: OwnModule | None = None,
         *,
-        hidden_layer_sizes: Any = (100,),
+        hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str = "relu",
         dropout: float = 0.0,
         embedding_dim: int | None = None,
-        inputs: Any = None,
-        criterion: Any = None,
-        optimizer: Any = "adam",
+        inputs: Mapping[str, object] | None = None,
+        criterion: Criterion | None = None,
+        optimizer: OptimizerLike = "adam",
         lr: float = 1e-3,
         weight_decay: float = 0.0,
-        lr_scheduler: Any = None,
+        lr_scheduler: SchedulerLike | None = None,
         batch_size: int = 256,
         max_epochs: int = 20,
         validation_fraction: float = 0.1,
@@ -156,19 +164,19 @@ default="relu"
         patience: int = 10,
         tol: float = 1e-4,
         gradient_clip: float | None = None,
-        mixed_precision: Any = False,
+        mixed_precision: bool | str = False,
         compile: bool = False,
-        random_state: Any = None,
+        random_state: int | np.random.RandomState | None = None,
         enable_categorical: bool = False,
         num_workers: int | None = None,
         cpus_per_worker: int | None = None,
         gpus_per_worker: float = 0,
         resources_per_worker: dict[str, float] | None = None,
         checkpoint_every: int | None = None,
-        checkpoint_path: Any = None,
+        checkpoint_path: str | os.PathLike[str] | None = None,
         prediction_col: str = "prediction",
         max_retries: int = 3,
-        **nested: Any,
+        **nested: object,
     ) -> None:
         self.module = module
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -205,12 +213,12 @@ default="relu"
     @fit_context
     def fit(
         self,
-        X: Any,
-        y: Any = None,
+        X: Data,
+        y: Values | None = None,
         *,
-        sample_weight: Any = None,
-        eval_set: Any = None,
-        resume_from: Any = None,
+        sample_weight: Values | None = None,
+        eval_set: EvalSets | None = None,
+        resume_from: str | os.PathLike[str] | None = None,
     ) -> TorchRegressor:
         """Train on the rows of X.
 
@@ -249,6 +257,6 @@ sparse matrix of shape (n_samples, n_features)
         self._fit(X, y, sample_weight, eval_set, resume_from)
         return self
 
-    def _raw(self, X: Any) -> np.ndarray:
+    def _raw(self, X: Data) -> np.ndarray:
         output = super()._raw(X)
         return output if self._n_targets else output.reshape(-1)

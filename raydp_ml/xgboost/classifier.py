@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from raydp_ml.predicting import PredictsClasses
-from raydp_ml.trained_model import fit_context
+from raydp_ml.models.predicting import PredictsClasses
+from raydp_ml.models.trained_model import fit_context
 from raydp_ml.xgboost.model import XGBModel
-from raydp_ml.xgboost.output import probabilities
+from raydp_ml.xgboost.output import gives_classes, probabilities
 from raydp_ml.xgboost.parameters import CONSTRAINTS
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from xgboost.callback import TrainingCallback
+
+    from raydp_ml.exchange.data_kinds import Data, EvalSets, Values
+    from raydp_ml.xgboost.constraints import Interaction, Monotone
+    from raydp_ml.xgboost.parameters import EvalMetric, Objective
 
 
 class XGBClassifier(PredictsClasses, XGBModel):
@@ -54,7 +64,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
 
     _task_kind = "classification"
     _xgboost_class = "XGBClassifier"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **CONSTRAINTS,
         "probability_col": [str],
     }
@@ -71,7 +81,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
         grow_policy: str | None = None,
         learning_rate: float | None = None,
         verbosity: int | None = None,
-        objective: Any = "binary:logistic",
+        objective: Objective = "binary:logistic",
         booster: str | None = None,
         tree_method: str | None = None,
         n_jobs: int | None = None,
@@ -86,24 +96,24 @@ class XGBClassifier(PredictsClasses, XGBModel):
         reg_alpha: float | None = None,
         reg_lambda: float | None = None,
         scale_pos_weight: float | None = None,
-        base_score: Any = None,
-        random_state: Any = None,
+        base_score: float | Sequence[float] | None = None,
+        random_state: int | np.random.RandomState | None = None,
         missing: float = np.nan,
         num_parallel_tree: int | None = None,
-        monotone_constraints: Any = None,
-        interaction_constraints: Any = None,
+        monotone_constraints: Monotone | None = None,
+        interaction_constraints: Interaction | None = None,
         importance_type: str | None = None,
         device: str | None = None,
         validate_parameters: bool | None = None,
         enable_categorical: bool = False,
-        feature_types: Any = None,
-        feature_weights: Any = None,
+        feature_types: Sequence[str] | None = None,
+        feature_weights: ArrayLike | None = None,
         max_cat_to_onehot: int | None = None,
         max_cat_threshold: int | None = None,
         multi_strategy: str | None = None,
-        eval_metric: Any = None,
+        eval_metric: EvalMetric | None = None,
         early_stopping_rounds: int | None = None,
-        callbacks: Any = None,
+        callbacks: Sequence[TrainingCallback] | None = None,
         num_workers: int | None = None,
         cpus_per_worker: int | None = None,
         gpus_per_worker: float = 0,
@@ -164,7 +174,12 @@ class XGBClassifier(PredictsClasses, XGBModel):
 
     @fit_context
     def fit(
-        self, X: Any, y: Any = None, *, sample_weight: Any = None, eval_set: Any = None
+        self,
+        X: Data,
+        y: Values | None = None,
+        *,
+        sample_weight: Values | None = None,
+        eval_set: EvalSets | None = None,
     ) -> XGBClassifier:
         """Train on the rows of X.
 
@@ -188,11 +203,8 @@ class XGBClassifier(PredictsClasses, XGBModel):
         self._fit(X, y, sample_weight, eval_set)
         return self
 
-    def _shares(self, X: Any) -> np.ndarray:
-        margin = self._predicts_margin
+    def _shares(self, X: Data) -> np.ndarray:
+        check_is_fitted(self)
+        # Where the model's own output is a class, probabilities need the scores before that.
+        margin = gives_classes(self._Booster)
         return probabilities(self._raw(X, margin), margin).astype(np.float64)
-
-    @property
-    def _predicts_margin(self) -> bool:
-        # Its output is a class, and probabilities need the scores before that.
-        return self.objective == "multi:softmax"

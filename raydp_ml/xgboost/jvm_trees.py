@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from raydp_ml.exchange.columns import Column, quoted
-from raydp_ml.exchange.jvm import java_object
-from raydp_ml.expressions import double
+from raydp_ml.exchange.jvm import as_column, java_object
+from raydp_ml.spark_jobs.expressions import double
+
+if TYPE_CHECKING:
+    import xgboost
+    from pyspark.sql import Column as SparkColumn
+    from pyspark.sql import DataFrame
 
 _LINKS = {
     "reg:squarederror": "identity",
@@ -45,7 +50,9 @@ class PackedTrees:
     n_features: int
     link: str
 
-    def column(self, df: Any, columns: list[Column], missing: float, output: str) -> Any:
+    def column(
+        self, df: DataFrame, columns: list[Column], missing: float, output: str
+    ) -> SparkColumn | None:
         """Return the column of predictions, or None where the session cannot use our jar.
 
         Parameters
@@ -60,18 +67,32 @@ class PackedTrees:
         java = java_object(df.sparkSession, "trees.TreesColumn")
         if java is None or len(columns) != self.n_features:
             return None
-        from pyspark.sql.classic.column import Column as ClassicColumn
-
-        cells = ",".join(f"cast({_number(column)} as float)" for column in columns)
         made = java.column(
-            df.sparkSession._jsparkSession,
-            f"array({cells})",
+            df.sparkSession,
+            float_cells(columns),
             self.data,
             self.link,
             float(missing),
             _METHODS[output],
         )
-        return ClassicColumn(made)
+        return as_column(made)
+
+
+def float_cells(columns: list[Column]) -> str:
+    """Return SQL of the features' values as the trees read them.
+
+    Parameters
+    ----------
+    columns : list of Column
+        All of them numbers.
+
+    Returns
+    -------
+    str
+        An array of floats.
+    """
+    cells = ",".join(f"cast({_number(column)} as float)" for column in columns)
+    return f"array({cells})"
 
 
 def _number(column: Column) -> str:
@@ -79,7 +100,7 @@ def _number(column: Column) -> str:
     return double(column.name) if column.kind == "decimal" else quoted(column.name)
 
 
-def packed_trees(booster: Any) -> PackedTrees | None:
+def packed_trees(booster: xgboost.Booster) -> PackedTrees | None:
     """Pack a booster for the JVM.
 
     Parameters

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,19 +14,23 @@ import pyarrow as pa
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
-from raydp_ml.base import kind_of
-from raydp_ml.fit_data.memory_data import memory_training
-from raydp_ml.fit_data.spark_data import spark_training
 from raydp_ml.fit_data.training_data import Task, TrainingData
-from raydp_ml.progress import Progress
-from raydp_ml.trained_model import TrainedModel
-from raydp_ml.training.attempts import require_room
-from raydp_ml.training.table_layout import Layout, zero_filled
-from raydp_ml.training.xgboost_fit import Fitted, fit_booster
-from raydp_ml.training.xgboost_limits import needs_one_worker
-from raydp_ml.training.xgboost_loop import Round, TrainSpec
-from raydp_ml.training.xgboost_matrix import features_of
-from raydp_ml.xgboost.output import booster_output, import_xgboost, load_booster
+from raydp_ml.models.progress import Progress
+from raydp_ml.training.gang.attempts import (
+    explain_lost_workers,
+    open_gang,
+    require_room,
+    starts,
+)
+from raydp_ml.training.rows.inspection import Inspected, inspect
+from raydp_ml.training.rows.layout import zero_filled
+from raydp_ml.training.xgboost.fit import Boosting
+from raydp_ml.training.xgboost.limits import needs_one_worker
+from raydp_ml.training.xgboost.loop import Round, TrainSpec
+from raydp_ml.training.xgboost.matrix import features_of
+from raydp_ml.xgboost.constraints import constraints_by_place
+from raydp_ml.xgboost.explaining import Explainable
+from raydp_ml.xgboost.output import booster_output, gives_classes, import_xgboost, load_booster
 from raydp_ml.xgboost.parameters import (
     ALIASES,
     OWN_PARAMETERS,
@@ -33,6 +38,7 @@ from raydp_ml.xgboost.parameters import (
     split_metrics,
     uses_quantiles,
 )
+from raydp_ml.xgboost.predict import BoosterPredictor, trees_column
 from raydp_ml.xgboost.serving import plain_rows
 from raydp_ml.xgboost.sparse_reading import model_that_reads_sparse
 from raydp_ml.xgboost.validation import check_parameters
@@ -41,7 +47,7 @@ from raydp_ml.xgboost.validation import check_parameters
 _CONFIG = "model_config.json"
 
 
-class XGBModel(TrainedModel):
+class XGBModel(Explainable):
     """Base of the three XGBoost estimators."""
 
     _xgboost_class: str
@@ -109,60 +115,48 @@ class XGBModel(TrainedModel):
             type(self).__name__,
             array_label=self._task_kind == "regression",
             sparse=True,
+            check_features=self._constraints,
         )
-        spark = kind_of(X) == "spark"
-
-        def read() -> TrainingData:
-            if spark:
-                return spark_training(X, y, sample_weight, eval_set, group, task)
-            return memory_training(self, X, y, sample_weight, eval_set, group, eval_group, task)
-
+        needs_evaluation = None if self.early_stopping_rounds is None else "early_stopping_rounds"
+        count = self._count(X)
+        workers = self._workers(1 if count is None and self._needs_one_worker() else count)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(
             self, genuine.get_num_boosting_rounds(), "boosting-round", X, y, metadata
         )
-
-        def train(data: TrainingData, count: int | None) -> Fitted:
-            return self._train(genuine, data, count, progress)
-
-        data, fitted = self._read_and_train(read, train, spark)
+        given = (X, y, sample_weight, eval_set, task, group, eval_group)
+        for export in self._exports(X):
+            with export, self._training_data(*given) as data, explain_lost_workers(workers):
+                boosting = Boosting(task.kind, reports_rounds=progress.listened)
+                for start in starts(workers):
+                    with start, open_gang(workers, data.sets) as gang:
+                        rows = inspect(
+                            data.sets, gang, task.kind, needs_evaluation=needs_evaluation
+                        )
+                        cpus = None if gang.in_process else gang.cpus_per_worker
+                        spec = self._spec(genuine, progress, rows, cpus)
+                        on_round = partial(self._on_round, progress, rows, data)
+                        outcome = boosting.run(gang, rows, spec, on_round)
         self.__dict__.pop("evals_result_", None)
-        if fitted.outcome.history:
-            self.evals_result_ = fitted.outcome.history
-        outcome = fitted.outcome
-        self._set_fitted(self._fitted_attributes(outcome.model, fitted, data, outcome.config))
+        if outcome.history:
+            self.evals_result_ = outcome.history
+        self._set_fitted(self._fitted_attributes(outcome.model, rows, data, outcome.config))
         progress.end()
 
-    def _train(
-        self, genuine: Any, data: TrainingData, count: int | None, progress: Progress
-    ) -> Fitted:
-        found: dict[str, Any] = {}
-
-        def make_spec(layout: Layout, classes: np.ndarray | None, cpus: float | None) -> TrainSpec:
-            found["fitted"] = Fitted(None, layout, classes)  # type: ignore[arg-type]
-            return self._spec(genuine, progress, classes, cpus)
-
-        def on_round(event: Round) -> bool:
-            attributes = None
-            if event.model is not None:
-                attributes = self._fitted_attributes(event.model, found["fitted"], data)
-            return progress.step(attributes)
-
-        if count is None and self._needs_one_worker():
-            count = 1
-        return fit_booster(
-            data.sets,
-            make_spec,
-            self._workers(count),
-            task=self._task_kind,
-            needs_evaluation=self.early_stopping_rounds is not None,
-            on_round=on_round if progress.listened else None,
-        )
+    def _on_round(
+        self, progress: Progress, rows: Inspected, data: TrainingData, event: Round
+    ) -> bool:
+        """Tell of a round; True asks to stop after it."""
+        if event.model is None:
+            return progress.step(None)
+        return progress.step(self._fitted_attributes(event.model, rows, data))
 
     def _spec(
-        self, genuine: Any, progress: Progress, classes: np.ndarray | None, cpus: float | None
+        self, genuine: Any, progress: Progress, rows: Inspected, cpus: float | None
     ) -> TrainSpec:
+        layout, classes = rows.layout, rows.classes
         params = genuine.get_xgb_params()
+        params.update(self._constraints(layout.feature_names, layout.num_features))
         names, metric = split_metrics(self.eval_metric)
         params.pop("eval_metric", None)
         if names:
@@ -201,13 +195,18 @@ class XGBModel(TrainedModel):
             reports_models=progress.shows_models,
         )
 
+    def _constraints(self, names: Sequence[str] | None, width: int) -> dict[str, Any]:
+        return constraints_by_place(
+            self.monotone_constraints, self.interaction_constraints, names, width
+        )
+
     def _fitted_attributes(
-        self, model: bytes, fitted: Fitted, data: TrainingData, config: str | None = None
+        self, model: bytes, rows: Inspected, data: TrainingData, config: str | None = None
     ) -> dict[str, Any]:
         """Return all that ``fit`` sets, for a model after any number of rounds."""
         return {
             "_Booster": load_booster(model, self._n_threads, config, self.device),
-            **self._described(fitted.layout, fitted.classes, data),
+            **self._described(rows.layout, rows.classes, data),
         }
 
     def _genuine(self) -> Any:
@@ -273,9 +272,31 @@ class XGBModel(TrainedModel):
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _with_prediction(self, df: Any, column: str, parameter: str, output: str) -> Any:
-        from raydp_ml.xgboost.predict import predict_column
+        check_is_fitted(self)
+        if output == "value" and self._has_several_outputs():
+            output = "values"
+        predictor = BoosterPredictor(
+            self._layout,
+            output,
+            self._class_array() if output == "class" else None,
+            self.missing,
+            margin=output in {"class", "probability"} and gives_classes(self._Booster),
+        )
+        return self._add_prediction(
+            df,
+            column,
+            parameter,
+            predictor,
+            lambda: bytes(self._Booster.save_raw("ubj")),
+            partial(trees_column, self._Booster, predictor),
+        )
 
-        return predict_column(self, df, column, parameter, output)
+    def _has_several_outputs(self) -> bool:
+        """Say whether a prediction is several numbers: of several targets, or quantiles."""
+        if self._n_targets:
+            return True
+        row = np.full((1, self.n_features_in_), np.nan, dtype=np.float32)
+        return booster_output(self._Booster, row, self.missing).ndim > 1
 
     def _checked_features(self, X: Any) -> pa.Table | Any:
         rows = plain_rows(self, X)
@@ -319,6 +340,10 @@ class XGBModel(TrainedModel):
         where a feature was never missing in training, the way that XGBoost sends missing values is
         arbitrary, and in the object returned it is the way of zero (for NaN too). Where a feature
         was missing, the object wants dense rows, and a warning says so.
+
+        Categories are strings to the booster, whatever they were in ``fit``: a frame for the
+        object returned holds them as pandas categories of strings
+        (``X.astype(str).astype("category")``).
 
         Returns
         -------

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import weakref
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import xgboost
+    from scipy.sparse import csr_array
 
-def import_xgboost() -> Any:
+
+def import_xgboost() -> ModuleType:
     """Import xgboost, or say how to get it."""
     try:
         import xgboost
@@ -21,7 +28,7 @@ def import_xgboost() -> Any:
 
 def load_booster(
     model: bytes, n_jobs: int | None, config: str | None = None, device: str | None = None
-) -> Any:
+) -> xgboost.Booster:
     """Return the booster of a saved model.
 
     Parameters
@@ -45,11 +52,16 @@ def load_booster(
     return booster
 
 
-def _version(config: dict[str, Any]) -> str:
+def _version(config: dict[str, list[int]]) -> str:
     return ".".join(map(str, config["version"]))
 
 
-def booster_output(booster: Any, data: Any, missing: float, margin: bool = False) -> np.ndarray:
+def booster_output(
+    booster: xgboost.Booster,
+    data: np.ndarray | csr_array | pa.Table,
+    missing: float,
+    margin: bool = False,
+) -> np.ndarray:
     """Predict with the best rounds of a booster.
 
     Parameters
@@ -66,12 +78,10 @@ def booster_output(booster: Any, data: Any, missing: float, margin: bool = False
     """
     import xgboost
 
-    best = booster.attr("best_iteration")
-    rounds = (0, 0) if best is None else (0, int(best) + 1)
     try:
         return booster.inplace_predict(
             data,
-            iteration_range=rounds,
+            iteration_range=best_rounds(booster),
             predict_type="margin" if margin else "value",
             missing=missing,
             validate_features=False,
@@ -84,6 +94,23 @@ def booster_output(booster: Any, data: Any, missing: float, margin: bool = False
     return booster.predict(
         matrix, iteration_range=(0, 0), output_margin=margin, validate_features=False
     )
+
+
+def best_rounds(booster: xgboost.Booster) -> tuple[int, int]:
+    """Return the rounds that predict, as XGBoost's ``iteration_range``: (0, 0) for all."""
+    best = booster.attr("best_iteration")
+    return (0, 0) if best is None else (0, int(best) + 1)
+
+
+_class_givers: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+
+
+def gives_classes(booster: Any) -> bool:
+    """Whether a booster's output is a class, as it was trained: parameters may change later."""
+    if booster not in _class_givers:
+        learner = json.loads(booster.save_config())["learner"]
+        _class_givers[booster] = learner["objective"]["name"] == "multi:softmax"
+    return _class_givers[booster]
 
 
 def probabilities(output: np.ndarray, margin: bool) -> np.ndarray:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
-_AT_LEAST_0: list[Any] = [Interval(Real, 0, None, closed="left"), None]
-_COUNT: list[Any] = [Interval(Integral, 1, None, closed="left"), None]
-_SHARE: list[Any] = [Interval(Real, 0, 1, closed="right"), None]
+Objective = str | Callable[..., tuple[np.ndarray, np.ndarray]]
+EvalMetric = str | Callable[..., SupportsFloat] | list[str | Callable[..., SupportsFloat]]
+
+_AT_LEAST_0: list[object] = [Interval(Real, 0, None, closed="left"), None]
+_COUNT: list[object] = [Interval(Integral, 1, None, closed="left"), None]
+_SHARE: list[object] = [Interval(Real, 0, 1, closed="right"), None]
 
 # What our classes add to the parameters of XGBoost's.
 OWN_PARAMETERS = frozenset(
@@ -35,7 +39,7 @@ ALIASES = {
     "seed": "random_state",
 }
 
-CONSTRAINTS: dict[str, list[Any]] = {
+CONSTRAINTS: dict[str, list[object]] = {
     "n_estimators": _COUNT,
     "max_depth": [Interval(Integral, 0, None, closed="left"), None],
     "max_leaves": [Interval(Integral, 0, None, closed="left"), None],
@@ -116,7 +120,9 @@ def by_first_names(params: dict[str, Any], estimator: str) -> dict[str, Any]:
     return named
 
 
-def split_metrics(eval_metric: Any) -> tuple[list[str], Any]:
+def split_metrics(
+    eval_metric: EvalMetric | None,
+) -> tuple[list[str], Callable[..., SupportsFloat] | None]:
     """Split ``eval_metric`` into XGBoost's own metrics (by name) and the user's function.
 
     Raises

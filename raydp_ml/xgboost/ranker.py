@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
-from raydp_ml.base import kind_of
-from raydp_ml.fit_data.memory_data import require_y
-from raydp_ml.fit_data.targets import groups_of_sizes
-from raydp_ml.scoring import PREDICTION, ndcg, spark_ndcg
-from raydp_ml.trained_model import fit_context
+from raydp_ml.base import is_spark
+from raydp_ml.fit_data.memory_data import require_y, row_count
+from raydp_ml.fit_data.targets import check_group, groups_of_sizes
+from raydp_ml.models.trained_model import fit_context
+from raydp_ml.spark_jobs.scores import PREDICTION, ndcg, spark_ndcg
 from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.parameters import CONSTRAINTS
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from xgboost.callback import TrainingCallback
+
+    from raydp_ml.exchange.data_kinds import Data, EvalSets, Values
+    from raydp_ml.xgboost.constraints import Interaction, Monotone
+    from raydp_ml.xgboost.parameters import EvalMetric, Objective
 
 
 class XGBRanker(XGBModel):
@@ -46,7 +55,7 @@ class XGBRanker(XGBModel):
 
     _task_kind = "ranking"
     _xgboost_class = "XGBRanker"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**CONSTRAINTS, "objective": [str]}
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {**CONSTRAINTS, "objective": [str]}
 
     def __init__(
         self,
@@ -58,7 +67,7 @@ class XGBRanker(XGBModel):
         grow_policy: str | None = None,
         learning_rate: float | None = None,
         verbosity: int | None = None,
-        objective: Any = "rank:ndcg",
+        objective: Objective = "rank:ndcg",
         booster: str | None = None,
         tree_method: str | None = None,
         n_jobs: int | None = None,
@@ -73,24 +82,24 @@ class XGBRanker(XGBModel):
         reg_alpha: float | None = None,
         reg_lambda: float | None = None,
         scale_pos_weight: float | None = None,
-        base_score: Any = None,
-        random_state: Any = None,
+        base_score: float | Sequence[float] | None = None,
+        random_state: int | np.random.RandomState | None = None,
         missing: float = np.nan,
         num_parallel_tree: int | None = None,
-        monotone_constraints: Any = None,
-        interaction_constraints: Any = None,
+        monotone_constraints: Monotone | None = None,
+        interaction_constraints: Interaction | None = None,
         importance_type: str | None = None,
         device: str | None = None,
         validate_parameters: bool | None = None,
         enable_categorical: bool = False,
-        feature_types: Any = None,
-        feature_weights: Any = None,
+        feature_types: Sequence[str] | None = None,
+        feature_weights: ArrayLike | None = None,
         max_cat_to_onehot: int | None = None,
         max_cat_threshold: int | None = None,
         multi_strategy: str | None = None,
-        eval_metric: Any = None,
+        eval_metric: EvalMetric | None = None,
         early_stopping_rounds: int | None = None,
-        callbacks: Any = None,
+        callbacks: Sequence[TrainingCallback] | None = None,
         num_workers: int | None = None,
         cpus_per_worker: int | None = None,
         gpus_per_worker: float = 0,
@@ -150,17 +159,21 @@ class XGBRanker(XGBModel):
     @fit_context
     def fit(
         self,
-        X: Any,
-        y: Any = None,
+        X: Data,
+        y: Values | None = None,
         *,
-        group: Any = None,
-        qid: Any = None,
-        sample_weight: Any = None,
-        eval_set: Any = None,
-        eval_group: Any = None,
-        eval_qid: Any = None,
+        group: Values | None = None,
+        qid: Values | None = None,
+        sample_weight: Values | None = None,
+        eval_set: EvalSets | None = None,
+        eval_group: Sequence[Values] | None = None,
+        eval_qid: Sequence[Values] | None = None,
     ) -> XGBRanker:
         """Train on the rows of X.
+
+        XGBoost breaks ties by the order of the rows within a group: those of a Spark DataFrame
+        keep the order that they have in it, so that a DataFrame in another order may give another
+        model, as an array does.
 
         Parameters
         ----------
@@ -190,8 +203,8 @@ class XGBRanker(XGBModel):
         SchemaError
             As `XGBRegressor.fit`.
         """
-        spark = kind_of(X) == "spark"
-        groups = _one_group(group, qid)
+        spark = is_spark(X)
+        groups = _one_group(group, qid, X)
         if not spark:
             require_y(self, y)
         if groups is None and not spark:
@@ -201,17 +214,25 @@ class XGBRanker(XGBModel):
             )
         eval_groups = None
         if eval_group is not None or eval_qid is not None:
-            sizes = eval_group if eval_group is not None else [None] * len(eval_qid)
-            ids = eval_qid if eval_qid is not None else [None] * len(eval_group)
-            eval_groups = [_one_group(size, id_) for size, id_ in zip(sizes, ids, strict=True)]
+            none = [None] * len(eval_qid or eval_group or ())
+            sizes = none if eval_group is None else eval_group
+            ids = none if eval_qid is None else eval_qid
+            sets = cast("Sequence[Any]", eval_set or [])
+            if not len(sizes) == len(ids) == len(sets):
+                raise ValueError(
+                    f"eval_group and eval_qid hold the groups of each evaluation set: there are "
+                    f"{len(sets)} in eval_set, and the groups of {len(sizes)}."
+                )
+            frames = [item[0] if isinstance(item, (tuple, list)) else item for item in sets]
+            eval_groups = [_one_group(*given) for given in zip(sizes, ids, frames, strict=True)]
         elif eval_set is not None and not spark:
             if not isinstance(groups, str):
                 raise ValueError("Evaluation sets need groups too. Pass eval_qid or eval_group.")
-            eval_groups = [groups] * len(eval_set)
+            eval_groups = [groups] * len(cast("list[object]", eval_set))
         self._fit(X, y, sample_weight, eval_set, groups, eval_groups)
         return self
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Data) -> Any:
         """Predict the score that rows are ranked by, highest first.
 
         Parameters
@@ -228,12 +249,21 @@ class XGBRanker(XGBModel):
         SchemaError
             If a feature is missing, or there is a column `prediction_col` already.
         """
-        if kind_of(X) == "spark":
+        if is_spark(X):
             return self._with_prediction(X, self.prediction_col, "prediction_col", "value")
         return self._raw(X).astype(np.float64)
 
-    def score(self, X: Any, y: Any = None, *, group: Any = None, qid: Any = None) -> float:
+    def score(
+        self,
+        X: Data,
+        y: Values | None = None,
+        *,
+        group: Values | None = None,
+        qid: Values | None = None,
+    ) -> float:
         """Return the mean NDCG over the groups, with XGBoost's exponential gain.
+
+        Rows of one prediction share their places, as in `sklearn.metrics.ndcg_score`.
 
         Parameters
         ----------
@@ -246,18 +276,21 @@ class XGBRanker(XGBModel):
         -------
         float
         """
-        groups = _one_group(group, qid)
-        if kind_of(X) == "spark":
+        groups = _one_group(group, qid, X)
+        if is_spark(X):
             predicted = self._with_prediction(X, PREDICTION, "prediction_col", "value")
             return spark_ndcg(X, predicted, y, groups)
-        X, y, groups = self._score_inputs(X, y, groups)
-        return ndcg(y, self.predict(X), groups)
+        rows, labels, given = self._score_inputs(X, y, groups)
+        of = None if given is None else check_group(given, labels)
+        return ndcg(labels, self.predict(rows), of)
 
 
-def _one_group(group: Any, qid: Any) -> Any:
+def _one_group(group: Values | None, qid: Values | None, X: Data) -> Values | None:
     """Return the groups as a column's name or one id for each row."""
     if group is not None and qid is not None:
         raise ValueError("group and qid say the same thing twice. Pass one of them.")
     if group is None or isinstance(group, str):
         return qid if group is None else group
-    return groups_of_sizes(group)
+    if is_spark(X):
+        raise ValueError("With a Spark DataFrame, group is the name of the column of the groups.")
+    return groups_of_sizes(group, row_count(X))

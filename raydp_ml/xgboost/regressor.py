@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from raydp_ml.predicting import PredictsNumbers
-from raydp_ml.trained_model import fit_context
+from raydp_ml.models.predicting import PredictsNumbers
+from raydp_ml.models.trained_model import fit_context
 from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.parameters import CONSTRAINTS
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from xgboost.callback import TrainingCallback
+
+    from raydp_ml.exchange.data_kinds import Data, EvalSets, Values
+    from raydp_ml.xgboost.constraints import Interaction, Monotone
+    from raydp_ml.xgboost.parameters import EvalMetric, Objective
 
 
 class XGBRegressor(PredictsNumbers, XGBModel):
@@ -69,9 +78,9 @@ class XGBRegressor(PredictsNumbers, XGBModel):
     num_parallel_tree : int, default=None
         Trees per round (a boosted random forest).
     monotone_constraints : dict, str or sequence, default=None
-        Features whose effect must not fall (1) or rise (-1).
+        Features whose effect must not fall (1) or rise (-1), by name or one value for each.
     interaction_constraints : str or sequence of sequences, default=None
-        Features that may occur in one branch together.
+        Features that may occur in one branch together, by name or place.
     importance_type : {"gain", "weight", "cover", "total_gain", "total_cover"}, default=None
         What `feature_importances_` means.
     device : str, default=None
@@ -167,7 +176,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
 
     _task_kind = "regression"
     _xgboost_class = "XGBRegressor"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = CONSTRAINTS
 
     def __init__(
         self,
@@ -179,7 +188,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         grow_policy: str | None = None,
         learning_rate: float | None = None,
         verbosity: int | None = None,
-        objective: Any = "reg:squarederror",
+        objective: Objective = "reg:squarederror",
         booster: str | None = None,
         tree_method: str | None = None,
         n_jobs: int | None = None,
@@ -194,24 +203,24 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         reg_alpha: float | None = None,
         reg_lambda: float | None = None,
         scale_pos_weight: float | None = None,
-        base_score: Any = None,
-        random_state: Any = None,
+        base_score: float | Sequence[float] | None = None,
+        random_state: int | np.random.RandomState | None = None,
         missing: float = np.nan,
         num_parallel_tree: int | None = None,
-        monotone_constraints: Any = None,
-        interaction_constraints: Any = None,
+        monotone_constraints: Monotone | None = None,
+        interaction_constraints: Interaction | None = None,
         importance_type: str | None = None,
         device: str | None = None,
         validate_parameters: bool | None = None,
         enable_categorical: bool = False,
-        feature_types: Any = None,
-        feature_weights: Any = None,
+        feature_types: Sequence[str] | None = None,
+        feature_weights: ArrayLike | None = None,
         max_cat_to_onehot: int | None = None,
         max_cat_threshold: int | None = None,
         multi_strategy: str | None = None,
-        eval_metric: Any = None,
+        eval_metric: EvalMetric | None = None,
         early_stopping_rounds: int | None = None,
-        callbacks: Any = None,
+        callbacks: Sequence[TrainingCallback] | None = None,
         num_workers: int | None = None,
         cpus_per_worker: int | None = None,
         gpus_per_worker: float = 0,
@@ -270,7 +279,12 @@ class XGBRegressor(PredictsNumbers, XGBModel):
 
     @fit_context
     def fit(
-        self, X: Any, y: Any = None, *, sample_weight: Any = None, eval_set: Any = None
+        self,
+        X: Data,
+        y: Values | None = None,
+        *,
+        sample_weight: Values | None = None,
+        eval_set: EvalSets | None = None,
     ) -> XGBRegressor:
         """Train on the rows of X.
 

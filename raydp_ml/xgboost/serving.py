@@ -8,18 +8,27 @@ which also has the words for what is wrong.
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raydp_ml.training.table_layout import Feature
+from raydp_ml.training.rows.layout import Feature
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xgboost
+    from sklearn.base import BaseEstimator
+
+    from raydp_ml.exchange.data_kinds import Data
 
 # Numbers up to which a copy costs less than the long way; 64 MiB.
 _MOST_NUMBERS = 1 << 24
-_codes: weakref.WeakKeyDictionary[Any, dict[str, dict[str, int]]] = weakref.WeakKeyDictionary()
+_codes: weakref.WeakKeyDictionary[xgboost.Booster, dict[str, dict[str, int]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
-def plain_rows(model: Any, X: Any) -> np.ndarray | None:
+def plain_rows(model: BaseEstimator, X: Data) -> np.ndarray | None:
     """Return the features of plain rows as XGBoost takes them.
 
     Parameters
@@ -46,7 +55,7 @@ def plain_rows(model: Any, X: Any) -> np.ndarray | None:
     return matrix
 
 
-def _is_number(dtype: Any) -> bool:
+def _is_number(dtype: object) -> bool:
     return (
         isinstance(dtype, np.dtype)
         and dtype.isnative
@@ -54,7 +63,7 @@ def _is_number(dtype: Any) -> bool:
     )
 
 
-def _array(model: Any, X: np.ndarray) -> np.ndarray | None:
+def _array(model: BaseEstimator, X: np.ndarray) -> np.ndarray | None:
     if hasattr(model, "feature_names_in_") or X.ndim != 2 or not _is_number(X.dtype):
         return None
     if len(X) == 0 or X.shape[1] != model.n_features_in_ or X.size > _MOST_NUMBERS:
@@ -62,7 +71,7 @@ def _array(model: Any, X: np.ndarray) -> np.ndarray | None:
     return X
 
 
-def _frame(model: Any, X: Any) -> np.ndarray | None:
+def _frame(model: BaseEstimator, X: pd.DataFrame) -> np.ndarray | None:
     layout = model._layout
     if not layout.named or X.empty or X.size > _MOST_NUMBERS:
         return None
@@ -97,7 +106,7 @@ def _frame(model: Any, X: Any) -> np.ndarray | None:
     return matrix
 
 
-def _codes_of(model: Any, feature: Feature, values: np.ndarray) -> list[float] | None:
+def _codes_of(model: BaseEstimator, feature: Feature, values: np.ndarray) -> list[float] | None:
     """Return the places of strings in a feature's dictionary, NaN for missing and unknown ones."""
     known = _codes.setdefault(model._Booster, {})
     if feature.name not in known:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raydp_ml.training.table_layout import Layout
+from raydp_ml.training.rows.layout import Layout
+
+if TYPE_CHECKING:
+    import xgboost
 
 
-def model_that_reads_sparse(booster: Any, layout: Layout, missing: float) -> bytearray:
+def model_that_reads_sparse(booster: xgboost.Booster, layout: Layout, missing: float) -> bytearray:
     """Save a booster such that to it, what a sparse matrix does not hold is zero, if it can be.
 
     XGBoost sends what is missing the way that each split has learnt. A split on a feature that was

@@ -6,13 +6,16 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml.xgboost.output import import_xgboost
 from raydp_ml.xgboost.parameters import uses_quantiles
+
+if TYPE_CHECKING:
+    import xgboost
 
 # What depends on the data, on the workers' hardware, or tells what to print.
 _NOT_JUDGED = frozenset(
@@ -26,7 +29,7 @@ _NOT_JUDGED = frozenset(
     }
 )
 # Models that between them use every parameter that XGBoost has.
-_MODELS: tuple[dict[str, Any], ...] = (
+_MODELS: tuple[dict[str, object], ...] = (
     {"booster": "dart"},
     {"booster": "gblinear"},
     {"booster": "gblinear", "updater": "coord_descent"},
@@ -134,7 +137,7 @@ def _used_by(params: dict[str, Any], task: str, estimator: str) -> set[str]:
     return _names(booster)
 
 
-def _configured(params: dict[str, Any], rows: Any) -> Any:
+def _configured(params: dict[str, Any], rows: xgboost.DMatrix) -> xgboost.Booster:
     import xgboost
 
     own = {"validate_parameters": False, "verbosity": 0, "nthread": 1}
@@ -147,7 +150,7 @@ def _configured(params: dict[str, Any], rows: Any) -> Any:
     return booster
 
 
-def _few_rows(task: str, params: dict[str, Any]) -> Any:
+def _few_rows(task: str, params: dict[str, Any]) -> xgboost.DMatrix:
     import xgboost
 
     # Ones are what every objective of a regression takes.
@@ -155,7 +158,7 @@ def _few_rows(task: str, params: dict[str, Any]) -> Any:
     if task == "regression" and params.get("multi_strategy") == "multi_output_tree":
         labels = np.column_stack([labels, labels])
     quantile = uses_quantiles(params.get("tree_method"), params.get("booster"), None)
-    rows: Any
+    rows: xgboost.DMatrix
     data: dict[str, Any] = {"data": np.arange(4.0).reshape(4, 1), "label": labels, "nthread": 1}
     if quantile:
         rows = xgboost.QuantileDMatrix(**data, max_bin=params.get("max_bin"))
@@ -166,14 +169,14 @@ def _few_rows(task: str, params: dict[str, Any]) -> Any:
     return rows
 
 
-def _names(booster: Any) -> set[str]:
+def _names(booster: xgboost.Booster) -> set[str]:
     """Return the names of the parameters that the parts of a booster have."""
     import xgboost
 
     return {*_walked(json.loads(booster.save_config())), *xgboost.get_config(), "eval_metric"}
 
 
-def _walked(config: Any) -> Iterator[str]:
+def _walked(config: object) -> Iterator[str]:
     for name, value in config.items() if isinstance(config, dict) else []:
         if name.endswith("_param"):
             yield from value

@@ -9,6 +9,7 @@ from sklearn import compose as plain_compose
 from sklearn import impute as plain_impute
 from sklearn import pipeline as plain_pipeline
 from sklearn import preprocessing as plain
+from sklearn.base import clone
 
 from raydp_ml import compose, impute, pipeline, preprocessing, set_roles
 from raydp_ml.exceptions import SchemaError
@@ -132,6 +133,12 @@ def test_bad_input(df):
             [("a", StandardScaler(), ["x"]), ("b", StandardScaler(), ["x"])],
             verbose_feature_names_out=False,
         ).fit(df)
+    for bare in ("x", 2):
+        transformer = compose.ColumnTransformer([("n", StandardScaler(), bare)])
+        with pytest.raises(ValueError, match=r"2D|2-dim"):
+            clone(transformer).fit(df.toPandas())
+        with pytest.raises(SchemaError, match=r"takes two\. Pass"):
+            transformer.fit(df)
     fitted = compose.ColumnTransformer([("n", StandardScaler(), ["x"])]).fit(df)
     with pytest.raises(SchemaError, match="no column 'x', given as the input of 'n'"):
         fitted.transform(df.drop("x"))

@@ -15,7 +15,7 @@ from raydp_ml.datasets import (
     read_taxi_trips,
 )
 from raydp_ml.exceptions import SchemaError
-from tests.example_modules import REAL_TRIPS, write_challenge
+from tests.examples.modules import REAL_TRIPS, write_challenge
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose
 from sklearn import decomposition as plain
 from sklearn.datasets import load_breast_cancer, load_iris
 
-from raydp_ml import covariance
 from raydp_ml.decomposition import PCA, TruncatedSVD
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.spark_jobs import covariance
 from tests.frames import FEW, WHOLE, frames, spread
 from tests.parity import assert_parity, collected
 

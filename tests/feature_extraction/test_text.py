@@ -55,6 +55,8 @@ def test_vectorizers(df, name, params):
     want = theirs.transform(documents).toarray()
     assert_allclose(dense(made), want, rtol=1e-12)
     assert_allclose(ours.transform(documents).toarray(), want)
+    assert_allclose(ours.transform(df.toPandas()["t"]).toarray(), want)
+    assert_allclose(ours.transform(df.toPandas()["t"].tolist()).toarray(), want)
 
 
 @pytest.mark.parametrize("params", [{}, {"norm": "l1", "sublinear_tf": True}, {"use_idf": False}])

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 import raydp_ml
 from raydp_ml import feature_selection, impute
+from raydp_ml.exceptions import SchemaError
 from raydp_ml.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, TargetEncoder
 from tests.parity import as_keys, assert_parity
 
@@ -65,6 +66,25 @@ def test_features(df, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "encoder",
+    [OrdinalEncoder(), OneHotEncoder(sparse_output=False), TargetEncoder(cv=2)],
+    ids=lambda encoder: type(encoder).__name__,
+)
+def test_a_float_that_stands_for_several_categories_is_refused(df, encoder):
+    """toPandas makes doubles of integers beside nulls."""
+    X = df.select("holes", "y")
+    encoder = type(encoder)(**encoder.get_params()).fit(X, "y")
+    frame = X.toPandas()[["holes"]]
+    assert frame.holes.dtype == np.float64
+    with pytest.raises(SchemaError, match="stands for several of the categories"):
+        encoder.transform(frame)
+    with pytest.raises(SchemaError, match="stands for several of the categories"):
+        encoder.transform(X.selectExpr("double(holes) AS holes"))
+    made = encoder.transform(X).drop("y").toPandas()
+    assert_array_equal(made, encoder.transform(rows_of(X)[["holes"]]))
+
+
 def test_rows_of_other_types_find_them(spark, df):
     """Decimals are found as integers and as floats, and numbers as decimals, on both sides."""
     X = df.select("id", "price")
@@ -85,10 +105,11 @@ def test_rows_of_other_types_find_them(spark, df):
     want = [[0, -1], [2, -1], [1, -1]]
     assert_array_equal(numbers.transform(decimals).toPandas(), want)
     assert_array_equal(numbers.transform(decimals.toPandas()), want)
-    # As floats, decimals that are one double are the first of them, in memory as well.
+    # As floats, decimals that are one double cannot be told apart.
     floats = frame.selectExpr(f"{BIG}.0D AS id", "0.0D AS price")
-    assert_array_equal(encoder.transform(floats).toPandas(), np.zeros((3, 2)))
-    assert_array_equal(encoder.transform(floats.toPandas()), np.zeros((3, 2)))
+    for given in (floats, floats.toPandas()):
+        with pytest.raises(SchemaError, match="stands for several of the categories"):
+            encoder.transform(given)
 
 
 def test_given_for_decimals(df):

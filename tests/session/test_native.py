@@ -31,9 +31,9 @@ def jvms(spark, what):
     """Process id -> name of this session's JVMs in Ray actors whose log is named for `what`."""
     log = re.compile(rf"-Draydp_ml\.log={spark.sparkContext.applicationId}-({what}\S*)\.log")
     found = {}
-    for process in psutil.process_iter(["pid", "cmdline"]):
+    for process in psutil.process_iter(["pid", "name", "cmdline"]):
         match = log.search(" ".join(process.info["cmdline"] or []))
-        if match and process.name() == "java":
+        if match and process.info["name"] == "java":
             found[process.pid] = match[1]
     return found
 

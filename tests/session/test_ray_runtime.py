@@ -91,7 +91,7 @@ def test_cleaning_up_after_the_users_own_shutdown_starts_no_ray(run_program, mod
         mode = {mode!r}
         import ray
         import raydp_ml
-        from raydp_ml.training.group import worker_group
+        from raydp_ml.training.gang.actors import actor_gang
         from raydp_ml.xgboost import XGBRegressor
 
         ray.init(num_cpus=2, include_dashboard=False)
@@ -102,7 +102,7 @@ def test_cleaning_up_after_the_users_own_shutdown_starts_no_ray(run_program, mod
         freed, kept = raydp_ml.from_spark(df), raydp_ml.from_spark(df)
         assert raydp_ml.to_spark(kept).count() == raydp_ml.to_spark(freed).count() == 100
         XGBRegressor(n_estimators=2, num_workers=1).fit(df, "y")  # leaves a warm worker
-        with worker_group(1):
+        with actor_gang(1):
             ray.shutdown()
         assert not ray.is_initialized(), "the end of a gang"
         freed.free()
@@ -125,6 +125,7 @@ def test_cleaning_up_after_the_users_own_shutdown_starts_no_ray(run_program, mod
 
 
 SLOW_RAYLET = """
+    import contextlib
     import os
     import signal
     import sys
@@ -140,9 +141,10 @@ SLOW_RAYLET = """
     def stop_raylet():
         while len(stopped) < {times}:
             for process in psutil.Process().children(recursive=True):
-                if process.pid not in stopped and process.name() == "raylet":
-                    process.suspend()
-                    stopped.append(process.pid)
+                with contextlib.suppress(psutil.Error):  # one that ended meanwhile
+                    if process.pid not in stopped and process.name() == "raylet":
+                        process.suspend()
+                        stopped.append(process.pid)
             time.sleep(0.01)
 
     threading.Thread(target=stop_raylet, daemon=True).start()

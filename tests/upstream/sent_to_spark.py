@@ -18,8 +18,8 @@ from raydp_ml.base import kind_of
 from raydp_ml.feature_extraction.text import TfidfVectorizer
 from raydp_ml.impute import MissingIndicator
 from raydp_ml.preprocessing import _function
-from raydp_ml.transformer import SparkTransformer
-from raydp_ml.vector_features import VectorFeatures
+from raydp_ml.transformers.base import SparkTransformer
+from raydp_ml.transformers.vector_features import VectorFeatures
 from tests.upstream.spark_frames import (
     LABEL,
     ROW,
@@ -325,7 +325,7 @@ def _errors():
 def sent(cls):
     """Return the class that stands in for one of ours, under its name."""
     from raydp_ml.feature_extraction import text
-    from raydp_ml.transformer import WeightedTransformer
+    from raydp_ml.transformers.base import WeightedTransformer
 
     mixin = {
         "FunctionTransformer": FunctionSent,

@@ -92,6 +92,7 @@ public final class ExecutorActor {
     }
 
     @Override
+    @SuppressWarnings("unchecked") // to Java, Scala's updated returns a raw type
     public Map<String, String> extractAttributes() {
       return super.extractAttributes().updated(NODE_ID, System.getProperty(NODE_ID));
     }

@@ -132,8 +132,8 @@ public final class RaySchedulerBackend extends CoarseGrainedSchedulerBackend {
     serve();
   }
 
+  @SuppressWarnings("unchecked") // to Java, Scala's updated returns a raw type
   private static <V> scala.collection.immutable.Map<Object, V> forDefaultProfile(Object value) {
-    @SuppressWarnings("unchecked")
     V typed = (V) value;
     return Map$.MODULE$.<Object, V>empty()
         .updated(ResourceProfile.DEFAULT_RESOURCE_PROFILE_ID(), typed);

@@ -18,23 +18,24 @@ public final class Covariance {
   /**
    * Aggregates {@code data}, whose columns must all be doubles.
    *
-   * @return the rows without missing or infinite values; per column the mean, then the missing,
+   * @return big-endian doubles: the rows without missing or infinite values; per column the mean, then the missing,
    *     then the infinite; then the upper triangle of the sums of products of deviations, by rows
    */
-  public double[] run(Dataset<?> data) {
+  public byte[] run(Dataset<?> data) {
     int width = data.schema().length();
     @SuppressWarnings("unchecked")
     JavaRDD<InternalRow> rows =
         (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
     if (rows.getNumPartitions() == 0) {
-      return new Moments(width).packed();
+      return Doubles.packed(new Moments(width).packed());
     }
     // Plain arrays travel: driver and executors load this class from the jar each for itself, and
     // to the JVM the two are different classes.
-    return rows.mapPartitions(input -> List.of(aggregate(input, width).packed()).iterator())
-        .treeReduce(
-            (a, b) -> new Moments(width, a).merge(new Moments(width, b)).packed(),
-            Trees.depth(rows));
+    return Doubles.packed(
+        rows.mapPartitions(input -> List.of(aggregate(input, width).packed()).iterator())
+            .treeReduce(
+                (a, b) -> new Moments(width, a).merge(new Moments(width, b)).packed(),
+                Trees.depth(rows)));
   }
 
   private static Moments aggregate(Iterator<InternalRow> input, int width) {

@@ -1,6 +1,5 @@
 package ml.raydp.columns;
 
-import java.nio.ByteBuffer;
 import org.apache.spark.sql.catalyst.InternalRow;
 
 /** What a {@code pyspark.ml} vector holds, read from the struct that Spark stores it as. */
@@ -29,18 +28,5 @@ final class Entries {
 
   int place(int i) {
     return places == null ? i : places[i];
-  }
-
-  /** Doubles as big-endian bytes, which py4j hands over whole; an array of doubles one by one. */
-  static byte[] packed(double[] values) {
-    ByteBuffer made = ByteBuffer.allocate(Double.BYTES * values.length);
-    made.asDoubleBuffer().put(values);
-    return made.array();
-  }
-
-  static double[] unpacked(byte[] packed) {
-    double[] made = new double[packed.length / Double.BYTES];
-    ByteBuffer.wrap(packed).asDoubleBuffer().get(made);
-    return made;
   }
 }

@@ -23,8 +23,8 @@ public final class GramProduct {
     @SuppressWarnings("unchecked")
     JavaRDD<InternalRow> rows =
         (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
-    double[] factors = Entries.unpacked(matrix);
-    return Entries.packed(
+    double[] factors = Doubles.unpacked(matrix);
+    return Doubles.packed(
         rows.mapPartitions(input -> List.of(multiply(input, factors, columns)).iterator())
             .treeReduce(GramProduct::added, Trees.depth(rows)));
   }

@@ -43,21 +43,22 @@ public final class Moments {
    * Aggregates {@code data}, whose columns must all be doubles, and of which the last holds weights
    * where {@code weighted}.
    *
-   * @return the rows; those with a weight that is missing, negative or infinite, which are left
+   * @return big-endian doubles: the rows; those with a weight that is missing, negative or infinite, which are left
    *     out; then per column, one after the other: the finite values, the infinite, the sum of
    *     weights, the mean, the sum of squared deviations, the least and the greatest value of
    *     positive weight (NaN without one), and what the mean lacks for being rounded
    */
-  public double[] run(Dataset<?> data, boolean weighted) {
+  public byte[] run(Dataset<?> data, boolean weighted) {
     int width = data.schema().length() - (weighted ? 1 : 0);
     @SuppressWarnings("unchecked")
     JavaRDD<InternalRow> rows =
         (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
     if (rows.getNumPartitions() == 0) {
-      return empty(width);
+      return Doubles.packed(empty(width));
     }
-    return rows.mapPartitions(input -> List.of(aggregate(input, width, weighted)).iterator())
-        .treeReduce(Moments::merge, Trees.depth(rows));
+    return Doubles.packed(
+        rows.mapPartitions(input -> List.of(aggregate(input, width, weighted)).iterator())
+            .treeReduce(Moments::merge, Trees.depth(rows)));
   }
 
   private static double[] empty(int width) {

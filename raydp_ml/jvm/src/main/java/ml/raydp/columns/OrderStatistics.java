@@ -34,10 +34,10 @@ public final class OrderStatistics {
    *
    * @param ranks big-endian longs: for each column how many values are wanted, then their places
    *     from 0, ascending
-   * @return the wanted values of the first column, then those of the second, and so on
+   * @return big-endian doubles: the wanted values of the first column, then those of the second, and so on
    * @throws IllegalStateException if a column has not as many values as a place says
    */
-  public double[] run(Dataset<?> data, byte[] ranks) {
+  public byte[] run(Dataset<?> data, byte[] ranks) {
     @SuppressWarnings("unchecked")
     JavaRDD<InternalRow> rows =
         (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
@@ -55,7 +55,8 @@ public final class OrderStatistics {
         gather(rows, searches, known);
       }
     }
-    return searches.stream().flatMapToDouble(search -> Arrays.stream(search.found())).toArray();
+    return Doubles.packed(
+        searches.stream().flatMapToDouble(search -> Arrays.stream(search.found())).toArray());
   }
 
   private static long candidates(List<Search> searches, int known) {
@@ -102,13 +103,13 @@ public final class OrderStatistics {
   }
 
   /** Maps doubles to longs that are, as unsigned numbers, in the same order. */
-  private static long key(double value) {
+  static long key(double value) {
     // (Adding 0 makes the negative zero the positive one, which it equals.)
     long bits = Double.doubleToRawLongBits(value + 0.0);
     return bits < 0 ? ~bits : bits | Long.MIN_VALUE;
   }
 
-  private static double value(long key) {
+  static double value(long key) {
     return Double.longBitsToDouble(key < 0 ? key & Long.MAX_VALUE : ~key);
   }
 

@@ -122,8 +122,8 @@ public final class Query {
       } else if (!PARTS.contains(plan.getClass().getSimpleName().replace("$", ""))) {
         throw new Refused("command", plan.nodeName());
       }
-      LogicalPlan made = (LogicalPlan) plan.mapExpressions(e -> expression(e, queries));
-      return (LogicalPlan) made.mapChildren(child -> plan(child, queries));
+      LogicalPlan made = plan.mapExpressions(e -> expression(e, queries));
+      return made.mapChildren(child -> plan(child, queries));
     }
 
     private LogicalPlan relation(UnresolvedRelation relation, Set<String> queries) {
@@ -170,7 +170,7 @@ public final class Query {
         LogicalPlan checked = plan((LogicalPlan) subquery.plan(), queries);
         made = ((PlanExpression<LogicalPlan>) subquery).withNewPlan(checked);
       }
-      return (Expression) made.mapChildren(child -> expression(child, queries));
+      return made.mapChildren(child -> expression(child, queries));
     }
   }
 }

@@ -61,7 +61,7 @@ public final class SourceColumns {
       return null;
     }
     if (!isProject) {
-      return (LogicalPlan) plan.withNewChildren(sequence(List.of(child)));
+      return plan.withNewChildren(sequence(List.of(child)));
     }
     List<NamedExpression> chosen =
         new ArrayList<>(CollectionConverters.asJava(((Project) plan).projectList()));

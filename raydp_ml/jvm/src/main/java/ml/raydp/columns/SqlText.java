@@ -73,6 +73,7 @@ public final class SqlText {
   }
 
   /** Groups by keys and aggregates, both texts; the keys come first in the result. */
+  @SuppressWarnings("unchecked") // to Java, Scala's drop returns a raw type
   public Dataset<Row> aggregate(Dataset<Row> df, byte[] keys, byte[] packed) {
     return pinned(
         df.sparkSession(),
@@ -123,7 +124,7 @@ public final class SqlText {
       // Some of what is in our text was read from a file: an estimator that was loaded.
       throw new IllegalArgumentException("No part of a transformer: " + expression);
     }
-    Expression made = (Expression) expression.mapChildren(SqlText::ownMeaning);
+    Expression made = expression.mapChildren(SqlText::ownMeaning);
     if (made instanceof UnresolvedFunction call) {
       Expression constant = constant(call);
       return constant == null ? inFull(call) : constant;

@@ -29,7 +29,7 @@ public final class VectorMap implements UDF1<Vector, double[]> {
     if (Registry.isKnown(spark, name)) {
       return;
     }
-    VectorMap map = new VectorMap(outputs, Entries.unpacked(matrix));
+    VectorMap map = new VectorMap(outputs, Doubles.unpacked(matrix));
     spark.udf().register(name, map, DataTypes.createArrayType(DataTypes.DoubleType, false));
   }
 

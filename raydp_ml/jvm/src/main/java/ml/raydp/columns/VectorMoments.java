@@ -51,9 +51,9 @@ public final class VectorMoments {
     JavaRDD<InternalRow> rows =
         (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
     if (rows.getNumPartitions() == 0) {
-      return Entries.packed(head());
+      return Doubles.packed(head());
     }
-    return Entries.packed(
+    return Doubles.packed(
         rows.mapPartitions(input -> List.of(aggregate(input, groups, most)).iterator())
             .treeReduce((a, b) -> merge(a, b, groups), Trees.depth(rows)));
   }

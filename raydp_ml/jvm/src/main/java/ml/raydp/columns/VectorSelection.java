@@ -56,7 +56,7 @@ public final class VectorSelection implements UDF1<Vector, Vector> {
       return;
     }
     VectorSelection made =
-        new VectorSelection(Entries.unpacked(factors), bound, allowMissing, allowInfinite);
+        new VectorSelection(Doubles.unpacked(factors), bound, allowMissing, allowInfinite);
     spark.udf().register(name, made, SQLDataTypes.VectorType());
   }
 

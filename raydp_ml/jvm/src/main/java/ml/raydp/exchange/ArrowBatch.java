@@ -141,7 +141,7 @@ final class ArrowBatch implements AutoCloseable {
     while (i < to && (i & 7) != 0) {
       BitVectorHelper.setBit(validity, i++);
     }
-    validity.setOne(i >> 3, (to - i) >> 3);
+    validity.setOne((long) (i >> 3), (long) ((to - i) >> 3));
     for (i += (to - i) & ~7; i < to; i++) {
       BitVectorHelper.setBit(validity, i);
     }

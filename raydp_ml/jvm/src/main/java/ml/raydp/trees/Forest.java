@@ -89,8 +89,12 @@ final class Forest {
     return bits ^ (bits >> 31 & Integer.MAX_VALUE);
   }
 
-  /** Sums the leaves of a group for a row, a key for each feature. */
-  float sum(int group, int[] keys) {
+  /** Sums the leaves of a group for a row. */
+  float sum(int group, Cells row) {
+    return row.gone == null ? sum(group, row.keys) : sum(group, row.keys, row.gone);
+  }
+
+  private float sum(int group, int[] keys) {
     long[] nodes = this.nodes;
     float sum = base[group];
     for (int t = groups[group]; t < groups[group + 1]; t += TOGETHER) {
@@ -129,7 +133,7 @@ final class Forest {
   }
 
   /** The same for a row of which some values are missing. */
-  float sum(int group, int[] keys, boolean[] missing) {
+  private float sum(int group, int[] keys, boolean[] missing) {
     float sum = base[group];
     for (int t = groups[group]; t < groups[group + 1]; t++) {
       int at = roots[t];

@@ -2,23 +2,14 @@ package ml.raydp.trees;
 
 import java.io.Serializable;
 import java.nio.ByteBuffer;
-import java.util.List;
-import ml.raydp.columns.SqlText;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.Column;
-import org.apache.spark.sql.catalyst.expressions.Expression;
-import org.apache.spark.sql.catalyst.expressions.Literal$;
 import org.apache.spark.sql.catalyst.expressions.UnsafeArrayData;
-import org.apache.spark.sql.catalyst.expressions.objects.Invoke;
 import org.apache.spark.sql.catalyst.util.ArrayData;
-import org.apache.spark.sql.classic.ExpressionUtils;
 import org.apache.spark.sql.classic.SparkSession;
-import org.apache.spark.sql.types.AbstractDataType;
 import org.apache.spark.sql.types.DataType;
 import org.apache.spark.sql.types.DataTypes;
-import scala.collection.immutable.Seq;
-import scala.jdk.javaapi.CollectionConverters;
 
 /** A column of predictions by boosted trees, computed by Spark's generated code. */
 public final class TreesColumn {
@@ -48,13 +39,7 @@ public final class TreesColumn {
           case "likeliest" -> DataTypes.IntegerType;
           default -> DataTypes.createArrayType(DataTypes.DoubleType, false);
         };
-    Expression array = SqlText.expression(spark, features);
-    Expression target = Literal$.MODULE$.fromObject(function);
-    Seq<Expression> arguments = CollectionConverters.asScala(List.of(array)).toSeq();
-    Seq<AbstractDataType> any = CollectionConverters.asScala(List.<AbstractDataType>of()).toSeq();
-    // (Null for null, never null, the same for the same row.)
-    return ExpressionUtils.column(
-        new Invoke(target, method, type, arguments, any, true, false, true));
+    return RowCall.column(spark, features, function, method, type);
   }
 
   /** What is called for each row, by as many threads as Spark likes: it keeps nothing of a row. */
@@ -72,7 +57,8 @@ public final class TreesColumn {
     }
 
     public double value(ArrayData row) {
-      return new Cells(row).sum(0);
+      Forest trees = forest();
+      return trees.sum(0, new Cells(row, trees.features, missing));
     }
 
     public ArrayData probabilities(ArrayData row) {
@@ -96,17 +82,18 @@ public final class TreesColumn {
     }
 
     private float[] shares(ArrayData row) {
-      Cells cells = new Cells(row);
+      Forest trees = forest();
+      Cells cells = new Cells(row, trees.features, missing);
       if (link.equals("logistic")) {
         // XGBoost's own bound, below which e^-x is no float.
-        float power = (float) Math.exp(Math.min(-cells.sum(0), 88.7f));
+        float power = (float) Math.exp(Math.min(-trees.sum(0, cells), 88.7f));
         float second = 1 / (power + 1);
         return new float[] {1 - second, second};
       }
-      float[] sums = new float[cells.trees.base.length];
+      float[] sums = new float[trees.base.length];
       float most = Float.NEGATIVE_INFINITY;
       for (int i = 0; i < sums.length; i++) {
-        sums[i] = cells.sum(i);
+        sums[i] = trees.sum(i, cells);
         most = Math.max(most, sums[i]);
       }
       double total = 0;
@@ -128,30 +115,6 @@ public final class TreesColumn {
         forest = made;
       }
       return made;
-    }
-
-    /** A row as the trees read it. */
-    private final class Cells {
-      private final Forest trees = forest();
-      private final int[] keys = new int[trees.features];
-
-      /** Which are missing; null where none is. */
-      private boolean[] gone;
-
-      Cells(ArrayData row) {
-        for (int i = 0; i < keys.length; i++) {
-          float value = row.isNullAt(i) ? missing : row.getFloat(i);
-          if (value == missing || value != value) {
-            gone = gone == null ? new boolean[keys.length] : gone;
-            gone[i] = true;
-          }
-          keys[i] = Forest.key(value);
-        }
-      }
-
-      float sum(int group) {
-        return gone == null ? trees.sum(group, keys) : trees.sum(group, keys, gone);
-      }
     }
 
     @Override

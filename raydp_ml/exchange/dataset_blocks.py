@@ -1,0 +1,82 @@
+"""Blocks of a Ray Dataset, brought to one schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.blocks import Blocks, results
+from raydp_ml.exchange.pandas_frames import pandas_table
+from raydp_ml.exchange.unify import aligned, unified_schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import ray.data
+
+__all__ = ["from_dataset"]
+
+_A_DATASET = "the ray.data.Dataset"
+
+
+def from_dataset(dataset: ray.data.Dataset) -> Blocks:
+    """Execute a ``ray.data.Dataset`` and take its Arrow blocks, without a copy where they agree.
+
+    Blocks that differ are brought to one schema by the names of their columns, as Ray Data does
+    it: the wider of two types, and null where a block lacks a column.
+
+    Raises
+    ------
+    SchemaError
+        The Dataset has no block, and so no schema, or blocks that have no schema in common.
+    """
+    import ray
+
+    try:
+        refs = dataset.to_arrow_refs()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise SchemaError(
+            f"{_A_DATASET} has blocks whose columns have no types in common: {error}. Cast them "
+            "where the blocks are made."
+        ) from error
+    describe = ray.remote(num_cpus=0)(_describe)
+    facts = results([describe.remote(ref) for ref in refs])
+    kept = [(ref, fact) for ref, fact in zip(refs, facts, strict=True) if fact[0]]
+    if not facts:
+        raise SchemaError("The ray.data.Dataset holds no block: there is no schema to take.")
+    schema = unified_schema([fact[2] for _, fact in kept] or [facts[0][2]], _A_DATASET)
+    blocks = [ref for ref, _ in kept]
+    sizes = [nbytes for _, (_, nbytes, _, _) in kept]
+    align: Any = ray.remote(num_cpus=0, num_returns=2)(_align)
+    made = {
+        at: align.remote(ref, schema)
+        for at, (ref, (_, _, its_schema, kind)) in enumerate(kept)
+        if kind is not pa.Table or not its_schema.equals(schema)
+    }
+    new_sizes = results([size for size, _ in made.values()])
+    for (at, (_, ref)), nbytes in zip(made.items(), new_sizes, strict=True):
+        blocks[at], sizes[at] = ref, nbytes
+    here = ray.get_runtime_context().get_node_id()
+    rows = [count for _, (count, *_) in kept]
+    return Blocks(blocks, rows, sum(sizes), schema, [here] * len(kept))
+
+
+def _describe(block: pa.Table | pd.DataFrame) -> tuple[int, int, pa.Schema, type]:
+    table = _as_table(block)
+    return table.num_rows, table.nbytes, table.schema, type(block)
+
+
+def _align(
+    block: pa.Table | pd.DataFrame, schema: pa.Schema
+) -> tuple[int | SchemaError, pa.Table | None]:
+    try:
+        table = aligned(_as_table(block), schema, _A_DATASET)
+    except SchemaError as error:
+        return error, None
+    return table.nbytes, table
+
+
+def _as_table(block: pa.Table | pd.DataFrame) -> pa.Table:
+    # Beside Arrow blocks a Dataset may hold pandas ones.
+    return block if isinstance(block, pa.Table) else pandas_table(block)

@@ -1,0 +1,102 @@
+"""What a meta-estimator holds: an estimator that has to know Spark DataFrames itself."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from sklearn.pipeline import Pipeline
+
+from raydp_ml.base import require_column_name
+from raydp_ml.exchange.columns import check_exists, from_spark_schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["label_of", "last_step", "require_ours", "writing_to"]
+
+_HELD = ("estimator", "regressor", "estimator_", "regressor_", "best_estimator_")
+"""The attributes by which meta-estimators hold what they wrap."""
+
+
+def last_step(estimator: Any) -> Any:
+    """Return what makes the predictions within Pipelines and meta-estimators, or what is given."""
+    if isinstance(estimator, Pipeline):
+        return last_step(estimator[-1])
+    held = [getattr(estimator, name) for name in _HELD if hasattr(estimator, name)]
+    return last_step(held[-1]) if held else estimator
+
+
+def require_ours(estimator: Any, who: str, parameter: str) -> None:
+    """Raise `TypeError` for an estimator that knows data in memory only.
+
+    Parameters
+    ----------
+    estimator : estimator
+    who : str
+        The meta-estimator.
+    parameter : str
+        Its parameter that holds the estimator.
+    """
+    outer = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    for one in (outer, last_step(estimator)):
+        if not any(cls.__module__.startswith("raydp_ml.") for cls in type(one).__mro__):
+            raise TypeError(
+                f"With a Spark DataFrame, the {parameter} of {who} is one of raydp_ml's (or a "
+                "Pipeline that ends with one), such as raydp_ml.xgboost's. Got "
+                f"{type(one).__name__} of {type(one).__module__} instead. Take one of ours, or fit "
+                "on data in memory."
+            )
+
+
+def label_of(df: DataFrame, y: object, who: str) -> str:
+    """Return the label's column.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    y : str or None
+        Its name; None takes the role "label".
+    who : str
+        The estimator, for the error.
+
+    Raises
+    ------
+    SchemaError, TypeError, ValueError
+        If there is no such column, `y` is no name, or there is no label.
+    """
+    name = require_column_name(y, "y", df.columns)
+    if name is not None:
+        check_exists(name, df.columns, "y")
+        return name
+    for column in from_spark_schema(df.schema):
+        if column.role == "label":
+            return column.name
+    raise ValueError(
+        f"This {who} estimator requires y to be passed, but the target y is None. Pass the name of "
+        'the label\'s column, as in fit(df, "label"), or mark it once: raydp_ml.set_roles(df, '
+        'label="label").'
+    )
+
+
+def writing_to(estimator: Any, parameter: str, name: str) -> Any:
+    """Return a copy of a fitted estimator that names the column of its predictions otherwise.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Or Pipeline, or meta-estimator; what it was fitted to is shared with the copy.
+    parameter : {"prediction_col", "probability_col"}
+    name : str
+    """
+    made = copy.copy(estimator)
+    if isinstance(estimator, Pipeline):
+        *before, (step, last) = estimator.steps
+        made.steps = [*before, (step, writing_to(last, parameter, name))]
+        return made
+    held = {key: getattr(estimator, key) for key in _HELD if hasattr(estimator, key)}
+    for key, value in held.items():
+        setattr(made, key, writing_to(value, parameter, name))
+    if not held:
+        setattr(made, parameter, name)
+    return made

@@ -1,0 +1,238 @@
+"""Saving fitted estimators to folders of open formats, and loading them without running code.
+
+A folder holds ``estimator.json`` (class, parameters, fitted attributes) and, for XGBoost,
+``model.ubj`` and ``model_config.json`` (how it was trained), for PyTorch ``module.safetensors``; a
+Pipeline's folder holds one such folder for each step.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from raydp_ml.saving.json_estimators import TRANSFORMERS, Json
+from raydp_ml.saving.json_values import decode, encode
+
+if TYPE_CHECKING:
+    import torch
+    from sklearn.base import BaseEstimator
+    from sklearn.pipeline import Pipeline
+
+    OwnModule = torch.nn.Module | type[torch.nn.Module] | Callable[..., torch.nn.Module]
+
+__all__ = ["load", "save"]
+
+_FORMAT = "raydp_ml"
+_VERSION = 1
+_DESCRIPTION = "estimator.json"
+
+# Only these classes are ever made from a file.
+_CLASSES = {
+    "TorchClassifier": "raydp_ml.torch",
+    "TorchRegressor": "raydp_ml.torch",
+    "XGBClassifier": "raydp_ml.xgboost",
+    "XGBRanker": "raydp_ml.xgboost",
+    "XGBRegressor": "raydp_ml.xgboost",
+    "Pipeline": "sklearn.pipeline",
+    **TRANSFORMERS,
+}
+
+
+def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
+    """Write a fitted estimator, or a Pipeline of them, to a folder.
+
+    Parameters
+    ----------
+    estimator : estimator of raydp_ml, or sklearn.pipeline.Pipeline of such
+    path : str or path-like
+        A folder; one that `save` wrote before is replaced, as a whole.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        Before ``fit``.
+    ValueError
+        If a parameter cannot be written, such as a function, or the class is not one of ours.
+    FileExistsError
+        If `path` exists and is not such a folder.
+    """
+    target = Path(path)
+    if target.exists() and not _is_ours(target):
+        raise FileExistsError(
+            f"{str(target)!r} exists and is not a folder that raydp_ml saved, so it is left as it "
+            "is. Choose another path, or remove it first."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside the target and moved there when complete: a crash leaves the old one whole.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+        made = Path(scratch) / "new"
+        _write(estimator, made)
+        if target.exists():
+            target.rename(Path(scratch) / "old")
+        made.rename(target)
+
+
+def load(path: str | os.PathLike[str], *, module: OwnModule | None = None) -> Any:
+    """Read what `save` or an estimator's ``save`` wrote.
+
+    No code from the files is run: they are JSON, safetensors and XGBoost's own model format, and
+    only raydp_ml's own classes (and Pipelines of them) are made.
+
+    Parameters
+    ----------
+    path : str or path-like
+    module : torch.nn.Module class, function that makes one, or instance, default=None
+        The module of a PyTorch estimator that was trained with one of the user's own: a file
+        cannot name code to run.
+
+    Returns
+    -------
+    estimator
+        Fitted.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If the folder is of another kind, damaged, or written by a newer raydp_ml, or a `module`
+        is needed.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"There is no folder {str(folder)!r}. It must be one that an estimator's save(path) "
+            "wrote."
+        )
+    if not _is_ours(folder):
+        raise ValueError(
+            f"{str(folder)!r} is not a folder that raydp_ml saved: it holds no readable "
+            f"{_DESCRIPTION} with the format {_FORMAT!r}."
+        )
+    return _read(folder, module)
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        description = json.loads((folder / _DESCRIPTION).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(description, dict) and description.get("format") == _FORMAT
+
+
+def _write(estimator: BaseEstimator, folder: Path) -> None:
+    from raydp_ml import __version__
+
+    name = type(estimator).__name__
+    if _class_of(name) is not type(estimator):
+        raise ValueError(
+            f"A {type(estimator).__module__}.{name} cannot be saved. These can: {sorted(_CLASSES)}."
+        )
+    check_is_fitted(estimator)
+    folder.mkdir()
+    description: dict[str, Json] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "raydp_ml": __version__,
+        "class": name,
+    }
+    if name == "Pipeline":
+        description["steps"] = _write_steps(estimator, folder)
+        params = {key: getattr(estimator, key) for key in ("transform_input", "verbose")}
+    else:
+        params = getattr(estimator, "_saved_params", partial(estimator.get_params, False))()
+        description["attributes"] = {
+            key: encode(value, f"the attribute {key!r} of {name}")
+            for key, value in estimator._saved_state(folder).items()
+        }
+    description["params"] = {
+        key: encode(value, f"the parameter {key!r} of {name}") for key, value in params.items()
+    }
+    (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1, allow_nan=False))
+
+
+def _write_steps(pipeline: Pipeline, folder: Path) -> list[Json]:
+    steps: list[Json] = []
+    for index, (name, step) in enumerate(pipeline.steps):
+        if step is None or step == "passthrough":
+            steps.append([name, None])
+            continue
+        steps.append([name, f"step_{index}"])
+        _write(step, folder / f"step_{index}")
+    return steps
+
+
+def _read(folder: Path, module: OwnModule | None) -> BaseEstimator:
+    try:
+        description = json.loads((folder / _DESCRIPTION).read_text())
+        version = description["version"]
+        if version > _VERSION:
+            raise ValueError(
+                f"{str(folder)!r} is of format version {version}, and this raydp_ml reads up to "
+                f"{_VERSION}. Upgrade raydp_ml (it was written by {description.get('raydp_ml')})."
+            )
+        cls = _class_of(description["class"])
+        if cls is None:
+            raise ValueError(
+                f"{str(folder)!r} holds a {description['class']!r}, which is not one of "
+                f"{sorted(_CLASSES)}."
+            )
+        params = {key: decode(value) for key, value in description["params"].items()}
+        if description["class"] == "Pipeline":
+            return cls(_read_steps(description["steps"], folder, module), **params)
+        own = params.get("module")
+        if isinstance(own, dict) and "own_module" in own:
+            params["module"] = _given_module(own["own_module"], folder, module)
+        estimator = cls(**params)
+        attributes = {key: decode(value) for key, value in description["attributes"].items()}
+        estimator._restore_state(attributes, folder)
+    except (
+        ArithmeticError,  # from Decimals
+        AttributeError,
+        KeyError,
+        OSError,
+        TypeError,
+        json.JSONDecodeError,
+    ) as error:
+        raise ValueError(
+            f"The saved estimator in {str(folder)!r} is damaged: {type(error).__name__}: {error}. "
+            "Save it again."
+        ) from error
+    return estimator
+
+
+def _given_module(name: str, folder: Path, module: OwnModule | None) -> OwnModule:
+    if module is None:
+        raise ValueError(
+            f"The estimator in {str(folder)!r} was trained with the module {name}, and loading "
+            f"runs no code that a file names. Pass it: raydp_ml.load(path, module="
+            f"{name.rsplit('.', 1)[-1]})."
+        )
+    return module
+
+
+def _read_steps(
+    steps: list[tuple[str, str | None]], folder: Path, module: OwnModule | None
+) -> list[tuple[str, BaseEstimator | str]]:
+    read: list[tuple[str, BaseEstimator | str]] = []
+    for index, (name, sub) in enumerate(steps):
+        # The name of the sub-folder is ours, so that a file cannot point elsewhere.
+        read.append(
+            (name, "passthrough" if sub is None else _read(folder / f"step_{index}", module))
+        )
+    return read
+
+
+def _class_of(name: object) -> type[BaseEstimator] | None:
+    if not isinstance(name, str) or name not in _CLASSES:
+        return None
+    found: type[BaseEstimator] = getattr(importlib.import_module(_CLASSES[name]), name)
+    return found

@@ -1,0 +1,1 @@
+"""Training actors: placed near their data, kept warm, replaced when lost."""

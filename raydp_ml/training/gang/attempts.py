@@ -1,0 +1,110 @@
+"""Where to train, and starting again when a worker was lost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from raydp_ml.exceptions import TrainingError
+from raydp_ml.training.gang.failure import WorkerLostError
+from raydp_ml.training.gang.gang import Gang
+from raydp_ml.training.gang.in_process import InProcessGang
+from raydp_ml.training.rows.data_sets import DataSet
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where to train.
+
+    Attributes
+    ----------
+    count : int or None
+        0: in this process; None: one actor per node that holds the data.
+    cpus, gpus, resources
+        What each worker holds.
+    max_retries : int
+        How often training may start again after a worker was lost.
+    """
+
+    count: int | None
+    cpus: int | None = None
+    gpus: float = 0
+    resources: dict[str, float] | None = None
+    max_retries: int = 3
+
+
+def require_room(workers: Workers) -> None:
+    """Raise `ResourceError` when the cluster can never hold the workers, before data moves."""
+    if not workers.count:
+        return
+    from raydp_ml.session import ray_runtime
+    from raydp_ml.training.gang.actors import live_nodes
+    from raydp_ml.training.gang.placement import place_workers
+
+    ray_runtime.ensure_ray()
+    needs = {"CPU": workers.cpus or 1, "GPU": workers.gpus, **(workers.resources or {})}
+    place_workers(workers.count, live_nodes(), {}, needs)
+
+
+@contextlib.contextmanager
+def open_gang(workers: Workers, sets: Sequence[DataSet]) -> Iterator[Gang]:
+    """Gather workers for a fit, near the blocks of the training data."""
+    if workers.count == 0:
+        yield InProcessGang()
+        return
+    from raydp_ml.training.gang.actors import actor_gang
+
+    with actor_gang(
+        workers.count,
+        cpus_per_worker=workers.cpus,
+        gpus_per_worker=workers.gpus,
+        resources_per_worker=workers.resources,
+        blocks=sets[0].blocks,
+    ) as opened:
+        yield opened
+
+
+class Attempt(contextlib.AbstractContextManager["Attempt", bool]):
+    """One of several attempts, in whose block the error that asks for another one is silent.
+
+    Attributes
+    ----------
+    again : bool
+        Whether another has to follow.
+    """
+
+    def __init__(self, after: type[Exception] | None) -> None:
+        self.again = False
+        self._after = after
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self.again = self._after is not None and isinstance(error, self._after)
+        return self.again
+
+
+def attempts(most: int, after: type[Exception]) -> Iterator[Attempt]:
+    """Yield attempts until one succeeds; the errors of the last pass."""
+    for number in range(1, most + 1):
+        attempt = Attempt(after if number < most else None)
+        yield attempt
+        if not attempt.again:
+            return
+
+
+def starts(workers: Workers) -> Iterator[Attempt]:
+    """Yield attempts of a training, which starts again when a worker was lost."""
+    return attempts(workers.max_retries + 1, after=WorkerLostError)
+
+
+@contextlib.contextmanager
+def explain_lost_workers(workers: Workers) -> Iterator[None]:
+    """Raise `TrainingError` for a worker that was lost in the last attempt."""
+    try:
+        yield
+    except WorkerLostError as error:
+        raise TrainingError(
+            f"A training worker was lost {workers.max_retries + 1} times, and max_retries="
+            f"{workers.max_retries} allows no further start. It may lack memory (with "
+            f"more workers each holds fewer rows) or its node may be gone. Last: {error}"
+        ) from error

@@ -1,0 +1,1 @@
+"""The rows of a training: their layout, where their shards lie, what they are checked for."""

@@ -1,0 +1,1 @@
+"""XGBoost over the workers of a gang."""

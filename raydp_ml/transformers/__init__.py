@@ -1,0 +1,1 @@
+"""Fit, transform and refuse on Spark: what every transformer shares."""

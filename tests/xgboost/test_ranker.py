@@ -1,0 +1,146 @@
+"""Ranking: groups by name or role, never cut between two workers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from numpy.testing import assert_allclose
+from pyspark.sql import functions
+from sklearn.metrics import ndcg_score
+
+import raydp_ml
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.spark_jobs.scores import ndcg
+from raydp_ml.xgboost import XGBRanker
+
+PARAMS = {"n_estimators": 15, "max_depth": 3, "random_state": 0}
+NAMES = ["a", "b"]
+
+
+@pytest.fixture(scope="module")
+def frame():
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 12, 60)
+    made = pd.DataFrame({"q": np.repeat(np.arange(60), sizes)})
+    made["a"], made["b"] = rng.normal(size=(2, len(made)))
+    made["y"] = np.clip(np.round(made["a"] + rng.normal(size=len(made)) / 3 + 2), 0, 4)
+    made["w"] = 1.0 + made["q"] % 3
+    return made
+
+
+@pytest.fixture(scope="module")
+def plain(frame):
+    return xgboost.XGBRanker(**PARAMS).fit(frame[NAMES], frame["y"], qid=frame["q"])
+
+
+def test_memory_equals_plain_xgboost(frame, plain):
+    want = plain.predict(frame[NAMES])
+    sizes = frame.groupby("q").size().to_numpy()
+    for groups in ({"qid": frame["q"]}, {"group": sizes}):
+        model = XGBRanker(**PARAMS).fit(frame[NAMES], frame["y"], **groups)
+        assert_allclose(model.predict(frame[NAMES]), want, atol=1e-6)
+    by_name = XGBRanker(**PARAMS).fit(frame.drop(columns="w"), "y", qid="q")
+    assert_allclose(by_name.predict(frame.drop(columns="w")), want, atol=1e-6)
+    # Rows of a group that are apart are brought together, in their order.
+    order = np.argsort(np.arange(len(frame)) % 2, kind="stable")
+    shuffled = frame.iloc[order]
+    sorted_back = shuffled.sort_values("q", kind="stable")
+    again = XGBRanker(**PARAMS).fit(shuffled[NAMES], shuffled["y"], qid=shuffled["q"])
+    other = xgboost.XGBRanker(**PARAMS).fit(
+        sorted_back[NAMES], sorted_back["y"], qid=sorted_back["q"]
+    )
+    assert_allclose(again.predict(frame[NAMES]), other.predict(frame[NAMES]), atol=1e-6)
+    assert type(by_name.to_xgboost()) is xgboost.XGBRanker
+
+
+def test_weights_of_groups(frame):
+    per_group = frame.groupby("q")["w"].first().to_numpy()
+    plain = xgboost.XGBRanker(**PARAMS)
+    plain.fit(frame[NAMES], frame["y"], qid=frame["q"], sample_weight=per_group)
+    for weights in (per_group, frame["w"]):
+        model = XGBRanker(**PARAMS)
+        model.fit(frame[NAMES], frame["y"], qid=frame["q"], sample_weight=weights)
+        assert_allclose(model.predict(frame[NAMES]), plain.predict(frame[NAMES]), atol=1e-6)
+    with pytest.raises(SchemaError, match="rows of a group must all have the same weight"):
+        model.fit(frame[NAMES], frame["y"], qid=frame["q"], sample_weight=np.arange(len(frame)))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_spark(spark, frame, plain, workers):
+    shuffled = frame.sample(frac=1, random_state=0).drop(columns="w")
+    # Cached: the order of tied rows, which the score sees, is then the same in each job.
+    data = spark.createDataFrame(shuffled).repartition(3).cache()
+    model = XGBRanker(num_workers=workers, **PARAMS).fit(data, "y", group="q")
+    assert list(model.feature_names_in_) == NAMES
+    got = model.predict(data).toPandas()
+    quality = ndcg(frame["y"], plain.predict(frame[NAMES]), frame["q"])
+    assert ndcg(got["y"], got["prediction"], got["q"]) == pytest.approx(quality, abs=0.02)
+    want = ndcg(got["y"], got["prediction"], got["q"])
+    assert model.score(data, "y", group="q") == pytest.approx(want)
+    marked = raydp_ml.set_roles(data, label="y", group="q")
+    by_role = XGBRanker(num_workers=workers, **PARAMS).fit(marked)
+    assert by_role.score(marked) == pytest.approx(want, abs=0.02)
+
+
+def test_evaluation_sets(spark, frame):
+    params = {**PARAMS, "n_estimators": 100, "early_stopping_rounds": 3}
+    first, second = frame[frame["q"] < 40], frame[frame["q"] >= 40]
+    plain = xgboost.XGBRanker(**params).fit(
+        first[NAMES],
+        first["y"],
+        qid=first["q"],
+        eval_set=[(second[NAMES], second["y"])],
+        eval_qid=[second["q"]],
+    )
+    ours = XGBRanker(**params).fit(
+        first[NAMES],
+        first["y"],
+        qid=first["q"],
+        eval_set=[(second[NAMES], second["y"])],
+        eval_qid=[second["q"]],
+    )
+    assert ours.best_iteration == plain.best_iteration
+    assert ours.evals_result_ == plain.evals_result()
+    data = spark.createDataFrame(frame.drop(columns="w")).coalesce(1)
+    marked = raydp_ml.set_roles(
+        data.withColumn("v", functions.expr("q >= 40")), label="y", group="q", validation="v"
+    )
+    model = XGBRanker(num_workers=2, **params).fit(marked)
+    assert model.best_score == pytest.approx(plain.best_score, abs=0.05)
+    train, valid = data.where("q < 40"), data.where("q >= 40")
+    other = XGBRanker(num_workers=1, **params).fit(train, "y", qid="q", eval_set=valid)
+    assert other.best_score == pytest.approx(plain.best_score, abs=0.05)
+
+
+def test_errors(spark, frame):
+    with pytest.raises(ValueError, match=r"which rows are ranked together. Pass qid"):
+        XGBRanker().fit(frame[NAMES], frame["y"])
+    with pytest.raises(ValueError, match="group and qid say the same thing twice"):
+        XGBRanker().fit(frame[NAMES], frame["y"], qid=frame["q"], group=[1])
+    with pytest.raises(ValueError, match="Evaluation sets need groups too"):
+        XGBRanker().fit(
+            frame[NAMES], frame["y"], qid=frame["q"], eval_set=[(frame[NAMES], frame["y"])]
+        )
+    data = spark.createDataFrame(frame)
+    with pytest.raises(
+        ValueError, match=r'ranked together. Pass the name of a column.*group="query"'
+    ):
+        XGBRanker().fit(data, "y")
+    with pytest.raises(SchemaError, match="no column 'queri', given as the group"):
+        XGBRanker().fit(data, "y", group="queri")
+    holes = data.withColumn("q", functions.expr("if(q > 3, q, null)"))
+    with pytest.raises(SchemaError, match="group column 'q' holds"):
+        XGBRanker(num_workers=1).fit(holes, "y", group="q")
+    with pytest.raises(ValueError, match="score needs the groups"):
+        XGBRanker(n_estimators=1).fit(frame[NAMES], frame["y"], qid=frame["q"]).score(data, "y")
+
+
+def test_ndcg_equals_scikit_learns():
+    rng = np.random.default_rng(0)
+    y, scores = rng.integers(0, 5, 40), rng.normal(size=40)
+    groups = np.repeat([0, 1], [15, 25])
+    want = [ndcg_score([2.0 ** y[groups == g] - 1], [scores[groups == g]]) for g in (0, 1)]
+    assert ndcg(y, scores, groups) == pytest.approx(np.mean(want))
+    assert ndcg(np.zeros(3), np.arange(3.0), None) == 1.0
