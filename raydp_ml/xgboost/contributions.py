@@ -1,0 +1,139 @@
+"""What each feature adds to a booster's output, as XGBoost computes it, in memory and in Spark."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pat
+from sklearn.utils._param_validation import InvalidParameterError
+
+from raydp_ml.models.predictor import Predictor, list_array
+from raydp_ml.training.rows.layout import Layout
+from raydp_ml.xgboost.output import best_rounds, load_booster
+from raydp_ml.xgboost.predict import features_of_rows
+
+if TYPE_CHECKING:
+    import xgboost
+    from scipy.sparse import csr_array
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def contributions(
+    booster: xgboost.Booster,
+    data: np.ndarray | csr_array | pa.Table,
+    missing: float,
+    interactions: bool = False,
+    n_jobs: int | None = None,
+) -> np.ndarray:
+    """Explain the best rounds of a booster.
+
+    Parameters
+    ----------
+    booster : xgboost.Booster
+    data : ndarray, CSR matrix or pyarrow.Table of n rows
+    missing : float
+    interactions : bool, default=False
+    n_jobs : int or None, default=None
+        Threads that read the data.
+
+    Returns
+    -------
+    ndarray of shape (n, n_features + 1) or (n, n_outputs, n_features + 1), dtype float32
+        With one more axis of n_features + 1 for interactions.
+
+    Raises
+    ------
+    InvalidParameterError
+        For trees with several outputs.
+    """
+    import xgboost
+
+    if interactions and _is_linear(booster):
+        # XGBoost fails there: it holds room for other features than it returns.
+        alone = contributions(booster, data, missing, n_jobs=n_jobs)
+        return alone[..., None] * np.eye(alone.shape[-1], dtype=alone.dtype)
+    matrix = xgboost.DMatrix(
+        _finite(data), missing=missing, enable_categorical=True, nthread=n_jobs
+    )
+    try:
+        return booster.predict(
+            matrix,
+            iteration_range=best_rounds(booster),
+            pred_contribs=not interactions,
+            pred_interactions=interactions,
+            validate_features=False,
+        )
+    except xgboost.core.XGBoostError as error:
+        if "multi-target" not in str(error):
+            raise
+    raise InvalidParameterError(
+        "XGBoost cannot explain trees with several outputs. Fit with "
+        "multi_strategy='one_output_per_tree' instead of 'multi_output_tree'."
+    )
+
+
+def _is_linear(booster: xgboost.Booster) -> bool:
+    config = json.loads(booster.save_config())
+    return bool(config["learner"]["gradient_booster"]["name"] == "gblinear")
+
+
+def _finite(data: np.ndarray | csr_array | pa.Table) -> np.ndarray | csr_array | pa.Table:
+    """Replace what is infinite as a float, which a matrix of XGBoost's refuses, by the largest.
+
+    No split that was learnt from finite numbers tells them apart.
+    """
+    if isinstance(data, np.ndarray):
+        return np.clip(data, -_LARGEST, _LARGEST) if data.dtype.kind == "f" else data
+    if not isinstance(data, pa.Table):
+        return data
+    columns = [
+        pa.array(_finite(column.to_numpy()), from_pandas=True)
+        if pat.is_floating(column.type)
+        else column
+        for column in data.columns
+    ]
+    return pa.table(columns, names=data.column_names)
+
+
+@dataclass(frozen=True)
+class BoosterExplainer(Predictor["xgboost.Booster"]):
+    """All that a Spark task needs besides the booster.
+
+    Attributes
+    ----------
+    missing : float
+    depth : int
+        How deep the lists of a row are.
+    """
+
+    missing: float
+    depth: int
+
+    def load(self, raw: bytes) -> xgboost.Booster:
+        """Return the booster."""
+        return load_booster(raw, n_jobs=1)
+
+    def with_layout(self, layout: Layout) -> BoosterExplainer:
+        """Return an explainer of the same features under other names."""
+        return replace(self, layout=layout)
+
+    def compute(self, model: xgboost.Booster, rows: pa.StructArray) -> np.ndarray:
+        """Return contributions or, for the output "interactions", those."""
+        data = features_of_rows(rows, self.layout)
+        return contributions(model, data, self.missing, self.output == "interactions", n_jobs=1)
+
+    def predict(self, model: xgboost.Booster, rows: pa.StructArray) -> pa.Array:
+        """Explain a batch of n rows, given as structs of the features."""
+        return list_array(self.compute(model, rows)) if len(rows) else self.empty()
+
+    def empty(self) -> pa.Array:
+        """Return the explanation of no rows."""
+        kind = pa.float64()
+        for _ in range(self.depth):
+            kind = pa.list_(kind)
+        return pa.array([], kind)

@@ -1,0 +1,141 @@
+"""What a metric reads: columns by name, role or default, arrays, exact labels; what it refuses."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from decimal import Decimal
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn import metrics as plain
+from sklearn.metrics import get_scorer, get_scorer_names
+
+import raydp_ml
+from raydp_ml import metrics
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.metrics._report import scorer_metric
+
+ROWS = [(0, 0, [0.75, 0.25], 1.0), (1, 1, [0.25, 0.75], 2.0), (1, 0, [0.5, 0.5], 1.0)]
+
+
+@pytest.fixture(scope="module")
+def df(spark):
+    kinds = "label int, prediction int, probability array<double>, w double"
+    return spark.createDataFrame(ROWS, kinds).cache()
+
+
+def test_arrays_are_scikit_learns():
+    y, p = [0, 1, 1], [0, 1, 0]
+    assert metrics.accuracy_score(y, p) == plain.accuracy_score(y_true=y, y_pred=p)
+    assert metrics.f1_score(y_true=y, y_pred=p) == plain.f1_score(y, p)
+    with pytest.raises(TypeError, match="report takes a Spark DataFrame"):
+        metrics.report([1], ["f1"])
+
+
+def test_functions_describe_themselves():
+    assert str(inspect.signature(metrics.accuracy_score)) == (
+        "(df, y_true=None, y_pred='prediction', *, normalize=True, sample_weight=None)"
+    )
+    assert pickle.loads(pickle.dumps(metrics.roc_auc_score)) is metrics.roc_auc_score
+    assert raydp_ml.metrics is metrics
+
+
+def test_defaults_and_roles(df):
+    y, p, s, w = (np.array(column) for column in zip(*ROWS, strict=True))
+    assert metrics.accuracy_score(df) == plain.accuracy_score(y, p)
+    assert metrics.roc_auc_score(df) == plain.roc_auc_score(y, s[:, 1])
+    assert metrics.log_loss(df) == pytest.approx(plain.log_loss(y, s))
+    marked = raydp_ml.set_roles(df.withColumnRenamed("label", "t"), label="t", sample_weight="w")
+    want = plain.accuracy_score(y, p, sample_weight=w)
+    assert metrics.accuracy_score(marked) == want
+    # A metric without weights leaves them out.
+    assert metrics.max_error(marked) == 1.0
+    assert metrics.accuracy_score(df, sample_weight="w") == want
+
+
+def test_the_class_of_a_pair_of_probabilities(df):
+    y, _, s, _ = (np.array(column) for column in zip(*ROWS, strict=True))
+    got = metrics.average_precision_score(df, pos_label=0)
+    assert got == pytest.approx(plain.average_precision_score(y, s[:, 0], pos_label=0))
+    for one, other in zip(
+        metrics.precision_recall_curve(df), plain.precision_recall_curve(y, s[:, 1]), strict=True
+    ):
+        np.testing.assert_allclose(one, other)
+
+
+def test_vectors(df):
+    from pyspark.ml.functions import array_to_vector
+
+    vectors = df.withColumn("probability", array_to_vector("probability"))
+    assert metrics.roc_auc_score(vectors) == metrics.roc_auc_score(df)
+
+
+def test_labels_stay_exact(spark):
+    rows = [(2**53 + 1, float(2**53), Decimal("0.1"), Decimal("0.10"), Decimal(1), 1)]
+    kinds = "a bigint, b double, c decimal(3,1), d decimal(4,2), e decimal(5,0), f int"
+    df = spark.createDataFrame(rows * 2, kinds)
+    assert metrics.accuracy_score(df, "a", "b") == 0.0
+    assert metrics.accuracy_score(df, "a", "a") == 1.0
+    assert metrics.accuracy_score(df, "c", "d") == 1.0
+    assert metrics.accuracy_score(df, "e", "f") == 1.0
+    assert metrics.f1_score(df, "e", "f") == 1.0
+
+
+def test_names_that_are_none(df):
+    with pytest.raises(SchemaError, match=r"no column 'lable', given as the label.*'label'"):
+        metrics.accuracy_score(df, "lable")
+    with pytest.raises(SchemaError, match="no column 'guess', given as the y_pred"):
+        metrics.accuracy_score(df, "label", "guess")
+    with pytest.raises(TypeError, match="y_pred is the name of one of its columns"):
+        metrics.accuracy_score(df, "label", [0, 1, 0])
+    with pytest.raises(TypeError, match="unexpected keyword argument 'normalise'"):
+        metrics.accuracy_score(df, normalise=False)
+    with pytest.raises(ValueError, match=r"no metric 'f1_mcro'.*Did you mean"):
+        metrics.report(df, ["f1_mcro"])
+
+
+def test_metrics_of_one_name_are_refused(df):
+    macro = partial(metrics.f1_score, average="macro")
+    with pytest.raises(ValueError, match="Two metrics bear the same name"):
+        metrics.report(df, ["f1_score", macro])
+    assert set(metrics.report(df, {"binary": "f1_score", "macro": macro})) == {"binary", "macro"}
+
+
+def test_rows_that_cannot_be_scored(spark, df):
+    with pytest.raises(SchemaError, match="no rows"):
+        metrics.accuracy_score(df.where("label > 5"))
+    with pytest.raises(SchemaError, match="no rows"):
+        metrics.report(df.where("label > 5"), ["roc_auc", "log_loss", "r2"])
+    with pytest.raises(SchemaError, match="one column holds strings, and the other does not"):
+        metrics.accuracy_score(df.withColumn("prediction", df["prediction"].cast("string")))
+    with pytest.raises(SchemaError, match="compares numbers, and the column 'prediction'"):
+        metrics.r2_score(df.withColumn("prediction", df["prediction"].cast("string")))
+    with pytest.raises(ValueError, match="continuous"):
+        metrics.accuracy_score(df.withColumn("prediction", df["prediction"] / 3))
+    with pytest.raises(SchemaError, match="at least one non-zero"):
+        metrics.accuracy_score(df.withColumn("w", df["w"] * 0), sample_weight="w")
+
+
+@pytest.mark.parametrize("name", get_scorer_names())
+def test_every_scorer_is_known_or_refused(name):
+    clusters = {"adjusted_rand_score", "rand_score", "homogeneity_score", "completeness_score"}
+    clusters |= {"v_measure_score", "fowlkes_mallows_score"}
+    others = {"positive_likelihood_ratio", "neg_negative_likelihood_ratio"}
+    if name in clusters | others or "mutual_info" in name or name.endswith("_samples"):
+        return
+    metric, options, sign = scorer_metric(name)
+    scorer = get_scorer(name)
+    assert f"make_scorer({metric.name}" in repr(scorer)
+    assert (sign < 0) == ("greater_is_better=False" in repr(scorer))
+    assert all(f"{key}={value}" in repr(scorer) for key, value in options.items())
+    assert ("predict_proba" in repr(scorer)) == (metric.takes == "score")
+
+
+def test_scorers_of_a_report(df):
+    found = metrics.report(df, {"loss": "neg_log_loss", "f": "f1_macro"})
+    assert found["loss"] == pytest.approx(-metrics.log_loss(df))
+    assert found["f"] == metrics.f1_score(df, average="macro")
+    with pytest.raises(ValueError, match="'rand_score' is not computed on Spark"):
+        metrics.report(df, ["rand_score"])

@@ -1,0 +1,183 @@
+"""Cross-validation of one estimator, beside scikit-learn's over plain xgboost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.model_selection
+import xgboost
+
+import raydp_ml
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.model_selection import (
+    PredefinedSplit,
+    ShuffleSplit,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+    permutation_test_score,
+    validation_curve,
+)
+from raydp_ml.pipeline import make_pipeline
+from raydp_ml.preprocessing import StandardScaler
+from raydp_ml.xgboost import XGBClassifier, XGBRegressor
+
+SMALL = {"n_estimators": 8, "random_state": 0}
+NUMBERS = ["a", "b.c", "holes"]
+FOLDS = {"cv": PredefinedSplit("fold")}
+
+
+@pytest.fixture(scope="module")
+def data(df):
+    return df.select(*(f"`{name}`" for name in [*NUMBERS, "fold", "z"]))
+
+
+@pytest.fixture(scope="module")
+def own_folds(frame):
+    return {"cv": sklearn.model_selection.PredefinedSplit(frame.fold)}
+
+
+def test_cross_validate(data, frame, own_folds):
+    scoring = {"r2": "r2", "error": "neg_mean_absolute_error"}
+    wanted = {"scoring": scoring, "return_train_score": True, "return_estimator": True}
+    ours = cross_validate(XGBRegressor(**SMALL), data, "z", **FOLDS, **wanted)
+    own = sklearn.model_selection.cross_validate(
+        xgboost.XGBRegressor(**SMALL), frame[NUMBERS], frame.z, **own_folds, **wanted
+    )
+    assert list(ours) == list(own)
+    for key in ("test_r2", "train_r2", "test_error", "train_error"):
+        np.testing.assert_allclose(ours[key], own[key], atol=1e-6)
+    assert [repr(model) for model in ours["estimator"]] == [repr(XGBRegressor(**SMALL))] * 3
+    for model, own_model in zip(ours["estimator"], own["estimator"], strict=True):
+        expected = own_model.predict(frame[NUMBERS])
+        np.testing.assert_allclose(model.predict(frame[NUMBERS]), expected, rtol=1e-6)
+        np.testing.assert_allclose(model.predict(data).toPandas().prediction, expected, rtol=1e-6)
+
+
+def test_cross_val_score(data, frame, own_folds):
+    ours = cross_val_score(XGBRegressor(**SMALL), data, "z", **FOLDS)
+    own = sklearn.model_selection.cross_val_score(
+        xgboost.XGBRegressor(**SMALL), frame[NUMBERS], frame.z, **own_folds
+    )
+    np.testing.assert_allclose(ours, own, atol=1e-6)
+
+
+def test_weights_go_to_fit_and_score(data, df, frame, own_folds):
+    weighted = df.select(*(f"`{name}`" for name in [*NUMBERS, "fold", "z", "w"]))
+    given = {"params": {"sample_weight": "w"}, "scoring": "neg_mean_squared_error"}
+    ours = cross_val_score(XGBRegressor(**SMALL), weighted, "z", **FOLDS, **given)
+    for fold, score in enumerate(ours):
+        train, test = frame[frame.fold != fold], frame[frame.fold == fold]
+        model = xgboost.XGBRegressor(**SMALL).fit(train[NUMBERS], train.z, sample_weight=train.w)
+        error = (model.predict(test[NUMBERS]) - test.z) ** 2
+        assert score == pytest.approx(-np.average(error, weights=test.w), rel=1e-5)
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_out_of_fold_predictions(df, frame, own_folds, piped):
+    data = df.select(*(f"`{name}`" for name in [*NUMBERS, "fold", "kind"]))
+    model = XGBClassifier(**SMALL)
+    estimator = make_pipeline(StandardScaler(), model) if piped else model
+    codes = np.unique(frame.kind, return_inverse=True)[1]
+    own_model = xgboost.XGBClassifier(**SMALL)
+    for method, column in (("predict", "prediction"), ("predict_proba", "probability")):
+        made = cross_val_predict(estimator, data, "kind", **FOLDS, method=method)
+        assert made.columns == [*data.columns, column]
+        found = made.toPandas()
+        np.testing.assert_array_equal(found.a, frame.a)  # the order of the rows
+        expected = sklearn.model_selection.cross_val_predict(
+            own_model, frame[NUMBERS], codes, method=method, **own_folds
+        )
+        if method == "predict":
+            same = found[column] == np.array(["x", "y", "z"])[expected]
+            assert same.mean() >= (0.99 if piped else 1.0)
+        else:
+            np.testing.assert_allclose(
+                np.stack(found[column]), expected, atol=1e-2 if piped else 1e-6
+            )
+
+
+def test_learning_curve(data):
+    numbers = data.drop("fold")
+    sizes, train, test = learning_curve(
+        XGBRegressor(**SMALL), numbers, "z", cv=3, train_sizes=[40, 0.5, 1.0][1:]
+    )
+    assert sizes.tolist() == [200, 400]
+    whole = cross_validate(XGBRegressor(**SMALL), numbers, "z", cv=3, return_train_score=True)
+    np.testing.assert_allclose(test[1], whole["test_score"], atol=1e-9)
+    np.testing.assert_allclose(train[1], whole["train_score"], atol=1e-9)
+    assert test[0].mean() < test[1].mean()
+    again = learning_curve(
+        XGBRegressor(**SMALL), numbers.repartition(3), "z", cv=3, train_sizes=[200]
+    )
+    # The same rows in another order: sums of gradients may differ in the last bits.
+    np.testing.assert_allclose(again[2][0], test[0], atol=1e-3)
+
+
+def test_validation_curve(data, frame, own_folds):
+    values = {"param_name": "max_depth", "param_range": [1, 3, 5], "scoring": "r2"}
+    ours = validation_curve(XGBRegressor(**SMALL), data, "z", **FOLDS, **values)
+    own = sklearn.model_selection.validation_curve(
+        xgboost.XGBRegressor(**SMALL), frame[NUMBERS], frame.z, **own_folds, **values
+    )
+    for a, b in zip(ours, own, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_permuted_labels(data, frame, own_folds):
+    score, permuted, pvalue = permutation_test_score(
+        XGBRegressor(**SMALL), data, "z", **FOLDS, n_permutations=4
+    )
+    own = sklearn.model_selection.cross_val_score(
+        xgboost.XGBRegressor(**SMALL), frame[NUMBERS], frame.z, **own_folds
+    )
+    assert score == pytest.approx(own.mean(), abs=1e-6)
+    assert len(set(permuted.tolist())) == 4
+    assert permuted.max() < 0.2 < score
+    assert pvalue == pytest.approx(1 / 5)
+
+
+def test_rows_that_are_tested_twice(data):
+    splits = {"cv": ShuffleSplit(2, random_state=0)}
+    assert len(cross_val_score(XGBRegressor(**SMALL), data.drop("fold"), "z", **splits)) == 2
+    with pytest.raises(ValueError, match="only works for partitions"):
+        cross_val_predict(XGBRegressor(**SMALL), data.drop("fold"), "z", **splits)
+
+
+def test_bad_input(data, spark):
+    model = XGBRegressor(**SMALL)
+    with pytest.raises(TypeError, match="return_indices"):
+        cross_validate(model, data, "z", return_indices=True)
+    with pytest.raises(ValueError, match="method is one of"):
+        cross_val_predict(model, data, "z", method="decision_function")
+    with pytest.raises(TypeError, match="over all rows"):
+        permutation_test_score(model, data, "z", groups="fold")
+    drawn = spark.range(100).selectExpr("rand() AS x", "id AS z")
+    with pytest.raises(SchemaError, match="others each time they are computed"):
+        cross_val_predict(model, drawn, "z", cv=2)
+    with pytest.raises(TypeError, match="eval_set"):
+        cross_val_score(model, data, "z", params={"eval_set": data}, **FOLDS)
+    with pytest.raises(SchemaError, match="'kind'"):
+        cross_val_score(model, data.selectExpr("*", "'x' AS kind"), "z", **FOLDS)
+
+
+def test_in_memory_as_in_scikit_learn(frame):
+    X, y = frame[NUMBERS], frame.z
+    ours, own = XGBRegressor(**SMALL), xgboost.XGBRegressor(**SMALL)
+    of = sklearn.model_selection
+    for function, params in (
+        ("cross_val_score", {}),
+        ("cross_val_predict", {}),
+        ("validation_curve", {"param_name": "max_depth", "param_range": [1, 2]}),
+        ("learning_curve", {"train_sizes": np.array([0.5, 1.0])}),
+        ("permutation_test_score", {"n_permutations": 2}),
+    ):
+        found = getattr(raydp_ml.model_selection, function)(ours, X, y, cv=3, **params)
+        expected = getattr(of, function)(own, X, y, cv=3, **params)
+        for a, b in (
+            zip(np.atleast_1d(found), np.atleast_1d(expected), strict=True)
+            if not (isinstance(found, tuple))
+            else zip(found, expected, strict=True)
+        ):
+            np.testing.assert_allclose(a, b, atol=1e-6)

@@ -1,0 +1,362 @@
+"""Searches on Spark DataFrames beside scikit-learn's over plain xgboost on the same rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.compose
+import sklearn.model_selection
+import sklearn.pipeline
+import sklearn.preprocessing
+import xgboost
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.metrics import f1_score, make_scorer
+
+import raydp_ml
+from raydp_ml.compose import ColumnTransformer
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    PredefinedSplit,
+    RandomizedSearchCV,
+    train_test_split,
+)
+from raydp_ml.pipeline import make_pipeline
+from raydp_ml.preprocessing import OneHotEncoder, StandardScaler
+from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor
+
+SMALL = {"n_estimators": 8, "random_state": 0}
+GRID = {"max_depth": [2, 4], "learning_rate": [0.1, 0.6]}
+NUMBERS = ["a", "b.c", "holes"]
+
+
+def plain(df, *names):
+    """The columns of a search: numbers, the folds, and what else is asked for."""
+    return df.select(*(f"`{name}`" for name in [*NUMBERS, "fold", *names]))
+
+
+def assert_same_results(ours, own, tolerance=1e-6):
+    assert set(ours.cv_results_) == set(own.cv_results_)
+    for key, expected in own.cv_results_.items():
+        found = ours.cv_results_[key]
+        if key == "params":
+            assert found == expected
+            continue
+        assert found.dtype == expected.dtype, key
+        if key.endswith("_time"):
+            assert (found >= 0).all()
+        elif key.startswith("param_"):
+            np.testing.assert_array_equal(found.mask, expected.mask)
+            assert found.tolist() == expected.tolist()
+        else:
+            np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance, err_msg=key)
+    assert ours.n_splits_ == own.n_splits_
+    assert ours.multimetric_ == own.multimetric_
+    if hasattr(own, "best_index_"):
+        assert ours.best_index_ == own.best_index_
+        assert ours.best_params_ == own.best_params_
+        if hasattr(own, "best_score_"):
+            assert ours.best_score_ == pytest.approx(own.best_score_, abs=tolerance)
+
+
+def both(df, frame, label, estimator, own_estimator, grid=GRID, own_grid=None, **search):
+    """Search on Spark, and by scikit-learn on the collected rows."""
+    ours = GridSearchCV(estimator, grid, cv=PredefinedSplit("fold"), **search).fit(df, label)
+    labels = frame[label]
+    if labels.dtype == object and isinstance(own_estimator, xgboost.XGBClassifier):
+        labels = np.unique(labels, return_inverse=True)[1]
+    folds = sklearn.model_selection.PredefinedSplit(frame.fold)
+    own = sklearn.model_selection.GridSearchCV(
+        own_estimator, own_grid or grid, cv=folds, **search
+    ).fit(frame[NUMBERS], labels)
+    return ours, own
+
+
+SEARCHES = {
+    "default score": {},
+    "a metric": {"scoring": "roc_auc", "return_train_score": True},
+    "several metrics": {"scoring": ["neg_log_loss", "accuracy"], "refit": "accuracy"},
+    "metrics by name": {
+        "scoring": {"f": make_scorer(f1_score), "b": "balanced_accuracy"},
+        "refit": False,
+    },
+    "the user's own choice": {"refit": lambda results: 2},
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_classifier(df, frame, name):
+    data = plain(df, "y").selectExpr("*", "cast(y = 'yes' AS int) AS l").drop("y")
+    ours, own = both(
+        data,
+        frame.assign(l=(frame.y == "yes").astype(int)),
+        "l",
+        XGBClassifier(**SMALL),
+        xgboost.XGBClassifier(**SMALL),
+        **SEARCHES[name],
+    )
+    assert_same_results(ours, own)
+    if own.refit:
+        predicted = ours.predict(data.drop("l")).toPandas()
+        np.testing.assert_array_equal(predicted.prediction, own.predict(frame[NUMBERS]))
+        assert list(ours.feature_names_in_) == NUMBERS
+        assert ours.score(data, "l") == pytest.approx(
+            own.score(frame[NUMBERS], (frame.y == "yes").astype(int)), abs=1e-6
+        )
+
+
+def test_texts_of_three_classes(df, frame):
+    ours, own = both(
+        plain(df, "kind"),
+        frame,
+        "kind",
+        XGBClassifier(**SMALL),
+        xgboost.XGBClassifier(**SMALL),
+        scoring=["roc_auc_ovr_weighted", "neg_log_loss"],
+        refit="neg_log_loss",
+    )
+    assert_same_results(ours, own)
+    assert list(ours.best_estimator_.classes_) == ["x", "y", "z"]
+
+
+def test_regressor_with_weights(df, frame):
+    data = raydp_ml.set_roles(plain(df, "z", "w"), label="z", sample_weight="w")
+    search = GridSearchCV(XGBRegressor(**SMALL), GRID, cv=PredefinedSplit("fold"))
+    own = sklearn.model_selection.GridSearchCV(
+        xgboost.XGBRegressor(**SMALL), GRID, cv=sklearn.model_selection.PredefinedSplit(frame.fold)
+    ).fit(frame[NUMBERS], frame.z, sample_weight=frame.w)
+    assert_same_results(search.fit(data), own)
+    named = plain(df, "z", "w")
+    again = GridSearchCV(XGBRegressor(**SMALL), GRID, cv=PredefinedSplit("fold"))
+    again.fit(named, "z", sample_weight="w")
+    assert again.cv_results_["mean_test_score"].tolist() == (
+        search.cv_results_["mean_test_score"].tolist()
+    )
+    assert list(again.feature_names_in_) == NUMBERS
+
+
+def test_pipeline(df, frame):
+    data = plain(df, "z")
+    grid = {"xgbregressor__max_depth": [2, 4], "standardscaler__with_std": [True, False]}
+    own_pipeline = sklearn.pipeline.make_pipeline(
+        sklearn.preprocessing.StandardScaler(), xgboost.XGBRegressor(**SMALL)
+    )
+    pipeline = make_pipeline(StandardScaler(), XGBRegressor(**SMALL))
+    ours, own = both(data, frame, "z", pipeline, own_pipeline, grid, return_train_score=True)
+    assert_same_results(ours, own)
+    np.testing.assert_allclose(
+        ours.predict(data.drop("z")).toPandas().prediction, own.predict(frame[NUMBERS]), rtol=1e-5
+    )
+
+
+class Doubled(TransformerMixin, BaseEstimator):
+    """A step of the user's own, for Spark DataFrames."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X.withColumn("a", X["a"] * 2)
+
+
+def test_column_transformer_and_a_step_of_the_users_own(df, frame):
+    data = plain(df, "kind", "z")
+    columns = [("numbers", StandardScaler(), ["a", "b.c"]), ("kinds", OneHotEncoder(), ["kind"])]
+    grid = {"xgbregressor__max_depth": [2, 4]}
+    scores = []
+    for steps in ([], [Doubled()]):
+        chosen = ColumnTransformer(columns, remainder="passthrough")
+        pipeline = make_pipeline(*steps, chosen, XGBRegressor(**SMALL))
+        search = GridSearchCV(pipeline, grid, cv=PredefinedSplit("fold"), scoring="r2")
+        scores.append(search.fit(data, "z").cv_results_["mean_test_score"])
+    own_pipeline = sklearn.pipeline.make_pipeline(
+        sklearn.compose.ColumnTransformer(
+            [
+                ("numbers", sklearn.preprocessing.StandardScaler(), ["a", "b.c"]),
+                ("kinds", sklearn.preprocessing.OneHotEncoder(), ["kind"]),
+            ],
+            remainder="passthrough",
+        ),
+        xgboost.XGBRegressor(**SMALL),
+    )
+    own = sklearn.model_selection.GridSearchCV(
+        own_pipeline, grid, cv=sklearn.model_selection.PredefinedSplit(frame.fold), scoring="r2"
+    ).fit(frame[["a", "b.c", "holes", "kind"]], frame.z)
+    for found in scores:  # to a scaler twice as much is the same
+        np.testing.assert_allclose(found, own.cv_results_["mean_test_score"], atol=1e-4)
+
+
+def test_blocks(df, frame):
+    data = plain(df, "z")
+    search = GridSearchCV(XGBRegressor(**SMALL), {"max_depth": [2, 4]}, cv=PredefinedSplit("fold"))
+    expected = search.fit(data, "z").cv_results_["mean_test_score"].tolist()
+    with raydp_ml.from_spark(data) as blocks:
+        assert search.fit(blocks, "z").cv_results_["mean_test_score"].tolist() == expected
+        train, test = train_test_split(blocks, test_size=0.25)
+        assert (train.count(), test.count()) == (450, 150)
+
+
+def test_random_search(df, frame):
+    space = {"max_depth": [2, 3, 4], "subsample": [0.5, 1.0], "gamma": [0.0, 1.0]}
+    params = {"n_iter": 4, "random_state": 3, "scoring": "neg_mean_absolute_error"}
+    ours = RandomizedSearchCV(XGBRegressor(**SMALL), space, cv=PredefinedSplit("fold"), **params)
+    own = sklearn.model_selection.RandomizedSearchCV(
+        xgboost.XGBRegressor(**SMALL, n_jobs=1),
+        space,
+        cv=sklearn.model_selection.PredefinedSplit(frame.fold),
+        **params,
+    )
+    assert_same_results(ours.fit(plain(df, "z"), "z"), own.fit(frame[NUMBERS], frame.z))
+
+
+def test_halving_by_a_parameter(df, frame):
+    grid = {"max_depth": [2, 3, 4, 5], "learning_rate": [0.1, 0.6]}
+    params = {"resource": "n_estimators", "max_resources": 16, "random_state": 0}
+    ours = HalvingGridSearchCV(XGBRegressor(), grid, cv=PredefinedSplit("fold"), **params)
+    own = sklearn.model_selection.HalvingGridSearchCV(
+        xgboost.XGBRegressor(),
+        grid,
+        cv=sklearn.model_selection.PredefinedSplit(frame.fold),
+        **params,
+    )
+    assert_same_results(ours.fit(plain(df, "z"), "z"), own.fit(frame[NUMBERS], frame.z))
+
+
+def test_halving_by_rows(df, frame):
+    data = plain(df, "kind").drop("fold")
+    space = {"max_depth": [2, 3, 4, 5], "learning_rate": [0.1, 0.3, 0.6]}
+    params = {"random_state": 0, "factor": 2, "cv": 3}
+    ours = HalvingRandomSearchCV(XGBClassifier(**SMALL), space, **params).fit(data, "kind")
+    codes = np.unique(frame.kind, return_inverse=True)[1]
+    own = sklearn.model_selection.HalvingRandomSearchCV(
+        xgboost.XGBClassifier(**SMALL), space, **params
+    ).fit(frame[NUMBERS], codes)
+    for name in ("n_resources_", "n_candidates_", "n_iterations_", "min_resources_"):
+        assert getattr(ours, name) == getattr(own, name)
+    assert set(ours.cv_results_) == set(own.cv_results_)
+    again = HalvingRandomSearchCV(XGBClassifier(**SMALL), space, **params)
+    again.fit(data.repartition(5), "kind")
+    # The same rows in another order: sums of gradients may differ in the last bits.
+    np.testing.assert_allclose(
+        again.cv_results_["mean_test_score"], ours.cv_results_["mean_test_score"], atol=1e-3
+    )
+
+
+def test_several_workers_train_each_candidate(df, frame):
+    several = XGBClassifier(num_workers=2, **SMALL)
+    search = GridSearchCV(
+        several,
+        {"max_depth": [2, 4]},
+        cv=PredefinedSplit("fold"),
+        scoring=["roc_auc", "accuracy"],
+        refit="roc_auc",
+        return_train_score=True,
+    ).fit(plain(df, "y"), "y")
+    alone = GridSearchCV(
+        XGBClassifier(**SMALL),
+        {"max_depth": [2, 4]},
+        cv=PredefinedSplit("fold"),
+        scoring=["roc_auc", "accuracy"],
+        refit="roc_auc",
+        return_train_score=True,
+    ).fit(plain(df, "y"), "y")
+    assert set(search.cv_results_) == set(alone.cv_results_)
+    for key in ("mean_test_roc_auc", "mean_train_accuracy"):
+        np.testing.assert_allclose(search.cv_results_[key], alone.cv_results_[key], atol=0.02)
+    assert search.best_estimator_.num_workers == 2
+
+
+def test_ranker(df, frame):
+    data = df.selectExpr("a", "`b.c`", "shop", "cast(3 * a AS int) AS rel")
+    search = GridSearchCV(XGBRanker(**SMALL), {"max_depth": [2, 4]}, cv=GroupKFold(3))
+    search.fit(data, "rel", group="shop")
+    assert (search.cv_results_["mean_test_score"] > 0.9).all()
+    assert search.score(raydp_ml.set_roles(data, group="shop"), "rel") > 0.9
+    folds = GroupKFold(3).fold_column(data, None, "shop").toPandas()
+    for fold in range(3):
+        rows = folds[folds.fold != fold]
+        model = XGBRanker(max_depth=4, **SMALL)
+        model.fit(rows[["a", "b.c", "shop"]], rows.rel, group="shop")
+        rows = folds[folds.fold == fold]
+        assert search.cv_results_[f"split{fold}_test_score"][1] == pytest.approx(
+            model.score(rows[["a", "b.c", "shop"]], rows.rel, group="shop"), abs=1e-2
+        )
+
+
+def test_validation_rows_are_in_no_fold(df, frame):
+    marked = plain(df, "z", "id").selectExpr("*", "id % 5 = 0 AS held")
+    data = raydp_ml.set_roles(marked, label="z", validation="held", ignore=["id"])
+    stopped = XGBRegressor(early_stopping_rounds=2, **{**SMALL, "n_estimators": 60})
+    search = GridSearchCV(stopped, {"max_depth": [2]}, cv=PredefinedSplit("fold")).fit(data)
+    held = frame.id % 5 == 0
+    for fold in range(3):
+        train, test = (frame[part & ~held] for part in (frame.fold != fold, frame.fold == fold))
+        valid = frame[held & (frame.fold != fold)]
+        own = xgboost.XGBRegressor(
+            max_depth=2, early_stopping_rounds=2, n_estimators=60, random_state=0
+        ).fit(train[NUMBERS], train.z, eval_set=[(valid[NUMBERS], valid.z)], verbose=False)
+        expected = own.score(test[NUMBERS], test.z)
+        assert search.cv_results_[f"split{fold}_test_score"][0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_frame_that_is_another_one_at_each_look(spark):
+    drawn = spark.range(500).selectExpr("rand() AS a", "rand() AS b", "id")
+    df = drawn.selectExpr("a", "b", "cast(a > 0.5 AS int) AS y")
+    search = GridSearchCV(XGBClassifier(**SMALL), {"max_depth": [1, 2]}, cv=5).fit(df, "y")
+    # Were features and label of two looks, no model could tell them.
+    assert (search.cv_results_["mean_test_score"] > 0.97).all()
+
+
+def test_a_trial_that_fails(df):
+    grid = {"max_depth": [2, -2]}
+    search = GridSearchCV(XGBRegressor(**SMALL), grid, cv=PredefinedSplit("fold"))
+    with pytest.warns(Warning, match="3 fits failed out of a total of 6"):
+        search.fit(plain(df, "z"), "z")
+    assert np.isfinite(search.cv_results_["mean_test_score"]).tolist() == [True, False]
+    assert search.best_params_ == {"max_depth": 2}
+    with pytest.raises(ValueError, match="'max_depth' parameter"):
+        search.set_params(error_score="raise").fit(plain(df, "z"), "z")
+    with pytest.raises(ValueError, match="All the 3 fits failed"):
+        search.set_params(error_score=0, param_grid={"max_depth": [-1]}).fit(plain(df, "z"), "z")
+
+
+BAD = {
+    "no such parameter": ({"depth__x": [1]}, {}, "z", ValueError, "Invalid parameter"),
+    "no such metric": ({}, {"scoring": "r3"}, "z", ValueError, "'scoring' parameter"),
+    "rows beside the frame": ({}, {}, np.zeros(600), TypeError, "the name of one of its columns"),
+    "no such label": ({}, {}, "zz", SchemaError, "'zz'"),
+    "no label": ({}, {}, None, ValueError, "requires y to be passed"),
+    "label with nulls": ({}, {}, "holes", SchemaError, "null or NaN"),
+    "folds as rows": (
+        {},
+        {"cv": [([0, 1], [2, 3])]},
+        "z",
+        TypeError,
+        "PredefinedSplit",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(df, name):
+    grid, params, label, kind, text = BAD[name]
+    search = GridSearchCV(XGBRegressor(**SMALL), grid, **{"cv": 2, **params})
+    with pytest.raises(kind, match=text):
+        search.fit(plain(df, "z"), label)
+
+
+def test_a_trial_that_has_no_room(df):
+    wide = XGBRegressor(cpus_per_worker=99, **SMALL)
+    with pytest.raises(raydp_ml.exceptions.ResourceError, match="99 CPU"):
+        GridSearchCV(wide, GRID, cv=2).fit(plain(df, "z"), "z")
+
+
+def test_in_memory_as_in_scikit_learn(frame):
+    ours = GridSearchCV(XGBRegressor(**SMALL), GRID, cv=3).fit(frame[NUMBERS], frame.z)
+    own = sklearn.model_selection.GridSearchCV(xgboost.XGBRegressor(**SMALL), GRID, cv=3)
+    assert_same_results(ours, own.fit(frame[NUMBERS], frame.z))
