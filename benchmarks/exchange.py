@@ -150,7 +150,7 @@ def _to_arrow(df: DataFrame, folder: Path) -> list[Contender]:
         return pq.read_table(files)
 
     def converted(use_columns: bool) -> Callable[[], int]:
-        return lambda: floor.run(df._jdf, zone, use_columns)
+        return lambda: floor.run(df, zone, use_columns)
 
     return [
         _exported(OURS, df),

@@ -24,7 +24,6 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 
 import raydp_ml
-from raydp_ml import persistence
 from raydp_ml.exceptions import RayDPMLError
 from raydp_ml.preprocessing import StandardScaler
 from raydp_ml.xgboost import XGBClassifier
@@ -149,7 +148,7 @@ def run(spark, options):
         print(f"{name:26}{auc:8.4f}{loss:10.4f}")
 
     saved, picture = options.output / "model", options.output / "feature_importance.png"
-    persistence.save(pipeline, saved)
+    raydp_ml.save(pipeline, saved)
     if not probabilities(raydp_ml.load(saved), test).equals(predicted):
         raise RuntimeError(f"The model in {saved} predicts otherwise than the one saved.")
     print(f"Saved to {saved}; reloaded, it predicts the same")

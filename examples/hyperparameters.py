@@ -1,21 +1,27 @@
-"""Two ways to search hyper-parameters: in memory, and on Spark data.
+"""Search hyper-parameters on Spark data, with scikit-learn's names.
 
-Scikit-learn's GridSearchCV searches a wide grid on a sample in memory, since our estimators are
-scikit-learn's. The finalists then learn from all rows, which go to Ray's object store once: every
-fit reads the same `Blocks`, on workers that stay warm.
+A Pipeline's candidates are cross-validated on a DataFrame that goes to Ray's object store once:
+every fit reads it there, as many at a time as the machine has room for. A picture shows what each
+parameter does to the score.
 """
 
 import argparse
-import time
+from pathlib import Path
 
 from pyspark.sql import functions as sql
-from sklearn.model_selection import GridSearchCV
 
 import raydp_ml
 from raydp_ml.exceptions import RayDPMLError
+from raydp_ml.model_selection import GridSearchCV, train_test_split
+from raydp_ml.pipeline import make_pipeline
+from raydp_ml.preprocessing import StandardScaler
 from raydp_ml.xgboost import XGBRegressor
 
-GRID = {"max_depth": [2, 4, 6], "learning_rate": [0.1, 0.3], "n_estimators": [60]}
+GRID = {
+    "xgbregressor__max_depth": [2, 4, 6],
+    "xgbregressor__learning_rate": [0.1, 0.3],
+    "standardscaler__with_mean": [True, False],
+}
 FEATURES = ["x1", "x2", "x3", "x4", "x5"]
 NOISE = 1.0  # the noise's variance, which no model can explain
 
@@ -24,68 +30,70 @@ def make_rows(spark, rows):
     """Friedman's regression problem, in Spark SQL."""
     df = spark.range(rows).select(*(sql.rand(i).alias(name) for i, name in enumerate(FEATURES)))
     rule = "10 * sin(pi() * x1 * x2) + 20 * pow(x3 - 0.5, 2) + 10 * x4 + 5 * x5"
-    return df.withColumn("y", sql.expr(rule) + sql.randn(99) * NOISE**0.5)
+    return df.withColumn("y", sql.expr(rule) + sql.randn(99) * NOISE**0.5).cache()
 
 
-def search_in_memory(sample):
-    """Cross-validate every combination on a pandas frame."""
-    search = GridSearchCV(XGBRegressor(random_state=0, n_jobs=1), GRID, cv=3, refit=False)
-    return search.fit(sample[FEATURES], sample["y"])
+def search(train, folds, trees):
+    """Cross-validate every candidate, and fit the best one on all rows."""
+    pipeline = make_pipeline(StandardScaler(), XGBRegressor(n_estimators=trees, random_state=0))
+    found = GridSearchCV(pipeline, GRID, cv=folds, scoring="r2", return_train_score=True)
+    return found.fit(train, "y")
 
 
-def finalists(search, count):
-    """Return the combinations of the best scores, best first."""
-    order = search.cv_results_["rank_test_score"].argsort(kind="stable")
-    return [search.cv_results_["params"][index] for index in order[:count]]
+def picture(found, path):
+    """Draw the scores over the depth, a line for each rate: on rows held out, and trained on."""
+    import matplotlib.pyplot as plt
 
-
-def search_blocks(train, check, candidates, workers):
-    """Fit every candidate on the same blocks; return (error, model, seconds) of each."""
-    found = []
-    with raydp_ml.from_spark(train) as blocks, raydp_ml.from_spark(check) as held_out:
-        print(f"In the object store: {blocks}")
-        for params in candidates:
-            begin = time.perf_counter()
-            model = XGBRegressor(**params, random_state=0, num_workers=workers)
-            model.fit(blocks, "y", eval_set=[(held_out, "y")])
-            error = model.evals_result_["validation_0"]["rmse"][-1]
-            found.append((error, model, time.perf_counter() - begin))
-    return found
+    results = found.cv_results_
+    depths = GRID["xgbregressor__max_depth"]
+    figure, axes = plt.subplots(figsize=(7, 4))
+    for rate in GRID["xgbregressor__learning_rate"]:
+        for kind, style in (("test", "-o"), ("train", "--")):
+            chosen = [
+                index
+                for index, params in enumerate(results["params"])
+                if params["xgbregressor__learning_rate"] == rate
+                and params["standardscaler__with_mean"]
+            ]
+            scores = results[f"mean_{kind}_score"][chosen]
+            axes.plot(depths, scores, style, label=f"rate {rate}, {kind}")
+    axes.set_xticks(depths)
+    axes.set_xlabel("depth of the trees")
+    axes.set_ylabel("mean R² over the folds")
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight")
+    plt.close(figure)
 
 
 def run(spark, options):
     """Do the whole job."""
-    df = make_rows(spark, options.rows)
-    train, check, test = df.randomSplit([0.6, 0.2, 0.2], seed=0)
-
-    search = search_in_memory(train.limit(options.sample).toPandas())
-    for params, score in zip(
-        search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
+    train, test = train_test_split(make_rows(spark, options.rows), test_size=0.2, random_state=0)
+    found = search(train, options.folds, options.trees)
+    results = found.cv_results_
+    for params, score, spread in zip(
+        results["params"], results["mean_test_score"], results["std_test_score"], strict=True
     ):
-        print(f"{params}: R² {score:.4f}")
-    print(f"Best on the sample: R² {search.best_score_:.4f} with {search.best_params_}")
-
-    found = search_blocks(train, check, finalists(search, options.finalists), options.workers)
-    for error, model, seconds in found:
-        params = {name: getattr(model, name) for name in GRID}
-        print(f"{params}: RMSE {error:.4f} in {seconds:.2f} s")
-
-    best = min(found, key=lambda item: item[0])[1]
+        print(f"{params}: R² {score:.4f} ± {spread:.4f}")
+    print(f"Best: R² {found.best_score_:.4f} with {found.best_params_}")
     bound = 1 - NOISE / test.agg(sql.variance("y")).first()[0]
-    print(f"On held-out rows: R² {best.score(test, 'y'):.4f}; no model can exceed {bound:.4f}")
+    print(f"On held-out rows: R² {found.score(test, 'y'):.4f}; no model can exceed {bound:.4f}")
+    path = Path(options.output) / "scores.png"
+    picture(found, path)
+    print(f"Scores drawn to {path}")
 
 
 def main():
     """Read the command line, and run the job in a Spark session of its own."""
     # Without its usage, argparse reports an error in one line.
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=int, default=500_000, help="to make (default 500,000)")
-    parser.add_argument("--sample", type=int, default=5_000, help="rows in memory (default 5,000)")
-    parser.add_argument("--finalists", type=int, default=3, help="for all rows (default 3)")
-    parser.add_argument("--workers", type=int, default=2, help="training workers (default 2)")
+    parser.add_argument("--rows", type=int, default=200_000, help="to make (default 200,000)")
+    parser.add_argument("--folds", type=int, default=3, help="of the rows (default 3)")
+    parser.add_argument("--trees", type=int, default=60, help="of each model (default 60)")
+    parser.add_argument("--output", default="out", help="folder of the picture (default out)")
     options = parser.parse_args()
-    if min(options.rows, options.sample, options.finalists, options.workers) < 1:
-        parser.error("--rows, --sample, --finalists and --workers must be at least 1")
+    if min(options.rows, options.trees) < 1 or options.folds < 2:
+        parser.error("--rows and --trees must be at least 1, --folds at least 2")
     configs = {"spark.ui.showConsoleProgress": False}
     try:
         with raydp_ml.spark_session("hyperparameters", configs=configs) as spark:

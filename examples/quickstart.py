@@ -15,7 +15,6 @@ from pyspark.errors import PySparkException
 from sklearn.pipeline import make_pipeline
 
 import raydp_ml
-from raydp_ml import persistence
 from raydp_ml.exceptions import RayDPMLError
 from raydp_ml.preprocessing import StandardScaler
 from raydp_ml.xgboost import XGBRegressor
@@ -69,7 +68,7 @@ def run(spark, options):
     model.predict(test).show(3)  # the transformed DataFrame, plus a column
 
     with tempfile.TemporaryDirectory() as folder:
-        persistence.save(model, Path(folder, "model"))  # JSON and XGBoost's own format, no pickle
+        raydp_ml.save(model, Path(folder, "model"))  # JSON and XGBoost's own format, no pickle
         served = raydp_ml.load(Path(folder, "model")).set_output(transform="pandas")
     few = test.limit(1000).cache()
     gap = served.predict(few.drop(options.label).toPandas()) - predictions(model, few)
