@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +11,10 @@ from sklearn import preprocessing
 from sklearn.preprocessing._data import _is_constant_feature
 
 from raydp_ml.exchange.columns import ColumnRoles
-from raydp_ml.exchange.sql_text import select
 from raydp_ml.preprocessing._standard_scaler import set_moments
-from raydp_ml.spark_jobs.expressions import array_of, double, helper, number, text
+from raydp_ml.spark_jobs.expressions import double, helper, number, text
 from raydp_ml.spark_jobs.moments import moments
-from raydp_ml.spark_jobs.summaries import grouped_by_index, long_form, summarize
+from raydp_ml.spark_jobs.power_moments import PowerMoments, box_cox, logarithms, yeo_johnson
 from raydp_ml.transformers.base import InvertibleTransformer
 
 if TYPE_CHECKING:
@@ -50,15 +49,10 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
     def _learn(self, df: DataFrame, roles: ColumnRoles) -> None:
         names = roles.feature_names
         yeo = self.method == "yeo-johnson"
-        found = summarize(
-            df,
-            names,
-            low="min(x)",
-            high="max(x)",
-            mean="avg(x)",
-            var="var_pop(x)",
-            logs="sum(sign(x) * log1p(abs(x)))" if yeo else "sum(ln(x))",
-        )
+        cells = [*map(double, names), *logarithms(names, self.method)]
+        both = moments(df, [*names, *names], values=cells)
+        found = {key: values[: len(names)] for key, values in both.items()}
+        found["logs"] = both["mean"][len(names) :]
         if not found["count"].all():
             raise ValueError("Column must not be all nan.")
         if not yeo and np.min(found["low"]) <= 0:
@@ -71,28 +65,27 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
             varies &= ~constant
         elif not varies.all():
             raise ValueError("Data must not be constant.")
+        powered = PowerMoments(df, names, self.method)
         self.lambdas_ = np.ones(len(names))
         if varies.any():
-            chosen = {key: column[varies] for key, column in found.items()}
-            held = [name for name, varied in zip(names, varies, strict=True) if varied]
-            self.lambdas_[varies] = self._best_powers(df, held, chosen)
+            chosen = {key: values[varies] for key, values in found.items()}
+            self.lambdas_[varies] = self._best_powers(powered, np.flatnonzero(varies), chosen)
         if self.standardize:
-            self._scaler = self._fitted_scaler(df, names)
+            self._scaler = self._fitted_scaler(powered, found)
 
     def _best_powers(
-        self, df: DataFrame, names: list[str], found: dict[str, np.ndarray]
+        self, powered: PowerMoments, places: np.ndarray, found: dict[str, np.ndarray]
     ) -> np.ndarray:
-        make = _yeo_johnson if self.method == "yeo-johnson" else _box_cox
         low, high = self._bounds(found)
         while True:
             shares = (1 - np.cos(np.pi * np.arange(_POINTS) / (_POINTS - 1))) / 2
             powers = low[:, None] + (high - low)[:, None] * shares
-            scores = self._likelihoods(df, names, found, powers, make)
+            scores = self._likelihoods(powered, places, found, powers)
             if (high - low).max() < _NARROW:
                 peaks = zip(powers, scores, strict=True)
                 return np.array([_peak(power, score) for power, score in peaks])
             best = np.argmax(scores, axis=1)
-            index = np.arange(len(names))
+            index = np.arange(len(places))
             # Once narrow, a bracket stays: a narrower one would drown in rounding errors.
             open_ = high - low >= _NARROW
             low = np.where(open_, powers[index, np.maximum(best - 1, 0)], low)
@@ -117,44 +110,35 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
 
     def _likelihoods(
         self,
-        df: DataFrame,
-        names: list[str],
+        powered: PowerMoments,
+        places: np.ndarray,
         found: dict[str, np.ndarray],
         powers: np.ndarray,
-        make: Callable[[str, str, str], str],
     ) -> np.ndarray:
-        means = found["logs"] / found["count"]
+        means = found["logs"]
         # Values of one sign are taken relative to their geometric mean: a power of theirs, near
         # nothing beside the constant that is subtracted from it, would be lost to rounding.
         one_sign = (found["low"] >= 0) | (found["high"] < 0)
         centres = np.where(one_sign, np.abs(means) if self.method != "box-cox" else means, 0.0)
-        grid = ",".join(array_of(row) for row in powers)
-        # One expression for all powers, since one for each would be too much code for the JVM.
-        each = select(
-            long_form(df, names),
-            "i AS column",
-            "x",
-            f"element_at({array_of(centres)}, i + 1) AS c",
-            f"posexplode(element_at(array({grid}), i + 1)) AS (l, p)",
-        )
-        rows = select(each, f"column * {_POINTS} + l AS i", f"{make('x', 'p', 'c')} AS x")
-        spread = grouped_by_index(rows, powers.size, var="var_pop(x)")["var"]
+        spread = powered.of(places, powers, centres)[1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            spread = np.log(spread.reshape(powers.shape))
+            spread = np.log(spread)
         negative = (found["high"] < 0) & (self.method != "box-cox")
         spread += 2 * np.where(negative[:, None], 2 - powers, powers) * centres[:, None]
         return np.where(np.isfinite(spread), (powers - 1) * means[:, None] - spread / 2, -np.inf)
 
-    def _fitted_scaler(self, df: DataFrame, names: list[str]) -> preprocessing.StandardScaler:
-        values = self._powered([double(name) for name in names])
-        found = moments(df, names, values=values)
+    def _fitted_scaler(
+        self, powered: PowerMoments, found: dict[str, np.ndarray]
+    ) -> preprocessing.StandardScaler:
+        width = len(self.lambdas_)
+        means, variances = powered.of(np.arange(width), self.lambdas_[:, None], np.zeros(width))
         scaler = preprocessing.StandardScaler(copy=False).set_output(transform="default")
-        scaler.n_features_in_ = len(names)
-        set_moments(scaler, found)
+        scaler.n_features_in_ = width
+        set_moments(scaler, {**found, "mean": means[:, 0], "var": variances[:, 0]})
         return scaler
 
     def _powered(self, inputs: Sequence[str]) -> list[str]:
-        make = _yeo_johnson if self.method == "yeo-johnson" else _strict_box_cox
+        make = yeo_johnson if self.method == "yeo-johnson" else _strict_box_cox
         return [make(x, number(power)) for x, power in zip(inputs, self.lambdas_, strict=True)]
 
     def _helpers(self, inputs: Sequence[str]) -> list[list[str]]:
@@ -189,26 +173,9 @@ def _peak(powers: np.ndarray, scores: np.ndarray) -> float:
     return float(candidates[np.argmax(curve(candidates))])
 
 
-_EPS = number(np.spacing(1.0))
-
-
-def _yeo_johnson(x: str, power: str, centre: str = "0.0D") -> str:
-    rest = f"(2 - {power})"
-    high, low = (f"(log1p({value}) - {centre})" for value in (x, f"-{x}"))
-    above = f"if(abs({power}) < {_EPS}, {high}, expm1({power} * {high}) / {power})"
-    below = f"if(abs({rest}) > {_EPS}, -expm1({rest} * {low}) / {rest}, -{low})"
-    return f"if(isnan({x}), {x}, if({x} >= 0, {above}, {below}))"
-
-
-def _box_cox(x: str, power: str, centre: str = "0.0D") -> str:
-    # The natural logarithm of what is not positive is null in Spark, and missing.
-    log = f"(ln({x}) - {centre})"
-    return f"if(isnan({x}), {x}, if({power} = 0, {log}, expm1({power} * {log}) / {power}))"
-
-
 def _strict_box_cox(x: str, power: str) -> str:
     message = "The Box-Cox transformation can only be applied to strictly positive data"
-    return f"if({x} <= 0, cast(raise_error({text(message)}) as double), {_box_cox(x, power)})"
+    return f"if({x} <= 0, cast(raise_error({text(message)}) as double), {box_cox(x, power)})"
 
 
 def _undo_yeo_johnson(x: str, power: float) -> str:
