@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _POINTS = 17
 _NARROW = 0.05
 """A bracket so narrow that the likelihood in it is a polynomial, to the precision of doubles."""
+_NARROW_SHARE = 1e-5
+"""The same as a share of the first bracket, which for small values is wide: their powers are great.
+Such brackets are never as narrow as `_NARROW`, which the rounding of great powers may exceed."""
 
 
 class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
@@ -77,17 +80,18 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
         self, powered: PowerMoments, places: np.ndarray, found: dict[str, np.ndarray]
     ) -> np.ndarray:
         low, high = self._bounds(found)
+        narrow = np.maximum(_NARROW, _NARROW_SHARE * (high - low))
         while True:
             shares = (1 - np.cos(np.pi * np.arange(_POINTS) / (_POINTS - 1))) / 2
             powers = low[:, None] + (high - low)[:, None] * shares
             scores = self._likelihoods(powered, places, found, powers)
-            if (high - low).max() < _NARROW:
+            if (high - low < narrow).all():
                 peaks = zip(powers, scores, strict=True)
                 return np.array([_peak(power, score) for power, score in peaks])
             best = np.argmax(scores, axis=1)
             index = np.arange(len(places))
             # Once narrow, a bracket stays: a narrower one would drown in rounding errors.
-            open_ = high - low >= _NARROW
+            open_ = high - low >= narrow
             low = np.where(open_, powers[index, np.maximum(best - 1, 0)], low)
             high = np.where(open_, powers[index, np.minimum(best + 1, _POINTS - 1)], high)
 

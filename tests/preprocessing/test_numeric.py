@@ -158,6 +158,20 @@ def test_powers_are_the_most_likely(spark, params):
     assert_parity(ours, plain.PowerTransformer(**params), df, rtol=2e-6)
 
 
+@pytest.mark.timeout(300)
+def test_powers_of_small_values_are_found(spark):
+    """They are so great that doubles near them lie further apart than any fixed bracket."""
+    X = 10.0 ** np.array([-3, -9, -18, -100, 12]) * np.random.default_rng(0).gamma(2, size=(300, 1))
+    X = pd.DataFrame(X, columns=list("abcde")).assign(mixed=lambda f: f.c - f.c.mean())
+    df = spark.createDataFrame(X).repartition(3)
+    ours = preprocessing.PowerTransformer().fit(df)
+    theirs = plain.PowerTransformer().fit(X)
+    assert_allclose(ours.lambdas_, theirs.lambdas_, rtol=2e-6)
+    made = ours.transform(df).toPandas().sort_values("a").to_numpy()
+    want = theirs.set_output(transform="pandas").transform(X).sort_values("a").to_numpy()
+    assert_allclose(made, want, atol=1e-5)
+
+
 def test_one_row_and_constants(spark):
     df = spark.createDataFrame([(1.5, 2)], "a double, b int").repartition(4)
     for name in ("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler"):
