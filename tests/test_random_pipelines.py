@@ -333,13 +333,9 @@ def test_random_pipelines(spark, tmp_path_factory, case):
     check(spark, tmp_path_factory.mktemp("saved"), case)
 
 
-# With these 300: more than a run of all tests has time for.
-PARTS_OF_A_GRID = [pytest.param(part, marks=pytest.mark.grid) for part in (7, 8, 9)]
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("part", [*range(1, 7), *PARTS_OF_A_GRID])
+@pytest.mark.parametrize("part", range(1, 10))
 def test_more_random_pipelines(spark, tmp_path_factory, part):
     @seed(part)
     @settings(FEW, derandomize=False)
