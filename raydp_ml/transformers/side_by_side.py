@@ -1,4 +1,4 @@
-"""Several transformers over one Spark DataFrame, each with its own columns, in one projection."""
+"""Several transformers over one Spark DataFrame, each with its own columns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from raydp_ml.base import folds_case
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
+from raydp_ml.exchange.projections import joined_projections, only_projections, sees_projections
 from raydp_ml.exchange.schema import is_vector
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.spark_jobs.expressions import number
@@ -47,8 +48,7 @@ def side_by_side(
 ) -> tuple[Any, list[list[str]]]:
     """Let each part replace its columns, and put what they make next to each other.
 
-    Nothing is joined: each part gets the DataFrame with the outputs of those before it, and the
-    inputs of those after it, set aside under names of their own.
+    Nothing is joined: see `_beside` and `_one_after_the_other`.
 
     Parameters
     ----------
@@ -67,63 +67,108 @@ def side_by_side(
     made : list of list of str
         The names that each part gave its outputs.
     """
+    replaced = set(features)
+    passing = [name for name in df.columns if name not in replaced]
     tag = _free_tag(df.columns)
-    columns = df.columns
-    replaced = {name for name in columns if name in set(features)}
-    passing = [name for name in columns if name not in replaced]
-    aside = {name: f"{tag}in_{index}" for index, name in enumerate(sorted(replaced))}
-    needed = {name for part in parts for name in part.columns}
-    held = [*passing, *(aside[name] for name in aside if name in needed)]
-    current = select(
-        df,
-        *map(quoted, passing),
-        *(f"{quoted(name)} AS {quoted(aside[name])}" for name in aside if name in needed),
-    )
-    made: list[list[str]] = []
-    outputs: list[str] = []
-    for part in parts:
-        ready = select(
-            current,
-            *map(quoted, held),
-            *(f"{quoted(aside[name])} AS {quoted(name)}" for name in part.columns),
-        )
-        result = part.apply(ready)
-        known = set(held)
-        new = [name for name in result.columns if name not in known]
-        kept = [f"{tag}out_{len(outputs) + index}" for index in range(len(new))]
-        scale = "" if part.weight is None else f" * {number(part.weight)}"
-        if scale:
-            _check_scalable(result, new)
-        current = select(
-            result,
-            *map(quoted, held),
-            *(f"{quoted(n)}{scale} AS {quoted(k)}" for n, k in zip(new, kept, strict=True)),
-        )
-        held += kept
-        outputs += kept
-        made.append(new)
-    pairs = [
-        (part.name, np.asarray(new, dtype=object)) for part, new in zip(parts, made, strict=True)
-    ]
+    outputs = [_Outputs(part, f"{tag}out_{place}_") for place, part in enumerate(parts)]
+    current, left = _beside(df, passing, outputs)
+    if left:
+        current = _one_after_the_other(current, df.columns, passing, left, f"{tag}in_")
+    pairs = [(item.part.name, np.asarray(item.names, dtype=object)) for item in outputs]
     final = [str(name) for name in prefixed(pairs)] if pairs else []
-    fold = str.lower if folds_case(df) else str
-    folded = [fold(name) for name in passing]
-    taken = sorted(name for name in set(final) if fold(name) in folded)
-    if taken:
-        raise SchemaError(
-            f"The outputs {taken} would take the names of other columns that pass through. Rename "
-            f"those (df.withColumnRenamed({taken[0]!r}, ...)) or drop them."
-        )
-    check_outputs_differ(final, df)
-    in_place = [f"{quoted(k)} AS {quoted(n)}" for k, n in zip(outputs, final, strict=True)]
+    _check_free(final, passing, df)
+    kept = [name for item in outputs for name in item.kept]
+    in_place = [f"{quoted(k)} AS {quoted(n)}" for k, n in zip(kept, final, strict=True)]
     texts: list[str] = []
-    for name in columns:
+    for name in df.columns:
         if name not in replaced:
             texts.append(quoted(name))
         else:
             texts += in_place
             in_place = []
-    return select(current, *texts), made
+    return select(current, *texts), [item.names for item in outputs]
+
+
+class _Outputs:
+    """What a part makes, under the names that it gives and those by which it is held meanwhile."""
+
+    def __init__(self, part: Part, prefix: str) -> None:
+        self.part, self._prefix = part, prefix
+        self.names: list[str] = []
+        self.kept: list[str] = []
+
+    def apply(self, ready: Any, held: Sequence[str]) -> Any:
+        """Apply the part, and set its outputs aside.
+
+        Parameters
+        ----------
+        ready : pyspark.sql.DataFrame
+            With the columns of the part.
+        held : sequence of str
+            The other columns, which stay.
+        """
+        result = self.part.apply(ready)
+        known = set(held)
+        self.names = [name for name in result.columns if name not in known]
+        self.kept = [f"{self._prefix}{index}" for index in range(len(self.names))]
+        scale = ""
+        if self.part.weight is not None:
+            _check_scalable(result, self.names)
+            scale = f" * {number(self.part.weight)}"
+        pairs = zip(self.names, self.kept, strict=True)
+        texts = [f"{quoted(name)}{scale} AS {quoted(kept)}" for name, kept in pairs]
+        return select(result, *map(quoted, held), *texts)
+
+
+def _beside(
+    df: Any, passing: Sequence[str], outputs: Sequence[_Outputs]
+) -> tuple[Any, list[_Outputs]]:
+    """Add the outputs of parts that are projections, and return the parts that are others.
+
+    On each other, projections would cost the square of the parts; together, they are one a level.
+    Parts that turn out to be others are applied once more, where their outputs can be kept.
+    """
+    if not sees_projections(df):
+        return df, list(outputs)
+    projections, left = [], []
+    for item in outputs:
+        ready = select(df, *map(quoted, passing), *map(quoted, item.part.columns))
+        made = item.apply(ready, passing)
+        if only_projections(df, made):
+            projections.append(select(made, *map(quoted, item.kept)))
+        else:
+            left.append(item)
+    return (joined_projections(df, projections) if projections else df), left
+
+
+def _one_after_the_other(
+    df: Any, columns: Sequence[str], passing: Sequence[str], parts: Sequence[_Outputs], tag: str
+) -> Any:
+    """Give each part the outputs of those before it and the inputs of those after it, set aside."""
+    needed = {name for item in parts for name in item.part.columns}
+    aside = {name: f"{tag}{index}" for index, name in enumerate(columns) if name in needed}
+    done = [name for name in df.columns if name not in set(columns)]
+    renamed = (f"{quoted(name)} AS {quoted(held)}" for name, held in aside.items())
+    held = [*passing, *done, *aside.values()]
+    current = select(df, *map(quoted, [*passing, *done]), *renamed)
+    for item in parts:
+        inputs = (f"{quoted(aside[name])} AS {quoted(name)}" for name in item.part.columns)
+        current = item.apply(select(current, *map(quoted, held), *inputs), held)
+        held += item.kept
+    return current
+
+
+def _check_free(names: Sequence[str], passing: Sequence[str], df: Any) -> None:
+    """Raise `SchemaError` for outputs that would take a name."""
+    fold = str.lower if folds_case(df) else str
+    folded = {fold(name) for name in passing}
+    taken = sorted(name for name in set(names) if fold(name) in folded)
+    if taken:
+        raise SchemaError(
+            f"The outputs {taken} would take the names of other columns that pass through. Rename "
+            f"those (df.withColumnRenamed({taken[0]!r}, ...)) or drop them."
+        )
+    check_outputs_differ(names, df)
 
 
 def _check_scalable(result: Any, names: Sequence[str]) -> None:

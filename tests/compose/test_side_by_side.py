@@ -172,3 +172,42 @@ def test_a_union_whose_parts_are_all_dropped(spark):
     assert union.transform(df.toPandas()[["a", "b"]]).shape == (1, 0)  # as scikit-learn's
     for made in (union.transform(df), union.fit_transform(df), union.fit(df).transform(df)):
         assert made.columns == ["y"]
+
+
+def projections(df):
+    return df._jdf.queryExecution().analyzed().toString().count("Project [")
+
+
+def test_parts_are_one_projection_a_level(df):
+    """The same number for two parts and for twelve, each of which once had several."""
+    few, many = (
+        compose.ColumnTransformer(
+            [(f"{name}{i}", StandardScaler(), [name]) for name in "xi" for i in range(parts)]
+        )
+        for parts in (1, 6)
+    )
+    assert projections(few.fit(df).transform(df)) == projections(many.fit(df).transform(df)) < 9
+
+
+def shifted_down(frame):
+    """Change rows by more than a projection, in either kind of frame."""
+    if isinstance(frame, np.ndarray) or not hasattr(frame, "mapInPandas"):
+        return frame - 1
+    return frame.mapInPandas(lambda each: (f.assign(x=f.x - 1) for f in each), frame.schema)
+
+
+def test_steps_of_ones_own_stand_beside_projections(df):
+    def parts(modules):
+        prep, comp, pipe, _ = modules
+        own = prep.FunctionTransformer(shifted_down, feature_names_out="one-to-one")
+        return comp.ColumnTransformer(
+            [
+                ("before", prep.MinMaxScaler(), ["y", "x"]),
+                ("own", pipe.make_pipeline(own, prep.StandardScaler()), ["x"]),
+                ("again", own, ["x"]),
+                ("after", prep.PolynomialFeatures(), ["x"]),
+            ],
+            transformer_weights={"own": 3.0},
+        )
+
+    assert_parity(parts(OURS), parts(THEIRS), df.drop("s", "holes.in"))
