@@ -94,15 +94,25 @@ class SparkSearch:
         X : Spark DataFrame, or as in scikit-learn
         y : str or array-like, default=None
         **params
-            As in scikit-learn.
+            As in scikit-learn; none with a Spark DataFrame, whose weights are those of the role.
 
         Returns
         -------
         float
+
+        Raises
+        ------
+        TypeError
+            For `params` with a Spark DataFrame.
         """
         X = as_frame(X)
         if not is_spark(X):
             return float(super().score(X, y, **params))  # type: ignore[misc]
+        if params:
+            raise TypeError(
+                f"On a Spark DataFrame, score takes X and y. Got also {sorted(params)}. Weights are "
+                "those of the role: raydp_ml.set_roles(df, sample_weight='...')."
+            )
         scorer: Any = self.scorer_  # type: ignore[attr-defined]
         if isinstance(scorer, dict):
             scorer = scorer[self.refit]  # type: ignore[attr-defined]

@@ -63,7 +63,7 @@ class SparkSplitter:
         raise NotImplementedError
 
     def split(
-        self, X: Data, y: Values | None = None, groups: Values | None = None
+        self, X: Data | None = None, y: Values | None = None, groups: Values | None = None
     ) -> Iterator[Any]:
         """Split data into rows to train on and rows to test on.
 
@@ -73,10 +73,10 @@ class SparkSplitter:
         y, groups : str or array-like of shape (n_samples,), default=None
             Columns' names for a Spark DataFrame; None takes the roles "label" and "group".
 
-        Yields
-        ------
-        train, test : pyspark.sql.DataFrame or ndarray of int
-            Lazy DataFrames, or the rows' numbers in memory.
+        Returns
+        -------
+        iterator of (train, test)
+            Pairs of lazy DataFrames, or of arrays of the rows' numbers in memory.
 
         Raises
         ------
@@ -87,15 +87,19 @@ class SparkSplitter:
         """
         X = as_frame(X)
         if not is_spark(X):
-            yield from super().split(X, y, groups)  # type: ignore[misc]
-            return
+            # Not all of scikit-learn's take, or do without, each of them.
+            given = {"y": y, "groups": groups}
+            passed = {key: value for key, value in given.items() if value is not None}
+            return super().split(X, **passed)  # type: ignore[misc]
         marked = self.mark(X, *_named(X, y, groups))
         columns = [quoted(name) for name in X.columns]
-        for train, test in marked.splits:
-            yield (
+        return (
+            (
                 select(train.of_frame(marked.frame), *columns),
                 select(test.of_frame(marked.frame), *columns),
             )
+            for train, test in marked.splits
+        )
 
     def fold_column(
         self, df: DataFrame, y: str | None = None, groups: str | None = None, *, name: str = "fold"

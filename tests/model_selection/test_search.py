@@ -107,6 +107,8 @@ def test_classifier(df, frame, name):
         assert ours.score(data, "l") == pytest.approx(
             own.score(frame[NUMBERS], (frame.y == "yes").astype(int)), abs=1e-6
         )
+        with pytest.raises(TypeError, match=r"score takes X and y. Got also .'sample_weight'."):
+            ours.score(data, "l", sample_weight="a")
 
 
 def test_texts_of_three_classes(df, frame):

@@ -1,4 +1,4 @@
-"""Our classes in the place of an upstream package's own, for its test modules only."""
+"""Our names in the place of an upstream package's own, for its test modules only."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ class Replaced:
             return (yield)
         with self._in_place():
             report = yield
-        ours = {item for names in self._classes.values() for item in names.values()}
-        held = [value for value in vars(collector.obj).values() if isinstance(value, type)]
-        if report.passed and not ours.intersection(held):
-            raise pytest.UsageError(f"{collector.nodeid} imports none of the replaced classes")
+        ours = {id(item) for names in self._classes.values() for item in names.values()}
+        if report.passed and ours.isdisjoint(map(id, vars(collector.obj).values())):
+            raise pytest.UsageError(f"{collector.nodeid} imports nothing that is replaced")
         return report
 
     @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sklearn
 
-from tests.upstream.sklearn_classes import FILES
+from tests.upstream.sklearn_classes import FILES, FILES_OF_MODELS
 
 ROOT = Path(__file__).parents[2]
 TESTS = Path(sklearn.__file__).parent
@@ -48,6 +48,13 @@ def run(plugin, files=FILES, *options):
 @pytest.mark.timeout(1200)
 def test_sklearn_in_memory():
     assert " passed" in run("sklearn_in_memory")
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("room", sorted({file.split("/")[0] for file in FILES_OF_MODELS}))
+def test_models_in_memory(room):
+    files = [file for file in FILES_OF_MODELS if file.split("/")[0] == room]
+    assert " passed" in run("sklearn_in_memory", files)
 
 
 # Each group with the number of its tests that use Spark at least: in memory all would pass.
