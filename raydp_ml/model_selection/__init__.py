@@ -1,5 +1,6 @@
 """Splitting, cross-validation and search: scikit-learn's names, on Spark DataFrames as well."""
 
+from raydp_ml.model_selection._optuna_search import OptunaSearchCV
 from raydp_ml.model_selection._search import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -36,6 +37,7 @@ __all__ = [
     "HalvingGridSearchCV",
     "HalvingRandomSearchCV",
     "KFold",
+    "OptunaSearchCV",
     "PredefinedSplit",
     "RandomizedSearchCV",
     "ShuffleSplit",

@@ -19,6 +19,7 @@ SMALL = {
     "native_cluster": "nodes, rows = 2, 5_000",
     "ray_ecosystem": "rows = 3_000",
     "flight_delays": "every, rounds = 25, 10",
+    "model_report": "rows, rounds = 10_000, 10",
 }
 EXECUTE = "from nbclient.cli import main; main()"
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
+from sklearn import metrics
 
 import raydp_ml
 from raydp_ml.datasets import make_taxi_trips
-from tests.examples.modules import run_main
+from tests.examples.modules import import_example, run_main
 from tests.fresh_folder import assert_one_line_and_exit_code_2, run_example
 
 
@@ -156,6 +161,57 @@ def test_flight_delays(sample, tmp_path):
     assert not {"dep_delay", "arr_delay", "late"} & set(pipeline[-1].feature_names_in_)
 
 
+@pytest.mark.cluster
+def test_model_report(tmp_path):
+    arguments = ("--rows", "10000", "--rounds", "20", "--output", "out")
+    out = finished(run_example("model_report", *arguments, cwd=tmp_path))
+    page = (tmp_path / "out" / "model_report.html").read_text()
+    scored = pd.read_parquet(tmp_path / "out" / "predictions")
+    late, p, called = scored.late, scored.p, scored.prediction
+    expected = {
+        "ROC AUC": metrics.roc_auc_score(late, p),
+        "Average precision": metrics.average_precision_score(late, p),
+        "Log-loss": metrics.log_loss(late, p),
+        "Brier score": metrics.brier_score_loss(late, p),
+        "Accuracy": metrics.accuracy_score(late, called),
+        "Balanced accuracy": metrics.balanced_accuracy_score(late, called),
+        "Precision": metrics.precision_score(late, called),
+        "Recall": metrics.recall_score(late, called),
+        "F1": metrics.f1_score(late, called),
+    }
+    cells = re.findall(r"<td>([^<]+)</td>\s+<td>([^<]+)</td>\s+<td>([^<]+)</td>\s+<td>", page)
+    assert {name: value for name, value, _ in cells} == {
+        name: f"{value:.4f}" for name, value in expected.items()
+    }
+    constant = {name: value for name, _, value in cells}
+    assert constant["Accuracy"] == f"{1 - late.mean():.4f}"
+    assert float(constant["Log-loss"]) > expected["Log-loss"]
+    assert number(r"ROC AUC +(\S+)", out) == pytest.approx(expected["ROC AUC"], abs=1e-6)
+    assert f"tested on the {len(scored):,} from 2013-11-01 to 2013-12-31" in page
+    (_, alarms), (missed, found) = metrics.confusion_matrix(late, called)
+    assert f"{found + alarms:,} are, {found:,} of them rightly, and {missed:,} late" in page
+    assert f"In all, {p.mean():.1%} are predicted and {late.mean():.1%} are." in page
+
+    pictures = re.findall(r'<img alt="([^"]+)" src="data:image/png;base64,([^"]+)">', page)
+    titles = ["ROC curve", "Precision and recall", "Calibration", "Confusion matrix"]
+    titles += ["Permutation importance", *(["SHAP values"] if find_spec("shap") else [])]
+    assert [title for title, _ in pictures] == [*titles, "Partial dependence"]
+    for _, data in pictures:
+        drawn = plt.imread(io.BytesIO(base64.b64decode(data)))
+        assert drawn[..., :3].std() > 0.02, "something is drawn"
+    # The page needs nothing beside it.
+    assert page.count("src=") == len(pictures)
+    assert not re.search(r"https?:|href|<script|<link|@import|url\(", page)
+
+
+def test_a_model_report_without_shap(monkeypatch):
+    module = import_example("model_report")
+    monkeypatch.setitem(sys.modules, "shap", None)
+    drawn = module.as_html(module.shap_values(None, None))
+    assert "install shap: pip install &#x27;raydp_ml[shap]&#x27;" in drawn
+    assert "<img" not in drawn
+
+
 def test_flight_delays_says_what_days_it_needs(spark, sample, tmp_path):
     days = sample[(sample.day == 1) & (sample.month < 12)]
     days.to_parquet(tmp_path / "days.parquet")
@@ -211,6 +267,10 @@ BAD_ARGUMENTS = {
     },
     "native_cluster": {("--nodes", "0"): "--nodes and --rows must be at least 1"},
     "ray_ecosystem": {("--rows", "-5"): "--rows must be at least 1"},
+    "model_report": {
+        ("--rows", "999"): "--rows must be at least 1000, --rounds and --workers at least 1",
+        ("--mode", "yarn"): "error: argument --mode: invalid choice: 'yarn'",
+    },
     "flight_delays": {
         ("--workers", "0"): "--workers and --rounds must be at least 1",
         ("--workers", "x"): "error: argument --workers: invalid int value: 'x'",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import sklearn.compose
@@ -21,6 +23,7 @@ from raydp_ml.model_selection import (
     GroupKFold,
     HalvingGridSearchCV,
     HalvingRandomSearchCV,
+    OptunaSearchCV,
     PredefinedSplit,
     RandomizedSearchCV,
     train_test_split,
@@ -356,6 +359,14 @@ def test_a_trial_that_has_no_room(df):
     wide = XGBRegressor(cpus_per_worker=99, **SMALL)
     with pytest.raises(raydp_ml.exceptions.ResourceError, match="99 CPU"):
         GridSearchCV(wide, GRID, cv=2).fit(plain(df, "z"), "z")
+
+
+def test_a_study_of_optuna_without_optuna(df, frame, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    search = OptunaSearchCV(XGBRegressor(**SMALL), {"max_depth": [2]}, cv=2)
+    for X, y in ((plain(df, "z"), "z"), (frame[NUMBERS], frame.z)):
+        with pytest.raises(ImportError, match=r"pip install 'raydp_ml\[optuna\]'"):
+            search.fit(X, y)
 
 
 def test_in_memory_as_in_scikit_learn(frame):
