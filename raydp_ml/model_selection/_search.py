@@ -110,8 +110,8 @@ class SparkSearch:
             return float(super().score(X, y, **params))  # type: ignore[misc]
         if params:
             raise TypeError(
-                f"On a Spark DataFrame, score takes X and y. Got also {sorted(params)}. Weights are "
-                "those of the role: raydp_ml.set_roles(df, sample_weight='...')."
+                f"On a Spark DataFrame, score takes X and y. Got also {sorted(params)}. Weights "
+                "are those of the role: raydp_ml.set_roles(df, sample_weight='...')."
             )
         scorer: Any = self.scorer_  # type: ignore[attr-defined]
         if isinstance(scorer, dict):
