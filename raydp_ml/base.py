@@ -6,11 +6,14 @@ imported for data that does not need it.
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils import _param_validation, validation
 
 from raydp_ml.exceptions import SchemaError
 
@@ -67,6 +70,32 @@ def kind_of(X: object) -> str:
 def is_spark(X: object) -> TypeIs[DataFrame]:
     """Say whether `X` is a Spark DataFrame; see `kind_of`."""
     return kind_of(X) == "spark"
+
+
+def _refuse_spark(judge: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap what looks at data in scikit-learn's functions, so that it names ours to a DataFrame."""
+
+    @functools.wraps(judge)
+    def wrapped(*args: Any) -> Any:
+        kind = type(args[-1])
+        # A pandas-on-Spark frame is scikit-learn's business.
+        if kind.__name__ == "DataFrame" and kind.__module__.startswith("pyspark.sql."):
+            raise _param_validation.InvalidParameterError(
+                f"This function of scikit-learn's takes data in memory, array-like. Got {args[-1]} "
+                "instead. Those of the same name in raydp_ml.model_selection, raydp_ml.metrics and "
+                "raydp_ml.inspection take Spark DataFrames."
+            )
+        return judge(*args)
+
+    return wrapped
+
+
+# scikit-learn has no place where others could add to its errors. What splits, searches, scores or
+# cross-validates meets one of these two before it calls an estimator.
+validation._num_samples = _refuse_spark(validation._num_samples)
+_param_validation._ArrayLikes.is_satisfied_by = _refuse_spark(
+    _param_validation._ArrayLikes.is_satisfied_by
+)
 
 
 def folds_case(df: DataFrame) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sklearn.inspection
+import sklearn.metrics
 import sklearn.model_selection
 import xgboost
 
@@ -181,3 +183,23 @@ def test_in_memory_as_in_scikit_learn(frame):
             else zip(found, expected, strict=True)
         ):
             np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+MISTAKEN = {
+    "cross_val_score": lambda own, model, df: own.cross_val_score(model, df, "z"),
+    "cross_val_predict": lambda own, model, df: own.cross_val_predict(model, df, "z"),
+    "learning_curve": lambda own, model, df: own.learning_curve(model, df, "z"),
+    "GridSearchCV": lambda own, model, df: own.GridSearchCV(model, {}).fit(df, "z"),
+    "train_test_split": lambda own, model, df: own.train_test_split(df),
+    "KFold": lambda own, model, df: next(own.KFold().split(df)),
+    "accuracy_score": lambda own, model, df: sklearn.metrics.accuracy_score(df, df),
+    "permutation_importance": lambda own, model, df: sklearn.inspection.permutation_importance(
+        model.fit(df, "z"), df, "z"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKEN)
+def test_functions_of_scikit_learn_name_ours(data, name):
+    with pytest.raises(TypeError, match=r"Got DataFrame.a: .*raydp_ml.model_selection"):
+        MISTAKEN[name](sklearn.model_selection, XGBRegressor(**SMALL), data)
