@@ -21,6 +21,7 @@ __all__ = [
     "comparable",
     "double",
     "helper",
+    "interpolated",
     "linear",
     "literal",
     "lookup",
@@ -129,6 +130,26 @@ def choose(x: str, edges: Numbers, results: Sequence[str]) -> str:
     below = choose(x, edges[:middle], results[: middle + 1])
     above = choose(x, edges[middle + 1 :], results[middle + 1 :])
     return f"if({x} < {number(edges[middle])}, {below}, {above})"
+
+
+def interpolated(x: str, knots: Numbers, values: Numbers) -> str:
+    """Interpolate between the `values` at the ascending `knots`, as ``numpy.interp``."""
+    knots, values = np.asarray(knots, dtype=float), np.asarray(values, dtype=float)
+    # Below the first knot and from the last one on, the value is that of the knot.
+    slopes = np.concatenate([[0.0], np.diff(values) / np.diff(knots), [0.0]])
+    values, origins = np.append(values[:1], values), np.append(knots[:1], knots)
+    if len(knots) <= _BRANCHES:
+        pieces = zip(slopes, origins, values, strict=True)
+        return choose(x, knots, [_line(x, *map(number, piece)) for piece in pieces])
+    at = "__raydp_ml_piece"
+    piece = (f"element_at({array_of(part)}, {at} + 1)" for part in (slopes, origins, values))
+    found = _search(x, array_of(knots), len(knots))
+    # The binding spares two more searches.
+    return f"element_at(transform(array({found}), {at} -> {_line(x, *piece)}), 1)"
+
+
+def _line(x: str, slope: str, origin: str, value: str) -> str:
+    return f"{slope} * ({x} - {origin}) + {value}"
 
 
 def lookup(x: str, keys: Sequence[Any], results: Numbers, otherwise: str) -> str:
