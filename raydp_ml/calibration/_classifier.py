@@ -253,6 +253,8 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
         if self.method != "temperature" or y is None:
             return
         labels = np.asarray(y)
+        if labels.dtype == object:  # pandas' own integers
+            labels = np.asarray(labels.tolist())
         if labels.ndim != 1 or labels.dtype.kind not in "iuf":
             return
         classes = np.unique(labels)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from sklearn.utils.discovery import all_estimators
 
 MODULES = [
+    "calibration",
     "compose",
     "decomposition",
     "feature_extraction.text",
@@ -37,6 +38,10 @@ FILES = [
     "preprocessing/tests/test_target_encoder.py",
     "tests/test_pipeline.py",
 ]
+"""Those whose data is sent to Spark as well."""
+
+IN_MEMORY = [*FILES, "tests/test_calibration.py"]
+"""Those of classes around others, too, which are scikit-learn's own there, and know no Spark."""
 
 
 def exposed_again():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sklearn
 
-from tests.upstream.sklearn_classes import FILES
+from tests.upstream.sklearn_classes import FILES, IN_MEMORY
 
 ROOT = Path(__file__).parents[2]
 TESTS = Path(sklearn.__file__).parent
@@ -47,7 +47,7 @@ def run(plugin, files=FILES, *options):
 
 @pytest.mark.timeout(1200)
 def test_sklearn_in_memory():
-    assert " passed" in run("sklearn_in_memory")
+    assert " passed" in run("sklearn_in_memory", IN_MEMORY)
 
 
 # Each group with the number of its tests that use Spark at least: in memory all would pass.
