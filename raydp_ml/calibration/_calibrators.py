@@ -18,13 +18,14 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._array_api import get_namespace
 from sklearn.utils.multiclass import check_classification_targets
 
-from raydp_ml.calibration._responses import aligned_responses, places_of, responses
+from raydp_ml.calibration._responses import aligned_response, places_of, response
 from raydp_ml.exceptions import ResourceError, SchemaError
 from raydp_ml.exchange import from_spark
+from raydp_ml.exchange.columns import decimal_digits, from_spark_schema
 from raydp_ml.exchange.sql_text import aggregate, select
 from raydp_ml.model_selection._marks import without_validation
 from raydp_ml.model_selection._trials import Trial
-from raydp_ml.models.wrapped import writing_to
+from raydp_ml.models.wrapped import last_step, writing_to
 from raydp_ml.spark_jobs.expressions import lookup
 from raydp_ml.spark_jobs.scores import weight_text
 from raydp_ml.spark_jobs.summaries import check_labels, check_weights, column_key, no_rows
@@ -48,7 +49,7 @@ class _HeldOut:
 
     part: int
     rows: DataFrame
-    scores: list[str]
+    response: str
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,11 @@ class _Part:
 
     number: int
     places: tuple[int, ...]
-    width: int
+
+    @property
+    def width(self) -> int:
+        """How many columns are calibrated."""
+        return 1 if len(self.places) == 2 else len(self.places)
 
     @property
     def rows(self) -> int:
@@ -116,7 +121,7 @@ def calibrated(
     if ensemble:
         places = [places_of(model.classes_, classes) for model in models]
         held = [
-            _HeldOut(part, with_p, responses(_P, places[part], len(classes), method))
+            _HeldOut(part, with_p, response(_P, places[part], len(classes), method))
             for part, with_p in enumerate(map(_with_shares, models, tested))
         ]
     else:
@@ -129,8 +134,7 @@ def calibrated(
         ]
         models = [study.estimator if frozen else study.refitted(clone(study.estimator))]
         places = [places_of(models[0].classes_, classes)]
-    widths = {one.part: len(one.scores) for one in held}
-    parts = [_Part(i, tuple(of), widths[i]) for i, of in enumerate(places)]
+    parts = [_Part(i, tuple(of)) for i, of in enumerate(places)]
     fitted = _fit_calibrators(study, held, parts, method, classes)
     pairs = [
         _CalibratedClassifier(model, calibrators, method=method, classes=classes)
@@ -143,6 +147,11 @@ def _fitted(study: Study) -> list[Any]:
     trials = [Trial({}, split, with_estimator=True) for split in range(study.n_splits)]
     models = [result["estimator"] for result in study.run(trials)]
     study.close_trials()
+    # A label of decimals is one to a model that was fitted in memory, too.
+    kind = next(c for c in from_spark_schema(study.frame.schema) if c.name == study.given.label)
+    if kind.kind == "decimal":
+        for model in models:
+            last_step(model)._label_decimal = decimal_digits(kind.type_name)
     return models
 
 
@@ -151,8 +160,8 @@ def _with_shares(model: Any, rows: DataFrame) -> DataFrame:
     return made
 
 
-def _aligned(model: Any, classes: np.ndarray) -> list[str]:
-    return aligned_responses(_P, places_of(model.classes_, classes), len(classes))
+def _aligned(model: Any, classes: np.ndarray) -> str:
+    return aligned_response(_P, places_of(model.classes_, classes), len(classes))
 
 
 def _check_knows(frozen: Any, classes: np.ndarray) -> None:
@@ -210,8 +219,8 @@ def _fit_calibrators(
     selected = []
     for one in held:
         y = lookup(column_key(one.rows, label), classes.tolist(), range(len(classes)), "-1.0D")
-        filled = [*one.scores, *["cast(null as double)"] * (width - len(one.scores))]
-        texts = [f"{sql} AS s{place}" for place, sql in enumerate(filled)]
+        # Columns of numbers take less room than one of arrays.
+        texts = [f"get({one.response}, {place}) AS s{place}" for place in range(width)]
         if weight is not None:
             texts.append(f"{weight_text(one.rows, weight)} AS w")
         texts += [f"cast({y} as int) AS y", f"{one.part} AS part"]

@@ -22,8 +22,8 @@ def places_of(known: np.ndarray, classes: np.ndarray) -> list[int]:
     return [int(place) for place in LabelEncoder().fit(classes).transform(known)]
 
 
-def responses(p: str, places: Sequence[int], n_classes: int, method: str) -> list[str]:
-    """Give the SQL of what is calibrated: one column of two classes, or one for each.
+def response(p: str, places: Sequence[int], n_classes: int, method: str) -> str:
+    """Give the SQL of what is calibrated: an array of one element of two classes, or one for each.
 
     Parameters
     ----------
@@ -46,11 +46,10 @@ def responses(p: str, places: Sequence[int], n_classes: int, method: str) -> lis
             " scales the probabilities of all of them. Take folds in each of which all classes "
             "are trained on, such as StratifiedKFold's, or another method."
         )
-    columns = [f"element_at({p}, {index + 1})" for index in range(len(places))]
-    return columns[1:] if len(columns) == 2 else columns
+    return f"slice({p}, 2, 1)" if len(places) == 2 else p
 
 
-def aligned_responses(p: str, places: Sequence[int], n_classes: int) -> list[str]:
+def aligned_response(p: str, places: Sequence[int], n_classes: int) -> str:
     """Do the same for folds that are calibrated together: a class that one lacks has 0."""
     if len(places) != n_classes:
         warnings.warn(
@@ -60,6 +59,6 @@ def aligned_responses(p: str, places: Sequence[int], n_classes: int) -> list[str
             RuntimeWarning,
             stacklevel=2,
         )
-    held = {place: f"element_at({p}, {index + 1})" for index, place in enumerate(places)}
-    columns = [held.get(place, "0.0D") for place in range(n_classes)]
-    return columns[1:] if n_classes == 2 else columns
+        held = {place: f"element_at({p}, {index + 1})" for index, place in enumerate(places)}
+        p = f"array({', '.join(held.get(place, '0.0D') for place in range(n_classes))})"
+    return f"slice({p}, 2, 1)" if n_classes == 2 else p

@@ -21,12 +21,12 @@ __all__ = [
     "comparable",
     "double",
     "helper",
-    "interpolated",
     "linear",
     "literal",
     "lookup",
     "number",
     "position",
+    "search",
     "when_held",
 ]
 
@@ -108,10 +108,11 @@ def position(x: str, edges: Numbers) -> str:
     """Count the sorted `edges` that are at most x, as ``numpy.searchsorted(side="right")``."""
     if len(edges) <= _BRANCHES:
         return choose(x, edges, [str(index) for index in range(len(edges) + 1)])
-    return _search(x, array_of(edges), len(edges))
+    return search(x, array_of(edges), len(edges))
 
 
-def _search(x: str, array: str, length: int) -> str:
+def search(x: str, array: str, length: int) -> str:
+    """Count the elements that are at most x, as `position`, in SQL of a sorted array."""
     steps = ",".join(str(1 << bit) for bit in reversed(range(length.bit_length())))
     # Halving steps: SQL has no binary search, and a linear one costs its length. The names of the
     # variables would hide columns of the same names.
@@ -130,26 +131,6 @@ def choose(x: str, edges: Numbers, results: Sequence[str]) -> str:
     below = choose(x, edges[:middle], results[: middle + 1])
     above = choose(x, edges[middle + 1 :], results[middle + 1 :])
     return f"if({x} < {number(edges[middle])}, {below}, {above})"
-
-
-def interpolated(x: str, knots: Numbers, values: Numbers) -> str:
-    """Interpolate between the `values` at the ascending `knots`, as ``numpy.interp``."""
-    knots, values = np.asarray(knots, dtype=float), np.asarray(values, dtype=float)
-    # Below the first knot and from the last one on, the value is that of the knot.
-    slopes = np.concatenate([[0.0], np.diff(values) / np.diff(knots), [0.0]])
-    values, origins = np.append(values[:1], values), np.append(knots[:1], knots)
-    if len(knots) <= _BRANCHES:
-        pieces = zip(slopes, origins, values, strict=True)
-        return choose(x, knots, [_line(x, *map(number, piece)) for piece in pieces])
-    at = "__raydp_ml_piece"
-    piece = (f"element_at({array_of(part)}, {at} + 1)" for part in (slopes, origins, values))
-    found = _search(x, array_of(knots), len(knots))
-    # The binding spares two more searches.
-    return f"element_at(transform(array({found}), {at} -> {_line(x, *piece)}), 1)"
-
-
-def _line(x: str, slope: str, origin: str, value: str) -> str:
-    return f"{slope} * ({x} - {origin}) + {value}"
 
 
 def lookup(x: str, keys: Sequence[Any], results: Numbers, otherwise: str) -> str:
@@ -176,7 +157,7 @@ def lookup(x: str, keys: Sequence[Any], results: Numbers, otherwise: str) -> str
     ordered = [keys[index] for index in order]
     array = f"array({','.join(literal(key) for key in ordered)})"
     made = array_of([results[index] for index in order])
-    found = _search(x, array, len(keys))
+    found = search(x, array, len(keys))
     # The binding spares a second search where both the check and the result need its position.
     at = "__raydp_ml_found"
     return (

@@ -314,6 +314,19 @@ def test_within_others(df, frame):
     assert_array_equal(tuned.predict(data).toPandas().prediction, expected)
 
 
+@pytest.mark.parametrize("kind", ["decimal(20, 0)", "float", "smallint", "boolean"])
+def test_types_of_labels(df, frame, kind):
+    """The prediction is of the label's type, and the classes are as close as those of any."""
+    data = columns(df, "three").where("three < 3")
+    data = data.withColumn("three", (data.three - 1).cast("int").cast(kind))
+    model = CalibratedClassifierCV(XGBClassifier(**SMALL), method="temperature", cv=2)
+    made = model.fit(data, "three").predict(data)
+    assert made.schema["prediction"].dataType == data.schema["three"].dataType
+    found = made.selectExpr("avg(int(prediction = three)) AS p").first()
+    assert found.p > 0.7
+    assert model.score(data, "three") == pytest.approx(found.p)
+
+
 def test_refusals(df, frame):
     data, model = columns(df, "two", "fold"), XGBClassifier(**SMALL)
     for refused in (LogisticRegression(), FrozenEstimator(LogisticRegression()), None):
