@@ -48,9 +48,9 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
     fits of the folds run as those of `raydp_ml.model_selection.cross_validate` do. What the
     classifiers predict of the rows that they have not seen goes to Ray's object store, and
     scikit-learn's own calibrators are fitted there, those of each fold on one worker: no row
-    reaches the driver. A worker holds 8 bytes for each of the fold's rows and classes (one for
-    two classes), and 20 for label and weight, about three times over. Where that is more than the
-    memory that is free, a `ResourceError` says how to calibrate on a sample.
+    reaches the driver. For each row these are 8 bytes for each class (for one of two), and 16 for
+    label and weight. Where 2.5 times the predictions of all folds are more than the memory that is
+    free, a `ResourceError` says how to calibrate on a sample.
 
     Probabilities are calibrated in double precision, also those of single precision that XGBoost
     has. Weights (the role, or ``sample_weight``) go to the fits and to the calibrators, in a

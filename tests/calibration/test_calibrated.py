@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import raydp_ml
 from raydp_ml.calibration import CalibratedClassifierCV
-from raydp_ml.exceptions import SchemaError
+from raydp_ml.exceptions import ResourceError, SchemaError
 from raydp_ml.model_selection import (
     GridSearchCV,
     PredefinedSplit,
@@ -369,6 +369,14 @@ def test_refusals(df, frame):
     two = XGBClassifier(**SMALL).fit(some, "three")
     with pytest.raises(SchemaError, match=r"\[1, 2, 3\].*knows \[1, 2\] only"):
         CalibratedClassifierCV(FrozenEstimator(two), cv=2).fit(columns(df, "three"), "three")
+
+
+def test_more_rows_than_a_worker_holds(df, monkeypatch):
+    data = columns(df, "two")
+    model = XGBClassifier(**SMALL).fit(data, "two")
+    monkeypatch.setattr(raydp_ml.session.memory, "available_mib", lambda: 0.01)
+    with pytest.raises(ResourceError, match=r"450 rows \(0.0 GB\) are too many.*df.sample"):
+        CalibratedClassifierCV(FrozenEstimator(model), cv=2).fit(data, "two")
 
 
 def test_temperature_knows_places(df, frame):
