@@ -30,6 +30,7 @@ _NAMES = {
     "spark_transformer": "raydp_ml.transformers.spark_stage",
 }
 _SUBMODULES = (
+    "calibration",
     "compose",
     "datasets",
     "decomposition",

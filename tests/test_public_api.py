@@ -18,6 +18,7 @@ import raydp_ml
 WRITTEN = Path(__file__).with_name("public_api.txt")
 MODULES = [
     "raydp_ml",
+    "raydp_ml.calibration",
     "raydp_ml.compose",
     "raydp_ml.datasets",
     "raydp_ml.decomposition",

@@ -49,9 +49,14 @@ class Rows:
     value: int
     equal: bool = True
 
+    @property
+    def condition(self) -> str:
+        """SQL of whether a row is one of them."""
+        return f"{quoted(self.mark)} {'=' if self.equal else '<>'} {self.value}"
+
     def of_frame(self, df: DataFrame) -> DataFrame:
         """Return these rows of a DataFrame, lazily."""
-        return where(df, f"{quoted(self.mark)} {'=' if self.equal else '<>'} {self.value}")
+        return where(df, self.condition)
 
     def mask(self, marks: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return which of the rows with these marks they are, shape (n_rows,)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,9 @@ class SparkSplitter:
             Names of columns that exist.
         """
         raise NotImplementedError
+
+    def _saved_params(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in signature(type(self)).parameters}
 
     def split(
         self, X: Data | None = None, y: Values | None = None, groups: Values | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from raydp_ml.base import require_column_name
@@ -18,13 +19,28 @@ __all__ = ["label_of", "last_step", "require_ours", "writing_to"]
 _HELD = ("estimator", "regressor", "estimator_", "regressor_", "best_estimator_")
 """The attributes by which meta-estimators hold what they wrap."""
 
+_PAIRS = "calibrated_classifiers_"
+"""The attribute that holds several: each with a calibrator of its own."""
+
 
 def last_step(estimator: Any) -> Any:
-    """Return what makes the predictions within Pipelines and meta-estimators, or what is given."""
+    """Return what makes the predictions within Pipelines and meta-estimators, or what is given.
+
+    Of several classifiers that are calibrated, it is that of the first.
+    """
     if isinstance(estimator, Pipeline):
         return last_step(estimator[-1])
-    held = [getattr(estimator, name) for name in _HELD if hasattr(estimator, name)]
-    return last_step(held[-1]) if held else estimator
+    held = _held_by(estimator)
+    if _PAIRS in held:
+        return last_step(held[_PAIRS][0].estimator)
+    return last_step(list(held.values())[-1]) if held else estimator
+
+
+def _held_by(estimator: Any) -> dict[str, Any]:
+    """Return what a meta-estimator holds, by the attributes' names."""
+    # (Its own ones: a FrozenEstimator shows those of what it holds as well.)
+    own = getattr(estimator, "__dict__", {})
+    return {name: own[name] for name in (*_HELD, _PAIRS) if own.get(name) is not None}
 
 
 def require_ours(estimator: Any, who: str, parameter: str) -> None:
@@ -38,8 +54,7 @@ def require_ours(estimator: Any, who: str, parameter: str) -> None:
     parameter : str
         Its parameter that holds the estimator.
     """
-    outer = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    for one in (outer, last_step(estimator)):
+    for one in (_outermost(estimator), last_step(estimator)):
         if not any(cls.__module__.startswith("raydp_ml.") for cls in type(one).__mro__):
             raise TypeError(
                 f"With a Spark DataFrame, the {parameter} of {who} is one of raydp_ml's (or a "
@@ -47,6 +62,13 @@ def require_ours(estimator: Any, who: str, parameter: str) -> None:
                 f"{type(one).__name__} of {type(one).__module__} instead. Take one of ours, or fit "
                 "on data in memory."
             )
+
+
+def _outermost(estimator: Any) -> Any:
+    """Return what predicts, whatever it wraps: no Pipeline, and nothing frozen."""
+    if isinstance(estimator, Pipeline):
+        return _outermost(estimator[-1])
+    return _outermost(estimator.estimator) if isinstance(estimator, FrozenEstimator) else estimator
 
 
 def label_of(df: DataFrame, y: object, who: str) -> str:
@@ -94,9 +116,15 @@ def writing_to(estimator: Any, parameter: str, name: str) -> Any:
         *before, (step, last) = estimator.steps
         made.steps = [*before, (step, writing_to(last, parameter, name))]
         return made
-    held = {key: getattr(estimator, key) for key in _HELD if hasattr(estimator, key)}
+    held = _held_by(estimator)
     for key, value in held.items():
-        setattr(made, key, writing_to(value, parameter, name))
+        if key == _PAIRS:
+            made_of = [copy.copy(pair) for pair in value]
+            for pair in made_of:
+                pair.estimator = writing_to(pair.estimator, parameter, name)
+            setattr(made, key, made_of)
+        else:
+            setattr(made, key, writing_to(value, parameter, name))
     if not held:
         setattr(made, parameter, name)
     return made

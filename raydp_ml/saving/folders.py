@@ -2,7 +2,8 @@
 
 A folder holds ``estimator.json`` (class, parameters, fitted attributes) and, for XGBoost,
 ``model.ubj`` and ``model_config.json`` (how it was trained), for PyTorch ``module.safetensors``; a
-Pipeline's folder holds one such folder for each step.
+Pipeline's folder holds one such folder for each step, and that of a meta-estimator one for each
+estimator that it holds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import importlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ _DESCRIPTION = "estimator.json"
 
 # Only these classes are ever made from a file.
 _CLASSES = {
+    "CalibratedClassifierCV": "raydp_ml.calibration",
+    "FrozenEstimator": "sklearn.frozen",
     "TorchClassifier": "raydp_ml.torch",
     "TorchRegressor": "raydp_ml.torch",
     "XGBClassifier": "raydp_ml.xgboost",
@@ -51,7 +54,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    estimator : estimator of raydp_ml, or sklearn.pipeline.Pipeline of such
+    estimator : estimator of raydp_ml, or scikit-learn's Pipeline or FrozenEstimator of such
     path : str or path-like
         A folder; one that `save` wrote before is replaced, as a whole.
 
@@ -128,7 +131,8 @@ def _is_ours(folder: Path) -> bool:
     return isinstance(description, dict) and description.get("format") == _FORMAT
 
 
-def _write(estimator: BaseEstimator, folder: Path) -> None:
+def _write(estimator: BaseEstimator, folder: Path, fitted: bool = True) -> None:
+    """Write an estimator; one that a parameter holds, for others to be fitted like it, is not."""
     from raydp_ml import __version__
 
     name = type(estimator).__name__
@@ -136,19 +140,30 @@ def _write(estimator: BaseEstimator, folder: Path) -> None:
         raise ValueError(
             f"A {type(estimator).__module__}.{name} cannot be saved. These can: {sorted(_CLASSES)}."
         )
-    check_is_fitted(estimator)
+    fitted = fitted or name == "FrozenEstimator"
+    if fitted:
+        check_is_fitted(estimator)
     folder.mkdir()
     description: dict[str, Json] = {
         "format": _FORMAT,
         "version": _VERSION,
         "raydp_ml": __version__,
         "class": name,
+        "fitted": fitted,
     }
+    params: dict[str, object]
     if name == "Pipeline":
-        description["steps"] = _write_steps(estimator, folder)
+        description["steps"] = _write_steps(estimator, folder, fitted)
         params = {key: getattr(estimator, key) for key in ("transform_input", "verbose")}
+    elif name == "FrozenEstimator":
+        description["held"] = _write_held({"estimator": estimator.estimator}, (), folder)
+        params = {}
     else:
-        params = getattr(estimator, "_saved_params", partial(estimator.get_params, False))()
+        held: dict[str, BaseEstimator] = getattr(estimator, "_saved_estimators", dict)()
+        given = getattr(estimator, "_saved_params", partial(estimator.get_params, False))()
+        params = {key: value for key, value in given.items() if key not in held}
+        description["held"] = _write_held(held, given, folder)
+    if fitted and hasattr(estimator, "_saved_state"):
         description["attributes"] = {
             key: encode(value, f"the attribute {key!r} of {name}")
             for key, value in estimator._saved_state(folder).items()
@@ -159,14 +174,23 @@ def _write(estimator: BaseEstimator, folder: Path) -> None:
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1, allow_nan=False))
 
 
-def _write_steps(pipeline: Pipeline, folder: Path) -> list[Json]:
+def _write_held(
+    held: dict[str, BaseEstimator], params: Collection[str], folder: Path
+) -> list[Json]:
+    """Write the estimators that one holds; those that are its parameters wait to be fitted."""
+    for index, (name, estimator) in enumerate(held.items()):
+        _write(estimator, folder / f"held_{index}", fitted=name not in params)
+    return list(held)
+
+
+def _write_steps(pipeline: Pipeline, folder: Path, fitted: bool) -> list[Json]:
     steps: list[Json] = []
     for index, (name, step) in enumerate(pipeline.steps):
         if step is None or step == "passthrough":
             steps.append([name, None])
             continue
         steps.append([name, f"step_{index}"])
-        _write(step, folder / f"step_{index}")
+        _write(step, folder / f"step_{index}", fitted)
     return steps
 
 
@@ -185,15 +209,7 @@ def _read(folder: Path, module: OwnModule | None) -> BaseEstimator:
                 f"{str(folder)!r} holds a {description['class']!r}, which is not one of "
                 f"{sorted(_CLASSES)}."
             )
-        params = {key: decode(value) for key, value in description["params"].items()}
-        if description["class"] == "Pipeline":
-            return cls(_read_steps(description["steps"], folder, module), **params)
-        own = params.get("module")
-        if isinstance(own, dict) and "own_module" in own:
-            params["module"] = _given_module(own["own_module"], folder, module)
-        estimator = cls(**params)
-        attributes = {key: decode(value) for key, value in description["attributes"].items()}
-        estimator._restore_state(attributes, folder)
+        return _made(cls, description, folder, module)
     except (
         ArithmeticError,  # from Decimals
         AttributeError,
@@ -206,6 +222,28 @@ def _read(folder: Path, module: OwnModule | None) -> BaseEstimator:
             f"The saved estimator in {str(folder)!r} is damaged: {type(error).__name__}: {error}. "
             "Save it again."
         ) from error
+
+
+def _made(
+    cls: Any, description: dict[str, Any], folder: Path, module: OwnModule | None
+) -> BaseEstimator:
+    params = {key: decode(value) for key, value in description["params"].items()}
+    if description["class"] == "Pipeline":
+        return cls(_read_steps(description["steps"], folder, module), **params)
+    own = params.get("module")
+    if isinstance(own, dict) and "own_module" in own:
+        params["module"] = _given_module(own["own_module"], folder, module)
+    # The names of the sub-folders are ours, as those of steps are.
+    held = {
+        name: _read(folder / f"held_{index}", module)
+        for index, name in enumerate(description.get("held", ()))
+    }
+    if "estimator" in held:
+        params["estimator"] = held.pop("estimator")
+    estimator: BaseEstimator = cls(**params)
+    if description.get("fitted", True) and description["class"] != "FrozenEstimator":
+        attributes = {key: decode(value) for key, value in description["attributes"].items()}
+        estimator._restore_state({**attributes, **held}, folder)
     return estimator
 
 

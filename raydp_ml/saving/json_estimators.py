@@ -1,4 +1,4 @@
-"""Transformers, and what they hold, as JSON: only known classes are ever made from it."""
+"""Transformers, and what estimators hold, as JSON: only known classes are ever made from it."""
 
 from __future__ import annotations
 
@@ -53,8 +53,17 @@ _OURS = {
     ),
     "raydp_ml.sql": ("SQLTransformer",),
 }
-# What scikit-learn's transformers hold inside.
+# What estimators hold inside.
 _HELD = {
+    "raydp_ml.model_selection": (
+        "GroupKFold",
+        "KFold",
+        "PredefinedSplit",
+        "ShuffleSplit",
+        "StratifiedGroupKFold",
+        "StratifiedKFold",
+        "TimeSeriesSplit",
+    ),
     "sklearn.feature_extraction.text": ("TfidfTransformer",),
     "sklearn.impute": ("MissingIndicator",),
     "sklearn.pipeline": ("Pipeline",),

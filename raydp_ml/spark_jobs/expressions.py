@@ -26,6 +26,7 @@ __all__ = [
     "lookup",
     "number",
     "position",
+    "search",
     "when_held",
 ]
 
@@ -107,10 +108,11 @@ def position(x: str, edges: Numbers) -> str:
     """Count the sorted `edges` that are at most x, as ``numpy.searchsorted(side="right")``."""
     if len(edges) <= _BRANCHES:
         return choose(x, edges, [str(index) for index in range(len(edges) + 1)])
-    return _search(x, array_of(edges), len(edges))
+    return search(x, array_of(edges), len(edges))
 
 
-def _search(x: str, array: str, length: int) -> str:
+def search(x: str, array: str, length: int) -> str:
+    """Count the elements that are at most x, as `position`, in SQL of a sorted array."""
     steps = ",".join(str(1 << bit) for bit in reversed(range(length.bit_length())))
     # Halving steps: SQL has no binary search, and a linear one costs its length. The names of the
     # variables would hide columns of the same names.
@@ -155,7 +157,7 @@ def lookup(x: str, keys: Sequence[Any], results: Numbers, otherwise: str) -> str
     ordered = [keys[index] for index in order]
     array = f"array({','.join(literal(key) for key in ordered)})"
     made = array_of([results[index] for index in order])
-    found = _search(x, array, len(keys))
+    found = search(x, array, len(keys))
     # The binding spares a second search where both the check and the result need its position.
     at = "__raydp_ml_found"
     return (

@@ -290,6 +290,7 @@ def test_bad_arguments_get_one_line_and_exit_code_2(name, sample, tmp_path):
         assert_one_line_and_exit_code_2(done, text)
 
 
+@pytest.mark.cluster  # a program of its own
 def test_bad_arguments_end_a_program_so(tmp_path):
     done = run_example("quickstart", "--data", "none.parquet", cwd=tmp_path)
     assert_one_line_and_exit_code_2(done, NONE)

@@ -9,6 +9,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.utils.discovery import all_estimators
 
 MODULES = [
+    "calibration",
     "compose",
     "decomposition",
     "feature_extraction.text",
@@ -35,6 +36,7 @@ FILES_OF_MODELS = [
     "model_selection/tests/test_split.py",
     "model_selection/tests/test_successive_halving.py",
     "model_selection/tests/test_validation.py",
+    "tests/test_calibration.py",
 ]
 """Tests of what chooses, judges and explains models: with models of scikit-learn's, in memory."""
 
@@ -58,6 +60,7 @@ FILES = [
     "preprocessing/tests/test_target_encoder.py",
     "tests/test_pipeline.py",
 ]
+"""Those whose data is sent to Spark as well."""
 
 
 def exposed_again():
