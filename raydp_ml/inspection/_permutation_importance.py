@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -206,10 +207,17 @@ def _scores(shared: _Shared, column: _Column) -> dict[str, Any]:
         X = in_form(table.select(list(shared.features)), shared.form)
         kept["rows"] = X, labels_of(table, shared.label), weights
     X, y, weights = kept["rows"]
+    with warnings.catch_warnings():
+        # A matrix of the columns by which the estimator knows them, in its order.
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        return {"scores": _scored(shared, column, X, y, weights)}
+
+
+def _scored(shared: _Shared, column: _Column, X: Any, y: Any, weights: Any) -> Any:
     if column.place is None:
         params = {} if weights is None else {"sample_weight": weights}
-        return {"scores": shared.scorer(shared.estimator, X, y, **params)}
-    scores = _calculate_permutation_scores(
+        return shared.scorer(shared.estimator, X, y, **params)
+    return _calculate_permutation_scores(
         shared.estimator,
         X,
         y,
@@ -220,4 +228,3 @@ def _scores(shared: _Shared, column: _Column) -> dict[str, Any]:
         shared.scorer,
         shared.max_samples,
     )
-    return {"scores": scores}
