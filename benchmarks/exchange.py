@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ _VISITS = 2
 # Times the usual warm-up: of several JVMs, each does a part of what would make one of them warm.
 _WARM_UPS = 4
 TO_ARROW, FLOOR_ROWS, FLOOR = "df.toArrow()", "floor: rows", "floor: columns"
+NOOP = "a noop job"
+PARTITIONS = (8, 200, 1000, 5000)
 
 
 def measure(options: Options) -> tuple[list[Table], list[Target]]:
@@ -45,6 +48,9 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
     modes = options.modes or MODES
     out, back = _rivals(options, modes[0])
     tables, targets = [out, back], _targets(out, back)
+    by_partitions = _by_partitions(options, modes[0])
+    tables += by_partitions.values()
+    targets += partition_targets(by_partitions)
     if len(modes) > 1:
         by_mode = _by_mode(options, modes)
         tables += by_mode
@@ -66,6 +72,40 @@ def _rivals(options: Options, mode: str) -> tuple[Table, Table]:
     for row in (*out.rows, *back.rows):
         row.facts = {"mode": mode} | row.facts
     return out, back
+
+
+def _by_partitions(options: Options, mode: str) -> dict[int, Table]:
+    """Export the same rows in as many partitions as Spark makes by default, and more."""
+    rows = options.rows_or(1_000_000, 50_000)
+    tables = {}
+    with session(options, mode) as spark:
+        settle = garbage_collector(spark)
+        for count in (8, 200) if options.quick else PARTITIONS:
+            df = cached(_random(spark, rows, count))
+            contenders = [
+                _exported(OURS, df),
+                Contender(TO_ARROW, df.toArrow, facts_of),
+                Contender(NOOP, partial(_read, df), lambda _: {}),
+            ]
+            title = f"Spark to Arrow: {rows:,} rows in {count:,} partitions, cached"
+            tables[count] = compare(title, contenders, options, settle)
+            df.unpersist()
+    return tables
+
+
+def partition_targets(tables: dict[int, Table]) -> list[Target]:
+    """Beside Spark's own way at any number of partitions, and a job that does nothing at many."""
+    targets = []
+    for count, table in tables.items():
+        seconds = {row.name: row.median for row in table.rows if row.seconds}
+        if OURS in seconds and TO_ARROW in seconds:
+            ratio = seconds[TO_ARROW] / seconds[OURS]
+            what = f"{TO_ARROW} takes, of {OURS}, in {count:,} partitions"
+            targets.append(Target(what, ratio, 1.5, at_least=True))
+        if count in (200, 1000) and OURS in seconds and NOOP in seconds:
+            what = f"{OURS} takes, of a job that does nothing, in {count:,} partitions"
+            targets.append(Target(what, seconds[OURS] / seconds[NOOP], 1.3))
+    return targets
 
 
 def _by_mode(options: Options, modes: Sequence[str]) -> list[Table]:

@@ -147,6 +147,41 @@ def test_a_thousand_partitions_share_few_blocks(spark):
     assert to_spark(blocks, spark).selectExpr("sum(id)").first()[0] == sum(range(100_000))
 
 
+@pytest.mark.modes("local", "native")
+def test_many_partitions_are_few_tasks_of_the_same_rows(spark):
+    """Each partition computes as itself: its number, its random numbers, its place."""
+    df = spark.range(0, 5000, 1, 333).selectExpr(
+        "id", "rand(1) AS r", "spark_partition_id() AS p", "monotonically_increasing_id() AS m"
+    )
+    context = spark.sparkContext
+    context.setJobGroup("grouped", "")
+    try:
+        blocks = from_spark(df)
+        (job,) = context.statusTracker().getJobIdsForGroup("grouped")
+        (stage,) = context.statusTracker().getJobInfo(job).stageIds
+        tasks = context.statusTracker().getStageInfo(stage).numTasks
+    finally:
+        context.setJobGroup("", "")
+    assert 333 / 64 <= tasks <= 4 * context.defaultParallelism
+    rows = blocks.to_arrow().to_pylist()
+    assert rows == [row.asDict() for row in df.collect()]
+
+
+def test_code_of_the_users_own_sees_the_number_of_its_partition(spark):
+    """It may seed random numbers by it; a group of partitions would give several the same."""
+
+    def numbered(batches):
+        from pyspark import TaskContext
+
+        for batch in batches:
+            yield pa.record_batch({"p": [TaskContext.get().partitionId()] * batch.num_rows})
+
+    own = spark.range(0, 200, 1, 40).mapInArrow(numbered, "p long")
+    for df in (own, own.selectExpr("p + 1 AS p"), own.selectExpr("p + 2 AS p").cache()):
+        assert from_spark(df).to_arrow().column("p").to_pylist() == [row.p for row in df.collect()]
+    assert sorted({row.p for row in own.collect()}) == list(range(40))
+
+
 def test_big_partition_becomes_many_blocks(spark):
     rows = 3_000_000
     df = spark.range(0, rows, 1, 1).selectExpr("id", "cast(id as double) a", "-id b", "id * 2 c")

@@ -23,9 +23,7 @@ public final class Covariance {
    */
   public byte[] run(Dataset<?> data) {
     int width = data.schema().length();
-    @SuppressWarnings("unchecked")
-    JavaRDD<InternalRow> rows =
-        (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
+    JavaRDD<InternalRow> rows = Rows.of(data);
     if (rows.getNumPartitions() == 0) {
       return Doubles.packed(new Moments(width).packed());
     }

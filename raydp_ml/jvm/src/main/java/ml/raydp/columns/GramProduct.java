@@ -20,9 +20,7 @@ public final class GramProduct {
    *     its products with the vectors, which keeps digits that the other would lose near zero
    */
   public byte[] run(Dataset<?> data, byte[] matrix, int columns) {
-    @SuppressWarnings("unchecked")
-    JavaRDD<InternalRow> rows =
-        (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
+    JavaRDD<InternalRow> rows = Rows.of(data);
     double[] factors = Doubles.unpacked(matrix);
     return Doubles.packed(
         rows.mapPartitions(input -> List.of(multiply(input, factors, columns)).iterator())

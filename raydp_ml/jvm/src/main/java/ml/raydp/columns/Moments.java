@@ -50,9 +50,7 @@ public final class Moments {
    */
   public byte[] run(Dataset<?> data, boolean weighted) {
     int width = data.schema().length() - (weighted ? 1 : 0);
-    @SuppressWarnings("unchecked")
-    JavaRDD<InternalRow> rows =
-        (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
+    JavaRDD<InternalRow> rows = Rows.of(data);
     if (rows.getNumPartitions() == 0) {
       return Doubles.packed(empty(width));
     }

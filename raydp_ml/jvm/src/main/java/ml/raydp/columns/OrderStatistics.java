@@ -38,9 +38,7 @@ public final class OrderStatistics {
    * @throws IllegalStateException if a column has not as many values as a place says
    */
   public byte[] run(Dataset<?> data, byte[] ranks) {
-    @SuppressWarnings("unchecked")
-    JavaRDD<InternalRow> rows =
-        (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
+    JavaRDD<InternalRow> rows = Rows.of(data);
     List<Search> searches = new ArrayList<>();
     ByteBuffer packed = ByteBuffer.wrap(ranks);
     for (int i = 0; i < data.schema().length(); i++) {

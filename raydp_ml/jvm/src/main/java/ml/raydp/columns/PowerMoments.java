@@ -30,9 +30,7 @@ public final class PowerMoments {
   public byte[] run(Dataset<?> data, boolean signed, int powers, byte[] asked) {
     double[] table = Doubles.unpacked(asked);
     int columns = table.length / (HEAD + powers);
-    @SuppressWarnings("unchecked")
-    JavaRDD<InternalRow> rows =
-        (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
+    JavaRDD<InternalRow> rows = Rows.of(data);
     if (rows.getNumPartitions() == 0) {
       return Doubles.packed(new double[2 * columns * powers]);
     }

@@ -47,9 +47,7 @@ public final class Ranks {
   public byte[] run(Dataset<?> data, byte[] problems) {
     double[] wanted = Doubles.unpacked(problems);
     int count = wanted.length / 2;
-    @SuppressWarnings("unchecked")
-    JavaRDD<InternalRow> rows =
-        (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
+    JavaRDD<InternalRow> rows = Rows.of(data);
     if (rows.getNumPartitions() == 0) {
       return Doubles.packed(new double[7 * count]);
     }

@@ -47,9 +47,7 @@ public final class VectorMoments {
    *     are too large, or there are none.
    */
   public byte[] run(Dataset<?> data, int groups, int most) {
-    @SuppressWarnings("unchecked")
-    JavaRDD<InternalRow> rows =
-        (JavaRDD<InternalRow>) (JavaRDD<?>) data.queryExecution().toRdd().toJavaRDD();
+    JavaRDD<InternalRow> rows = Rows.of(data);
     if (rows.getNumPartitions() == 0) {
       return Doubles.packed(head());
     }

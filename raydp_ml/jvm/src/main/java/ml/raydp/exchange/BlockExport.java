@@ -18,7 +18,8 @@ public final class BlockExport {
    * @param endpoints the servers, see {@link Endpoint}
    * @param tag a Spark job tag, so that the caller can cancel the job
    * @param useColumns whether column batches may be read as such (false only in measurements)
-   * @return per partition {@code partition,attempt,rows,endpoint} of the attempt that succeeded
+   * @return per task {@code partition,attempt,rows,endpoint} of the attempt that succeeded; tasks
+   *     are in the order of the partitions that they read
    */
   public String[] run(
       Dataset<?> data,
@@ -46,10 +47,9 @@ public final class BlockExport {
                     data.schema(),
                     timeZone,
                     columnar == null ? null : columnar.columns());
-            return runJob(
-                context,
-                columnar == null ? plan.execute() : columnar.plan().executeColumnar(),
-                writer);
+            return columnar == null
+                ? runJob(context, plan.execute(), plan, writer)
+                : runJob(context, columnar.plan().executeColumnar(), columnar.plan(), writer);
           });
     } finally {
       context.removeJobTag(tag);
@@ -57,8 +57,10 @@ public final class BlockExport {
   }
 
   @SuppressWarnings("unchecked")
-  private static String[] runJob(SparkContext context, RDD<?> rdd, PartitionWriter writer) {
+  private static String[] runJob(
+      SparkContext context, RDD<?> rdd, SparkPlan plan, PartitionWriter writer) {
     ClassTag<String> tag = ClassTag$.MODULE$.apply(String.class);
-    return (String[]) context.runJob((RDD<Object>) rdd, writer, tag);
+    RDD<Object> grouped = Neighbours.grouped((RDD<Object>) rdd, plan, context);
+    return (String[]) context.runJob(grouped, writer, tag);
   }
 }
