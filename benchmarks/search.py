@@ -52,8 +52,8 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
         settle = garbage_collector(spark)
         df = cached(_frame(spark, rows))
         title = f"{count} candidates x {FOLDS} folds, 50 trees; {rows:,} rows x {len(FEATURES)}"
-        rounds = None if options.quick else 1
-        table = compare(title, _contenders(df, grid, options), options, settle, rounds)
+        contenders = _contenders(df, grid, options)
+        table = compare(title, contenders, options, settle, warm_up=1, watch_warm_up=True)
     return [table], targets(table)
 
 
