@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import _param_validation, validation
+from sklearn.utils import _param_validation, multiclass, validation
 
 from raydp_ml.exceptions import SchemaError
 
@@ -72,28 +72,41 @@ def is_spark(X: object) -> TypeIs[DataFrame]:
     return kind_of(X) == "spark"
 
 
-def _refuse_spark(judge: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap what looks at data in scikit-learn's functions, so that it names ours to a DataFrame."""
+_OURS = (
+    "On a Spark DataFrame, take those of the same name in raydp_ml.model_selection, .metrics, "
+    ".inspection, .calibration, .compose, .feature_selection or .pipeline; where there is none, "
+    "give scikit-learn's a sample in memory, df.sample(...).toPandas()."
+)
+
+
+def _naming_ours(judge: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap what looks at data in scikit-learn, so that it names ours to a Spark DataFrame."""
 
     @functools.wraps(judge)
-    def wrapped(*args: Any) -> Any:
-        kind = type(args[-1])
-        # A pandas-on-Spark frame is scikit-learn's business.
-        if kind.__name__ == "DataFrame" and kind.__module__.startswith("pyspark.sql."):
-            raise _param_validation.InvalidParameterError(
-                f"This function of scikit-learn's takes data in memory, array-like. Got {args[-1]} "
-                "instead. Those of the same name in raydp_ml.model_selection, raydp_ml.metrics and "
-                "raydp_ml.inspection take Spark DataFrames."
-            )
-        return judge(*args)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        for value in args:
+            kind = type(value)
+            # A pandas-on-Spark frame is scikit-learn's business.
+            if kind.__name__ == "DataFrame" and kind.__module__.startswith("pyspark.sql."):
+                raise _param_validation.InvalidParameterError(
+                    f"What is scikit-learn's own takes data in memory, array-like. Got {value} "
+                    f"instead. {_OURS}"
+                )
+            if kind is str and judge is _get_namespace:
+                raise _param_validation.InvalidParameterError(
+                    f"Expected array-like (array or non-string sequence), got {value!r}. {_OURS}"
+                )
+        return judge(*args, **kwargs)
 
     return wrapped
 
 
-# scikit-learn has no place where others could add to its errors. What splits, searches, scores or
-# cross-validates meets one of these two before it calls an estimator.
-validation._num_samples = _refuse_spark(validation._num_samples)
-_param_validation._ArrayLikes.is_satisfied_by = _refuse_spark(
+# scikit-learn has no place where others could add to its errors. What splits, searches, scores,
+# cross-validates or holds estimators meets one of these before it calls an estimator.
+_get_namespace = validation.get_namespace
+validation._num_samples = _naming_ours(validation._num_samples)
+validation.get_namespace = multiclass.get_namespace = _naming_ours(_get_namespace)
+_param_validation._ArrayLikes.is_satisfied_by = _naming_ours(
     _param_validation._ArrayLikes.is_satisfied_by
 )
 

@@ -8,6 +8,9 @@ import sklearn.inspection
 import sklearn.metrics
 import sklearn.model_selection
 import xgboost
+from sklearn.ensemble import BaggingRegressor, StackingRegressor, VotingRegressor
+from sklearn.feature_selection import RFECV
+from sklearn.multiclass import OneVsRestClassifier
 
 import raydp_ml
 from raydp_ml.exceptions import SchemaError
@@ -196,10 +199,15 @@ MISTAKEN = {
     "permutation_importance": lambda own, model, df: sklearn.inspection.permutation_importance(
         model.fit(df, "z"), df, "z"
     ),
+    "StackingRegressor": lambda own, model, df: StackingRegressor([("m", model)]).fit(df, "z"),
+    "VotingRegressor": lambda own, model, df: VotingRegressor([("m", model)]).fit(df, "z"),
+    "BaggingRegressor": lambda own, model, df: BaggingRegressor(model).fit(df, "z"),
+    "OneVsRestClassifier": lambda own, model, df: OneVsRestClassifier(model).fit(df, "z"),
+    "RFECV": lambda own, model, df: RFECV(model).fit(df, "z"),
 }
 
 
 @pytest.mark.parametrize("name", MISTAKEN)
-def test_functions_of_scikit_learn_name_ours(data, name):
-    with pytest.raises(TypeError, match=r"Got DataFrame.a: .*raydp_ml.model_selection"):
+def test_what_is_scikit_learns_names_ours(data, name):
+    with pytest.raises(ValueError, match=r"ot (DataFrame.a: |'z').*raydp_ml.model_selection"):
         MISTAKEN[name](sklearn.model_selection, XGBRegressor(**SMALL), data)
