@@ -79,8 +79,11 @@ _OURS = (
 )
 
 
-def _naming_ours(judge: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap what looks at data in scikit-learn, so that it names ours to a Spark DataFrame."""
+def _naming_ours(judge: Callable[..., Any], of_text: str | None = None) -> Callable[..., Any]:
+    """Wrap what looks at data in scikit-learn, so that it names ours to a Spark DataFrame.
+
+    `of_text` is what scikit-learn says of a text in the place of labels, as a column's name is one.
+    """
 
     @functools.wraps(judge)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -92,10 +95,8 @@ def _naming_ours(judge: Callable[..., Any]) -> Callable[..., Any]:
                     f"What is scikit-learn's own takes data in memory, array-like. Got {value} "
                     f"instead. {_OURS}"
                 )
-            if kind is str and judge is _get_namespace:
-                raise _param_validation.InvalidParameterError(
-                    f"Expected array-like (array or non-string sequence), got {value!r}. {_OURS}"
-                )
+            if kind is str and of_text is not None:
+                raise _param_validation.InvalidParameterError(f"{of_text} {value!r}. {_OURS}")
         return judge(*args, **kwargs)
 
     return wrapped
@@ -103,9 +104,13 @@ def _naming_ours(judge: Callable[..., Any]) -> Callable[..., Any]:
 
 # scikit-learn has no place where others could add to its errors. What splits, searches, scores,
 # cross-validates or holds estimators meets one of these before it calls an estimator.
-_get_namespace = validation.get_namespace
 validation._num_samples = _naming_ours(validation._num_samples)
-validation.get_namespace = multiclass.get_namespace = _naming_ours(_get_namespace)
+validation.get_namespace = _naming_ours(
+    validation.get_namespace, "y should be a 1d array, got an array of shape () instead, the text"
+)
+multiclass.get_namespace = _naming_ours(
+    multiclass.get_namespace, "Expected array-like (array or non-string sequence), got"
+)
 _param_validation._ArrayLikes.is_satisfied_by = _naming_ours(
     _param_validation._ArrayLikes.is_satisfied_by
 )

@@ -209,5 +209,5 @@ MISTAKEN = {
 
 @pytest.mark.parametrize("name", MISTAKEN)
 def test_what_is_scikit_learns_names_ours(data, name):
-    with pytest.raises(ValueError, match=r"ot (DataFrame.a: |'z').*raydp_ml.model_selection"):
+    with pytest.raises(ValueError, match=r"(DataFrame.a: |'z').*raydp_ml.model_selection"):
         MISTAKEN[name](sklearn.model_selection, XGBRegressor(**SMALL), data)
