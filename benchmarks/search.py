@@ -26,7 +26,7 @@ from raydp_ml.xgboost import XGBClassifier
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-ROWS, QUICK_ROWS = 500_000, 5_000
+ROWS, QUICK_ROWS = 500_000, 2_000
 FEATURES = [f"x{i}" for i in range(20)]
 LABEL, VECTOR = "y", "features"
 GRID: dict[str, list[Any]] = {
@@ -34,7 +34,7 @@ GRID: dict[str, list[Any]] = {
     "learning_rate": [0.1, 0.3],
     "subsample": [0.7, 1.0],
 }
-QUICK_GRID: dict[str, list[Any]] = {"max_depth": [3, 6], "learning_rate": [0.1, 0.3]}
+QUICK_GRID: dict[str, list[Any]] = {"max_depth": [3, 6]}
 FOLDS = 3
 TREES = {"n_estimators": 50, "random_state": 0}
 OURS, IN_MEMORY = "GridSearchCV.fit(spark_df)", "toPandas + sklearn's GridSearchCV(n_jobs=2)"

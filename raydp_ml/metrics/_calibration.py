@@ -26,8 +26,10 @@ def calibration(columns: Columns, function: Function, options: Options) -> Compu
     edges = np.linspace(0.0, 1.0, count + 1)
     if options.get("strategy", "uniform") == "quantile":
         rows = np.array([labels.rows.sum()])
+        # scikit-learn asks for percentiles: the rounding decides which bin an edge belongs to.
+        levels = edges * 100 / 100
         edges = yield Task(
-            lambda df: quantiles(df, ["s"], rows, [edges], values=[columns.s])[0],
+            lambda df: quantiles(df, ["s"], rows, [levels], values=[columns.s])[0],
         )
     # An edge belongs to the bin below it, so that edges and scores are counted from the other end.
     inner = -edges[1:-1][::-1]

@@ -31,14 +31,23 @@ def cell_rows(columns: Columns) -> Computation:
 
 def from_cells(columns: Columns, function: Function, options: Options) -> Computation:
     """Compute a function of the confusion matrix."""
-    y, p, weights = yield from cell_rows(columns)
+    cells = yield from cell_rows(columns)
+    return _of_cells(cells, function, options)
+
+
+def _of_cells(cells: tuple[Any, Any, Any], function: Function, options: Options) -> Any:
+    y, p, weights = cells
     return function(y, p, sample_weight=weights, **options)
 
 
 def from_cells_with_counts(columns: Columns, function: Function, options: Options) -> Computation:
-    """Compute a function that returns numbers of rows too: weighted, scikit-learn has doubles."""
-    made = yield from from_cells(columns, function, options)
-    if columns.weight is not None:
+    """Compute a function that returns numbers of rows too.
+
+    Weighted, they are doubles, and where no prediction is right, as in scikit-learn.
+    """
+    cells = yield from cell_rows(columns)
+    made = _of_cells(cells, function, options)
+    if columns.weight is not None or not np.any(cells[0] == cells[1]):
         return made
     if isinstance(made, str):
         # The last column of a report.

@@ -248,7 +248,12 @@ def check_session(cold, warm):
 
 
 def check_exchange(record):
-    to_arrow, to_spark, *by_mode = record["tables"]
+    to_arrow, to_spark, *others = record["tables"]
+    by_mode = [table for table in others if "by mode" in table["title"]]
+    by_partitions = [table for table in others if " partitions, " in table["title"]]
+    assert (len(by_mode), len(by_partitions)) == (2, 2)
+    for table in by_partitions:
+        assert len(set(facts(table, "checksum").values())) == 1
     for table in by_mode:
         assert [row["facts"]["mode"] for row in table["contenders"]] == list(MODES)
         assert len(set(facts(table, "checksum").values())) == 1
