@@ -28,7 +28,13 @@ from raydp_ml.model_selection._trials import Trial
 from raydp_ml.models.wrapped import last_step, writing_to
 from raydp_ml.spark_jobs.expressions import lookup
 from raydp_ml.spark_jobs.scores import weight_text
-from raydp_ml.spark_jobs.summaries import check_labels, check_weights, column_key, no_rows
+from raydp_ml.spark_jobs.summaries import (
+    BAD_WEIGHT,
+    check_labels,
+    check_weights,
+    column_key,
+    no_rows,
+)
 from raydp_ml.training.gang.room import room_now
 from raydp_ml.training.gang.tasks import Result, run_tasks
 from raydp_ml.training.rows.blocks_io import EveryRow
@@ -181,7 +187,7 @@ def _classes(study: Study, least: int | None, ensemble: bool) -> np.ndarray:
     rows = select(rows, f"{column_key(rows, label)} AS y", f"{w} AS w", f"{tested} AS tested")
     sums = {
         "n": "count(1)",
-        "bad": "count_if(w is null or isnan(w) or w < 0 or w = double('Infinity'))",
+        "bad": f"count_if({BAD_WEIGHT})",
         "once": "count_if(tested = 1)",
     }
     table = aggregate(rows, ["y"], sums).toArrow()

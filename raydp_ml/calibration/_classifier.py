@@ -22,9 +22,8 @@ from raydp_ml.model_selection._marks import as_frame
 from raydp_ml.model_selection._scores import no_score
 from raydp_ml.model_selection._study import Study, given_of
 from raydp_ml.models.pipeline_input import as_pipeline_promises
-from raydp_ml.models.predictor import class_array, class_type
-from raydp_ml.models.wrapped import last_step, require_ours
-from raydp_ml.spark_jobs.expressions import literal
+from raydp_ml.models.predictor import class_texts
+from raydp_ml.models.wrapped import last_step, require_ours, show_features_of
 from raydp_ml.spark_jobs.scores import PREDICTION, spark_accuracy
 
 if TYPE_CHECKING:
@@ -127,11 +126,7 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
             self.classes_, self.calibrated_classifiers_ = calibrated(
                 study, self.method, ensemble, least
             )
-        first = self.calibrated_classifiers_[0].estimator
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)
-            if hasattr(first, name):
-                setattr(self, name, getattr(first, name))
+        show_features_of(self.calibrated_classifiers_[0].estimator, self)
         return self
 
     def predict(self, X: Data) -> Any:
@@ -216,10 +211,7 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
     def _predicted(self, df: DataFrame, name: str) -> DataFrame:
         check_output_column(df, name, "prediction_col")
         made = add_calibrated(df, self.calibrated_classifiers_, self.classes_, _PROBABILITY)
-        decimal = last_step(self)._label_decimal
-        kind = class_type(self.classes_, decimal)
-        values = class_array(self.classes_, decimal).to_pylist()
-        classes = ", ".join(f"cast({literal(value)} as {kind})" for value in values)
+        classes = ", ".join(class_texts(self.classes_, last_step(self)._label_decimal))
         best = f"array_position({_PROBABILITY}, array_max({_PROBABILITY}))"
         chosen = f"element_at(array({classes}), cast({best} as int)) AS {quoted(name)}"
         return select(made, *map(quoted, df.columns), chosen)

@@ -26,9 +26,15 @@ from raydp_ml.model_selection._study import Study, given_of
 from raydp_ml.model_selection._threshold_scores import scored, split_scores
 from raydp_ml.model_selection._trials import Trial
 from raydp_ml.models.pipeline_input import as_pipeline_promises
-from raydp_ml.models.predictor import class_type
-from raydp_ml.models.wrapped import label_of, last_step, require_ours, writing_to
-from raydp_ml.spark_jobs.expressions import literal, number
+from raydp_ml.models.predictor import class_texts
+from raydp_ml.models.wrapped import (
+    label_of,
+    last_step,
+    require_ours,
+    show_features_of,
+    writing_to,
+)
+from raydp_ml.spark_jobs.expressions import number
 from raydp_ml.spark_jobs.scores import PREDICTION, spark_accuracy
 
 if TYPE_CHECKING:
@@ -79,9 +85,7 @@ class _ThresholdClassifier(SparkEstimator):
             super().fit(X, y, **params)  # type: ignore[misc]
             return self
         self._fit_frame(X, y, params)
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
+        show_features_of(self.estimator_, self)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -162,8 +166,7 @@ class _ThresholdClassifier(SparkEstimator):
         check_output_column(df, name, "prediction_col")
         made = writing_to(fitted, "probability_col", _SCORE).predict_proba(df)
         last = last_step(fitted)
-        kind = class_type(last.classes_, last._label_decimal)
-        held = [f"cast({literal(value)} as {kind})" for value in last._class_array().to_pylist()]
+        held = class_texts(last.classes_, last._label_decimal)
         reached = f"element_at({_SCORE}, {place + 1}) >= {number(threshold)}"
         chosen = f"if({reached}, {held[place]}, {held[1 - place]}) AS {quoted(name)}"
         return select(made, *(quoted(c) for c in made.columns if c != _SCORE), chosen)

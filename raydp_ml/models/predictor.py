@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from raydp_ml.exchange.columns import decimal_digits
+from raydp_ml.spark_jobs.expressions import literal
 from raydp_ml.training.rows.classes import holds_decimals, values_of
 from raydp_ml.training.rows.layout import Layout
 
@@ -100,6 +101,13 @@ def class_array(classes: np.ndarray, decimal: tuple[int, int] | None) -> pa.Arra
     if kind in kinds:
         return pa.array(classes.tolist(), kinds[kind])
     return pa.array([str(value) for value in classes.tolist()], pa.string())
+
+
+def class_texts(classes: np.ndarray, decimal: tuple[int, int] | None) -> list[str]:
+    """Return the classes as SQL, of the type that `class_type` says."""
+    kind = class_type(classes, decimal)
+    values = class_array(classes, decimal).to_pylist()
+    return [f"cast({literal(value)} as {kind})" for value in values]
 
 
 def list_array(values: np.ndarray) -> pa.ListArray:

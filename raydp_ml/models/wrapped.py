@@ -14,7 +14,7 @@ from raydp_ml.exchange.columns import check_exists, from_spark_schema
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["label_of", "last_step", "require_ours", "writing_to"]
+__all__ = ["label_of", "last_step", "require_ours", "show_features_of", "writing_to"]
 
 _HELD = ("estimator", "regressor", "estimator_", "regressor_", "best_estimator_")
 """The attributes by which meta-estimators hold what they wrap."""
@@ -99,6 +99,14 @@ def label_of(df: DataFrame, y: object, who: str) -> str:
         'the label\'s column, as in fit(df, "label"), or mark it once: raydp_ml.set_roles(df, '
         'label="label").'
     )
+
+
+def show_features_of(fitted: Any, outer: Any) -> None:
+    """Give a meta-estimator the names and number of features of what it holds, if it has any."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(outer).pop(name, None)
+        if hasattr(fitted, name):
+            setattr(outer, name, getattr(fitted, name))
 
 
 def writing_to(estimator: Any, parameter: str, name: str) -> Any:

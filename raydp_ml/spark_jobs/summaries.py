@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
 
 __all__ = [
+    "BAD_WEIGHT",
     "category_counts",
     "class_sums",
     "column_key",
@@ -38,7 +39,8 @@ __all__ = [
 Cell = str | int | float | Decimal | None
 """A value of a column, as it is collected."""
 
-_BAD_WEIGHT = "w is null or isnan(w) or w < 0 or w = double('Infinity')"
+BAD_WEIGHT = "w is null or isnan(w) or w < 0 or w = double('Infinity')"
+"""SQL of whether w, a double, is none of the weights that `check_weights` lets pass."""
 
 
 def summarize(
@@ -83,7 +85,7 @@ def summarize(
         "rows": "count(1)",
         "count": "count(x)",
         "infinite": "count_if(abs(x) = double('Infinity'))",
-        "bad": "0L" if weight is None else f"count_if({_BAD_WEIGHT})",
+        "bad": "0L" if weight is None else f"count_if({BAD_WEIGHT})",
         **aggregates,
     }
     extras = [] if weight is None else [f"{double(weight)} AS w"]
