@@ -19,6 +19,7 @@ from raydp_ml.exceptions import SchemaError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from sklearn.base import BaseEstimator
     from typing_extensions import TypeIs
 
     from raydp_ml.exchange.data_kinds import Data
@@ -133,6 +134,8 @@ class SparkEstimator:
 
     n_features_in_: int
     feature_names_in_: np.ndarray
+    _holds: tuple[str, ...] = ()
+    """Parameters and fitted attributes that are estimators, which are saved to folders."""
 
     def _set_features_in(self, names: list[str] | None, count: int) -> None:
         """Set the fitted names as scikit-learn's ``validate_data`` does for its own kinds."""
@@ -185,6 +188,11 @@ class SparkEstimator:
         from raydp_ml.saving.folders import save
 
         save(self, path)
+
+    def _saved_estimators(self) -> dict[str, BaseEstimator]:
+        """Return the estimators that it holds and that have folders of their own, by name."""
+        held = {name: getattr(self, name, None) for name in self._holds}
+        return {name: estimator for name, estimator in held.items() if estimator is not None}
 
     def _saved_state(self, folder: Path) -> dict[str, object]:
         """Return the fitted attributes, as plain values and arrays; may write files as well."""

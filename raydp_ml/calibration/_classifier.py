@@ -68,6 +68,8 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
     ['distance', 'late', 'probability']
     """
 
+    _holds = ("estimator",)
+
     def fit(
         self,
         X: Data,
@@ -219,7 +221,7 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
     def _saved_estimators(self) -> dict[str, Any]:
         pairs = self.calibrated_classifiers_ if hasattr(self, "classes_") else []
         held = {f"classifier_{index}": pair.estimator for index, pair in enumerate(pairs)}
-        return held if self.estimator is None else {"estimator": self.estimator, **held}
+        return {**super()._saved_estimators(), **held}
 
     def _saved_state(self, folder: Path) -> dict[str, object]:
         state = super()._saved_state(folder)

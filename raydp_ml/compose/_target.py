@@ -25,6 +25,8 @@ from raydp_ml.spark_jobs.scores import PREDICTION, spark_r2
 from raydp_ml.transformers.base import InvertibleTransformer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyspark.sql import DataFrame
 
     from raydp_ml.exchange.data_kinds import Data, Values
@@ -54,6 +56,8 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
     >>> model.fit(df, "fare").predict(df).columns  # doctest: +SKIP
     ['distance', 'fare', 'prediction']
     """
+
+    _holds = ("regressor", "regressor_")
 
     def fit(self, X: Data, y: Values | None = None, **fit_params: Any) -> Self:
         """Fit the transformer to the target, and the regressor to what it makes of it.
@@ -159,6 +163,9 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
             return float(super().score(in_memory(X), y, sample_weight))
         predicted = writing_to(self.regressor_, "prediction_col", PREDICTION).predict(X)
         return spark_r2(X, self._inverted(predicted), y, sample_weight)
+
+    def _saved_state(self, folder: Path) -> dict[str, object]:
+        return {**super()._saved_state(folder), "_training_dim": self._training_dim}
 
     def _fit_to_target(self, target: DataFrame, label: str) -> Any:
         """Return a fitted transformer that, as scikit-learn's, knows no name of the target."""

@@ -38,6 +38,8 @@ from raydp_ml.spark_jobs.expressions import number
 from raydp_ml.spark_jobs.scores import PREDICTION, spark_accuracy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyspark.sql import DataFrame
 
     from raydp_ml.exchange.data_kinds import Data, Values
@@ -53,6 +55,7 @@ class _ThresholdClassifier(SparkEstimator):
     estimator: Any
     estimator_: Any
     response_method: str
+    _holds = ("estimator", "estimator_")
 
     def fit(self, X: Data, y: Values | None = None, **params: Any) -> Self:
         """Fit the classifier.
@@ -296,6 +299,10 @@ class TunedThresholdClassifierCV(_ThresholdClassifier, model_selection.TunedThre
             if self.refit:
                 return study.refitted(clone(self.estimator)), thresholds, scores
             return models[0], thresholds, scores
+
+    def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
+        super()._restore_state(state, folder)
+        self._curve_scorer = self._get_curve_scorer()
 
     def _cut(self) -> tuple[Any, float]:
         check_is_fitted(self, "estimator_")

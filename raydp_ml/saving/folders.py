@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.saving.json_estimators import TRANSFORMERS, Json
@@ -38,10 +39,16 @@ _DESCRIPTION = "estimator.json"
 # Only these classes are ever made from a file.
 _CLASSES = {
     "CalibratedClassifierCV": "raydp_ml.calibration",
+    "FixedThresholdClassifier": "raydp_ml.model_selection",
     "FrozenEstimator": "sklearn.frozen",
+    "SelectFromModel": "raydp_ml.feature_selection",
     "TorchClassifier": "raydp_ml.torch",
     "TorchRegressor": "raydp_ml.torch",
+    "TransformedTargetRegressor": "raydp_ml.compose",
+    "TunedThresholdClassifierCV": "raydp_ml.model_selection",
     "XGBClassifier": "raydp_ml.xgboost",
+    "XGBRFClassifier": "raydp_ml.xgboost",
+    "XGBRFRegressor": "raydp_ml.xgboost",
     "XGBRanker": "raydp_ml.xgboost",
     "XGBRegressor": "raydp_ml.xgboost",
     "Pipeline": "sklearn.pipeline",
@@ -152,24 +159,26 @@ def _write(estimator: BaseEstimator, folder: Path, fitted: bool = True) -> None:
         "fitted": fitted,
     }
     params: dict[str, object]
+    held: dict[str, BaseEstimator] = {}
     if name == "Pipeline":
         description["steps"] = _write_steps(estimator, folder, fitted)
         params = {key: getattr(estimator, key) for key in ("transform_input", "verbose")}
     elif name == "FrozenEstimator":
-        description["held"] = _write_held({"estimator": estimator.estimator}, (), folder)
-        params = {}
+        params, held = {}, {"estimator": estimator.estimator}
     else:
-        held: dict[str, BaseEstimator] = getattr(estimator, "_saved_estimators", dict)()
-        given = getattr(estimator, "_saved_params", partial(estimator.get_params, False))()
-        params = {key: value for key, value in given.items() if key not in held}
-        description["held"] = _write_held(held, given, folder)
+        held = getattr(estimator, "_saved_estimators", dict)()
+        params = getattr(estimator, "_saved_params", partial(estimator.get_params, False))()
+    description["held"] = _write_held(held, params, folder)
     if fitted and hasattr(estimator, "_saved_state"):
         description["attributes"] = {
             key: encode(value, f"the attribute {key!r} of {name}")
             for key, value in estimator._saved_state(folder).items()
+            if key not in held
         }
     description["params"] = {
-        key: encode(value, f"the parameter {key!r} of {name}") for key, value in params.items()
+        key: encode(value, f"the parameter {key!r} of {name}")
+        for key, value in params.items()
+        if key not in held
     }
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1, allow_nan=False))
 
@@ -177,10 +186,19 @@ def _write(estimator: BaseEstimator, folder: Path, fitted: bool = True) -> None:
 def _write_held(
     held: dict[str, BaseEstimator], params: Collection[str], folder: Path
 ) -> list[Json]:
-    """Write the estimators that one holds; those that are its parameters wait to be fitted."""
+    """Write the estimators that one holds; those that are its parameters may wait to be fitted."""
     for index, (name, estimator) in enumerate(held.items()):
-        _write(estimator, folder / f"held_{index}", fitted=name not in params)
+        fitted = name not in params or _is_fitted(estimator)
+        _write(estimator, folder / f"held_{index}", fitted)
     return list(held)
+
+
+def _is_fitted(estimator: BaseEstimator) -> bool:
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True
 
 
 def _write_steps(pipeline: Pipeline, folder: Path, fitted: bool) -> list[Json]:
@@ -238,8 +256,8 @@ def _made(
         name: _read(folder / f"held_{index}", module)
         for index, name in enumerate(description.get("held", ()))
     }
-    if "estimator" in held:
-        params["estimator"] = held.pop("estimator")
+    for name in [name for name in held if name in cls._get_param_names()]:
+        params[name] = held.pop(name)
     estimator: BaseEstimator = cls(**params)
     if description.get("fitted", True) and description["class"] != "FrozenEstimator":
         attributes = {key: decode(value) for key, value in description["attributes"].items()}
