@@ -8,6 +8,7 @@ import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 import ray
 import xgboost
@@ -135,7 +136,13 @@ def released(before, most):
     return held_bytes() - before <= most
 
 
-def test_the_store_holds_the_rows_once(spark):
+def held():
+    """What this process holds: threads, files, and the processes below it."""
+    me = psutil.Process()
+    return me.num_threads(), me.num_fds(), len(me.children(recursive=True))
+
+
+def test_the_store_holds_the_rows_once_and_100_candidates_leave_nothing(spark):
     wide = spark.range(100_000).selectExpr("id AS y", *(f"rand({i}) AS x{i}" for i in range(20)))
     wide = wide.cache()
     size = wide.count() * 21 * 8
@@ -144,6 +151,7 @@ def test_the_store_holds_the_rows_once(spark):
     # Ray tells a moment later what was freed.
     assert released(idle, 0.05 * size)
     before, peaks, done = min(idle, held_bytes()), [], threading.Event()
+    threads, files, processes = held()
 
     def watch():
         while not done.wait(0.02):
@@ -152,8 +160,8 @@ def test_the_store_holds_the_rows_once(spark):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        grid = {"max_depth": [1, 2, 3], "n_estimators": [1, 2]}
-        GridSearchCV(XGBRegressor(), grid, cv=KFold(5)).fit(wide, "y")
+        grid = {"max_depth": range(1, 11), "reg_lambda": range(10)}
+        search = GridSearchCV(XGBRegressor(n_estimators=1), grid, cv=KFold(2)).fit(wide, "y")
     finally:
         done.set()
         watcher.join()
@@ -161,6 +169,12 @@ def test_the_store_holds_the_rows_once(spark):
     assert max(peaks) <= 1.2 * size
     assert max(peaks) >= 0.8 * size  # it was seen at all
     assert released(before, 0.05 * size)
+    assert len(search.cv_results_["params"]) == 100
+    # Far less than one for each candidate; Ray and Spark open one or the other when they like.
+    now = held()
+    assert now[0] <= threads + 10
+    assert now[1] <= files + 10
+    assert now[2] <= processes + 2
 
 
 def test_a_function_of_the_users_own_scores(data):
