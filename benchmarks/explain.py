@@ -44,7 +44,9 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
         model.fit(train, LABEL)
         df = cached(regression_frame(spark, rows, seed=1000, partitions=partitions(spark)))
         title = f"{rows:,} rows x {len(FEATURES)} doubles, cached; {TREES} trees of depth 6"
-        table = compare(title, _contenders(df, model), options, settle)
+        table = compare(
+            title, _contenders(df, model), options, settle, warm_up=1, watch_warm_up=True
+        )
         df.unpersist()
     return [table], targets(rows, table)
 
