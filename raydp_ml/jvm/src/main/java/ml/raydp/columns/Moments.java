@@ -72,7 +72,7 @@ public final class Moments {
     return HEAD + KINDS * column;
   }
 
-  private static double[] aggregate(Iterator<InternalRow> input, int width, boolean weighted) {
+  static double[] aggregate(Iterator<InternalRow> input, int width, boolean weighted) {
     double[] total = empty(width);
     int rows = Math.max(8, Math.min(ROWS, VALUES / Math.max(1, width)));
     double[][] block = new double[width][rows];
@@ -153,7 +153,7 @@ public final class Moments {
     of[HIGH] = low > high ? Double.NaN : high;
   }
 
-  private static double[] merge(double[] one, double[] other) {
+  static double[] merge(double[] one, double[] other) {
     one[0] += other[0];
     one[1] += other[1];
     for (int start = HEAD; start < one.length; start += KINDS) {

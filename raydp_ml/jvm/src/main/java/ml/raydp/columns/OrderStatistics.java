@@ -167,7 +167,7 @@ public final class OrderStatistics {
   }
 
   /** Writes numbers, most of them small, in groups of 7 bits, the last of which has the top bit. */
-  private static byte[] packed(long[] numbers) {
+  static byte[] packed(long[] numbers) {
     ByteArrayOutputStream made = new ByteArrayOutputStream();
     for (long number : numbers) {
       long rest = number;
@@ -179,7 +179,7 @@ public final class OrderStatistics {
     return made.toByteArray();
   }
 
-  private static long[] unpacked(byte[] packed) {
+  static long[] unpacked(byte[] packed) {
     Keys made = new Keys();
     long number = 0;
     int shift = 0;

@@ -20,7 +20,8 @@ public final class TreesColumn {
    * @param packed big-endian, as {@link Forest} reads it
    * @param link "identity", "logistic" or "softmax"
    * @param missing the value that stands for a missing one, as NaN and null do
-   * @param method of {@link Function}: "value", "probabilities" or "likeliest", a place among them
+   * @param method of {@link Function}: "value", "values" (of several outputs), "probabilities" or
+   *     "likeliest", a place among them
    */
   public Column column(
       SparkSession spark,
@@ -61,8 +62,16 @@ public final class TreesColumn {
       return trees.sum(0, new Cells(row, trees.features, missing));
     }
 
+    public ArrayData values(ArrayData row) {
+      Forest trees = forest();
+      return doubles(sums(trees, new Cells(row, trees.features, missing)));
+    }
+
     public ArrayData probabilities(ArrayData row) {
-      float[] shares = shares(row);
+      return doubles(shares(row));
+    }
+
+    private static ArrayData doubles(float[] shares) {
       double[] made = new double[shares.length];
       for (int i = 0; i < made.length; i++) {
         made[i] = shares[i];
@@ -90,11 +99,10 @@ public final class TreesColumn {
         float second = 1 / (power + 1);
         return new float[] {1 - second, second};
       }
-      float[] sums = new float[trees.base.length];
+      float[] sums = sums(trees, cells);
       float most = Float.NEGATIVE_INFINITY;
-      for (int i = 0; i < sums.length; i++) {
-        sums[i] = trees.sum(i, cells);
-        most = Math.max(most, sums[i]);
+      for (float sum : sums) {
+        most = Math.max(most, sum);
       }
       double total = 0;
       for (int i = 0; i < sums.length; i++) {
@@ -103,6 +111,14 @@ public final class TreesColumn {
       }
       for (int i = 0; i < sums.length; i++) {
         sums[i] /= (float) total;
+      }
+      return sums;
+    }
+
+    private static float[] sums(Forest trees, Cells cells) {
+      float[] sums = new float[trees.base.length];
+      for (int i = 0; i < sums.length; i++) {
+        sums[i] = trees.sum(i, cells);
       }
       return sums;
     }
