@@ -16,6 +16,10 @@ from benchmarks.session import ensure_class_archive
 # Spark's Python workers must be this interpreter also where no environment is activated.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
+# A JVM that lives for minutes spends more on compiling well than the compiled code gives back.
+QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+os.environ.setdefault("SPARK_SUBMIT_OPTS", QUICK_JVM)
+
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs
 # that they start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

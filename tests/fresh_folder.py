@@ -34,9 +34,7 @@ def program_environment(token: str, temporary: Path) -> dict[str, str]:
     """
     _make_class_archive()
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    # A JVM that lives for seconds spends half of them on compiling what it never runs again.
-    quick = {"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1"}
-    return {**environment, **quick, MARK: token, "TMPDIR": str(temporary)}
+    return {**environment, MARK: token, "TMPDIR": str(temporary)}
 
 
 # It halves the start of every JVM after it. raydp_ml makes it with CPU time that nobody else wants;

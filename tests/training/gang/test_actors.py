@@ -135,10 +135,12 @@ def test_fits_queue_for_other_resources_than_cpus_too(monkeypatch):
 
         return run
 
-    first, second, third = in_threads([fit(0.6), fit(0.6), fit(0.7)])
+    first, second = in_threads([fit(0.6)] * 2)
     assert first == second  # the same worker, warm
+    # In whichever order the threads get their turns.
+    third, *others = in_threads([fit(0.7), fit(0.6), fit(0.6)])
     assert isinstance(third, int)
-    assert third != first
+    assert third not in {first, *others}
 
 
 def test_more_workers_than_fit_is_an_error_at_once():
