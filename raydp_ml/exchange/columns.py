@@ -67,7 +67,7 @@ class ColumnRoles:
     Attributes
     ----------
     features : tuple of Column
-    label, sample_weight, group, validation : str or None
+    label, sample_weight, group, validation, base_margin : str or None
     """
 
     features: tuple[Column, ...]
@@ -75,6 +75,7 @@ class ColumnRoles:
     sample_weight: str | None = None
     group: str | None = None
     validation: str | None = None
+    base_margin: str | None = None
 
     @property
     def feature_names(self) -> list[str]:
@@ -84,7 +85,7 @@ class ColumnRoles:
     @property
     def others(self) -> list[str]:
         """Names of the columns that are used and are not features."""
-        names = (self.label, self.sample_weight, self.group, self.validation)
+        names = (self.label, self.sample_weight, self.group, self.validation, self.base_margin)
         return [name for name in names if name is not None]
 
 
@@ -185,6 +186,7 @@ def resolve_columns(
     sample_weight: str | None = None,
     group: str | None = None,
     validation: str | None = None,
+    base_margin: str | None = None,
     enable_categorical: bool = False,
     supports_arrays: bool = True,
     supports_categories: bool = True,
@@ -201,7 +203,7 @@ def resolve_columns(
     Parameters
     ----------
     columns : sequence of Column
-    label, sample_weight, group, validation : str or None
+    label, sample_weight, group, validation, base_margin : str or None
         Names given to ``fit``.
     enable_categorical : bool, default=False
         Whether string and category columns may be features.
@@ -233,6 +235,7 @@ def resolve_columns(
         "sample_weight": sample_weight,
         "group": group,
         "validation": validation,
+        "base_margin": base_margin,
     }
     for role, name in given.items():
         if name is not None:
@@ -256,7 +259,7 @@ def resolve_columns(
     allowed |= {"string", "category"} if enable_categorical else set()
     allowed = allowed if kinds is None else set(kinds)
     check_kinds(features, allowed, supports_categories=supports_categories, in_spark=in_spark)
-    _check_part_kinds(columns, holders, array_label)
+    check_part_kinds(columns, holders, array_label)
     return ColumnRoles(features, **holders)
 
 
@@ -306,20 +309,31 @@ def check_kinds(
         )
 
 
-def _check_part_kinds(
+def check_part_kinds(
     columns: Sequence[Column], holders: Mapping[str, str | None], array_label: bool
 ) -> None:
+    """Raise `SchemaError` for a label, weights and the like in a column of another type.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+    holders : dict of str to str or None
+        Names of columns by their roles.
+    array_label : bool
+        Whether the label may be an array: several targets.
+    """
     allowed = {
         "label": ({*NUMERIC, "string", "category"}, "numbers or strings"),
         "sample_weight": ({"number", "decimal"}, "numbers"),
         "group": ({*NUMERIC, "string", "category"}, "numbers or strings"),
         "validation": ({"boolean"}, "booleans (true marks the evaluation rows)"),
+        "base_margin": ({"number", "decimal", "array", "vector"}, "numbers, or arrays of them"),
     }
     if array_label:
         allowed["label"][0].update({"array", "vector"})
     by_name = {column.name: column for column in columns}
     for role, (kinds, wanted) in allowed.items():
-        name = holders[role]
+        name = holders.get(role)
         if name is not None and by_name[name].kind not in kinds:
             raise SchemaError(
                 f"The {role} column {name!r} is of type {by_name[name].type_name}, and must hold "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,8 @@ from raydp_ml.exchange.dataset_blocks import from_dataset
 from raydp_ml.exchange.frames import named_table
 from raydp_ml.exchange.pandas_frames import plain_columns
 from raydp_ml.fit_data.evaluation_sets import memory_eval_sets
-from raydp_ml.fit_data.targets import check_group, check_labels, check_weights
+from raydp_ml.fit_data.given import Given
+from raydp_ml.fit_data.targets import check_group, check_labels, check_margins, check_weights
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
 from raydp_ml.training.rows.classes import encode_labels
 from raydp_ml.training.rows.data_sets import DataSet
@@ -49,18 +50,14 @@ if TYPE_CHECKING:
 
 # Columns that are made for arrays given beside X; the names show in no error.
 MATRIX, LABEL, WEIGHT, GROUP = "__matrix__", "__label__", "__weight__", "__group__"
+MARGIN = "__base_margin__"
+_PART_OF = {LABEL: "label", WEIGHT: "weight", GROUP: "group", MARGIN: "margin"}
+
+Columns: TypeAlias = "dict[str, str | np.ndarray]"
+"""Names of columns, or checked arrays of such, by the names above."""
 
 
-def memory_training(
-    estimator: BaseEstimator,
-    X: Data,
-    y: Values | None,
-    sample_weight: Values | None,
-    eval_set: object,
-    group: Values | None,
-    eval_group: Sequence[Values] | None,
-    task: Task,
-) -> TrainingData:
+def memory_training(estimator: BaseEstimator, X: Data, given: Given, task: Task) -> TrainingData:
     """Check and convert what ``fit`` was given.
 
     Parameters
@@ -68,10 +65,8 @@ def memory_training(
     estimator : XGBModel
         Whose fitted number and names of features scikit-learn's checks set.
     X : frame, array or sparse matrix of shape (n_samples, n_features)
-    y, sample_weight, group : array, or column name where X has names
-    eval_set : list of pairs (X, y) or None
-    eval_group : list or None
-        The groups of each evaluation set.
+    given : Given
+        With arrays, or with column names where X has names.
     task : Task
 
     Raises
@@ -81,14 +76,17 @@ def memory_training(
     SchemaError
         If a column is missing or of the wrong type.
     """
-    require_y(estimator, y)
+    require_y(estimator, given.y)
     data = TrainingData([])
-    pairs = memory_eval_sets(eval_set)
-    groups = [None] * len(pairs) if eval_group is None else list(eval_group)
+    pairs = memory_eval_sets(given.eval_set)
     one = _OneSet(estimator, data, task)
-    one.add(X, y, sample_weight, group, "training data")
-    for index, ((features, labels), of) in enumerate(zip(pairs, groups, strict=True)):
-        one.add(features, labels, None, of, f"evaluation set {index}")
+    one.add(X, given, "training data")
+    for index, ((features, labels), beside) in enumerate(
+        zip(pairs, given.of_each(pairs), strict=True)
+    ):
+        if beside.base_margin is None and isinstance(given.base_margin, str):
+            beside = replace(beside, base_margin=given.base_margin)
+        one.add(features, replace(beside, y=labels), f"evaluation set {index}")
     return data
 
 
@@ -110,14 +108,7 @@ class _OneSet:
         self.task = task
         self.roles: ColumnRoles | None = None
 
-    def add(
-        self,
-        X: Data,
-        y: Values | None,
-        sample_weight: Values | None,
-        group: Values | None,
-        what: str,
-    ) -> None:
+    def add(self, X: Data, given: Given, what: str) -> None:
         first = not self.data.sets
         named = has_names(X, kind_of(X))
         if not first and named != self.data.sets[0].layout.named:
@@ -126,20 +117,31 @@ class _OneSet:
                 f"Got {type(X).__name__}."
             )
         matrix: Any = X if named else checked_matrix(self.estimator, X, reset=first)
-        if y is not None and not isinstance(y, str):
-            y = self._labels(check_labels(y, matrix, self.task.kind), first, what)
-        if group is not None and not isinstance(group, str):
-            group = check_group(group, matrix)
-        if sample_weight is not None and not isinstance(sample_weight, str):
-            sample_weight = check_weights(sample_weight, matrix, group)
+        columns = self._columns(matrix, given, first, what)
         if named:
-            made = self._frame(X, y, sample_weight, group, what)
+            made = self._frame(X, columns, what)
         else:
-            labels, weights, groups = _without_names(X, y, sample_weight, group)
+            _refuse_names(X, columns)
             if not isinstance(matrix, np.ndarray) and not self._keeps_sparse():
                 matrix = matrix.toarray()
-            made = array_set(matrix, labels, weights, groups, what)
+            made = array_set(matrix, columns, what)
         self.data.sets.append(made)
+
+    def _columns(self, matrix: Any, given: Given, first: bool, what: str) -> Columns:
+        """Return names as they are, and arrays checked."""
+        y, group = given.y, given.group
+        weight, margin = given.sample_weight, given.base_margin
+        if y is not None and not isinstance(y, str):
+            task = self.task
+            y = self._labels(check_labels(y, matrix, task.kind, task.array_label), first, what)
+        if group is not None and not isinstance(group, str):
+            group = check_group(group, matrix)
+        if weight is not None and not isinstance(weight, str):
+            weight = check_weights(weight, matrix, group)
+        if margin is not None and not isinstance(margin, str):
+            margin = check_margins(margin, matrix)
+        found: Any = {LABEL: y, WEIGHT: weight, GROUP: group, MARGIN: margin}
+        return {part: value for part, value in found.items() if value is not None}
 
     def _keeps_sparse(self) -> bool:
         """Whether what a sparse matrix does not hold is missing, as in the training data."""
@@ -148,39 +150,32 @@ class _OneSet:
         return self.task.sparse
 
     def _labels(self, y: np.ndarray, first: bool, what: str) -> np.ndarray:
-        if self.task.kind != "classification":
+        if self.task.kind != "classification" or y.ndim == 2:
             return y
+        if first and self.task.classes is not None:
+            self.data.labels = self.task.classes
+            return encode_labels(y, self.data.labels, what, "the model to go on from")
         if not first:
             return encode_labels(y, self.data.labels, what)
         self.data.labels, codes = np.unique(y, return_inverse=True)
         return codes
 
-    def _frame(
-        self,
-        X: Data,
-        y: str | np.ndarray | None,
-        sample_weight: str | np.ndarray | None,
-        group: str | np.ndarray | None,
-        what: str,
-    ) -> DataSet:
+    def _frame(self, X: Data, columns: Columns, what: str) -> DataSet:
         as_blocks = self.estimator.num_workers not in (0, None)
-        made, roles = frame_set(X, y, sample_weight, group, self.task, what, as_blocks, self.roles)
+        made, roles = frame_set(X, columns, self.task, what, as_blocks, self.roles)
         if self.roles is None:
             self.roles = roles
             self.data.roles = tuple(roles.others)
         return made
 
 
-def _without_names(X: Data, *given: str | np.ndarray | None) -> list[np.ndarray | None]:
-    arrays: list[np.ndarray | None] = []
-    for value in given:
+def _refuse_names(X: Data, columns: Columns) -> None:
+    for value in columns.values():
         if isinstance(value, str):
             raise ValueError(
                 f"The column name {value!r} was given, and X ({type(X).__name__}) has no column "
                 "names. Pass an array, or a frame as X."
             )
-        arrays.append(value)
-    return arrays
 
 
 def row_count(X: Any) -> int:
@@ -249,9 +244,7 @@ def has_names(X: Data, kind: str) -> bool:
 
 def frame_set(
     X: Data,
-    y: str | np.ndarray | None,
-    sample_weight: str | np.ndarray | None,
-    group: str | np.ndarray | None,
+    given: Columns,
     task: Task,
     what: str = "training data",
     as_blocks: bool = False,
@@ -259,17 +252,11 @@ def frame_set(
 ) -> tuple[DataSet, ColumnRoles]:
     """Turn an in-memory frame and what is given beside it into a data set.
 
-    `y`, `sample_weight` and `group` are column names or checked arrays. An evaluation set has the
-    features of the training data, given as `like`.
+    An evaluation set has the features of the training data, given as `like`.
     """
     kind = kind_of(X)
-    given = {LABEL: y, WEIGHT: sample_weight, GROUP: group}
     names = {part: value for part, value in given.items() if isinstance(value, str)}
-    arrays = {
-        part: value
-        for part, value in given.items()
-        if value is not None and not isinstance(value, str)
-    }
+    arrays = {part: value for part, value in given.items() if not isinstance(value, str)}
     blocks = table = None
     if as_blocks and kind in {"blocks", "ray"} and not arrays and task.kind != "ranking":
         blocks = X if isinstance(X, Blocks) else from_dataset(cast("ray.data.Dataset", X))
@@ -282,6 +269,7 @@ def frame_set(
         columns if like is None else _needed(columns, names, like, what),
         label=names.get(LABEL),
         sample_weight=names.get(WEIGHT),
+        base_margin=names.get(MARGIN),
         group=names.get(GROUP),
         enable_categorical=task.enable_categorical,
         in_spark=False,
@@ -293,15 +281,15 @@ def frame_set(
     if table is not None:
         for part, values in arrays.items():
             table = table.append_column(part, array_column(values))
-    layout = replace(
-        layout,
-        label=layout.label or (LABEL if LABEL in arrays else None),
-        weight=layout.weight or (WEIGHT if WEIGHT in arrays else None),
-        group=layout.group or (GROUP if GROUP in arrays else None),
-    )
+    layout = _with_parts(layout, arrays)
     if table is not None and layout.group is not None:
         table = by_group(table, layout.group)
     return DataSet(layout, table=table, blocks=blocks, what=what), roles
+
+
+def _with_parts(layout: Layout, given: Iterable[str]) -> Layout:
+    parts: dict[str, Any] = {_PART_OF[part]: part for part in given}
+    return replace(layout, **parts)
 
 
 def _wide_decimals(table: pa.Table) -> pa.Table:
@@ -350,13 +338,7 @@ def by_group(table: pa.Table, column: str) -> pa.Table:
     return table
 
 
-def array_set(
-    matrix: Matrix,
-    y: np.ndarray | None,
-    sample_weight: np.ndarray | None,
-    group: np.ndarray | None,
-    what: str = "training data",
-) -> DataSet:
+def array_set(matrix: Matrix, given: Columns, what: str = "training data") -> DataSet:
     """Turn a checked array or CSR matrix of shape (n, k) into a data set."""
     sparse = None
     if isinstance(matrix, np.ndarray):
@@ -365,18 +347,9 @@ def array_set(
     else:
         table, sparse = sparse_table(matrix), matrix.shape[1]
         features = tuple(Feature(name, "number") for name in SPARSE)
-    parts = {LABEL: y, WEIGHT: sample_weight, GROUP: group}
-    given = {part: values for part, values in parts.items() if values is not None}
     for part, values in given.items():
-        table = table.append_column(part, array_column(values))
-    layout = Layout(
-        features,
-        sparse=sparse,
-        named=False,
-        label=LABEL if LABEL in given else None,
-        weight=WEIGHT if WEIGHT in given else None,
-        group=GROUP if GROUP in given else None,
-    )
-    if group is not None:
+        table = table.append_column(part, array_column(np.asarray(values)))
+    layout = _with_parts(Layout(features, sparse=sparse, named=False), given)
+    if GROUP in given:
         table = by_group(table, GROUP)
     return DataSet(layout, table=table, what=what)

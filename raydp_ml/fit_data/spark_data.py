@@ -10,6 +10,7 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     ColumnRoles,
     check_alike,
+    check_part_kinds,
     from_spark_schema,
     pick_columns,
     quoted,
@@ -18,6 +19,7 @@ from raydp_ml.exchange.columns import (
 from raydp_ml.exchange.jvm import require_live
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.fit_data.evaluation_sets import spark_eval_sets
+from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.training_data import Task, TrainingData, layout_of, require_numeric_label
 from raydp_ml.training.rows.data_sets import DataSet
 
@@ -27,14 +29,7 @@ if TYPE_CHECKING:
     from raydp_ml.exchange.blocks import Blocks
 
 
-def spark_training(
-    X: DataFrame,
-    y: object,
-    sample_weight: object,
-    eval_set: object,
-    group: object,
-    task: Task,
-) -> TrainingData:
+def spark_training(X: DataFrame, given: Given, task: Task) -> TrainingData:
     """Resolve the columns of Spark DataFrames, then export just those to blocks.
 
     Raises
@@ -42,14 +37,13 @@ def spark_training(
     SchemaError
         Before any Spark job, if a column is missing or of the wrong type.
     """
-    given = {"y": y, "sample_weight": sample_weight, "group": group}
-    label, weight, of = (require_column_name(name, what, X.columns) for what, name in given.items())
     require_live(X.sparkSession)
-    roles = _spark_roles(X, label, weight, of, task)
+    roles = _spark_roles(X, given, task)
     frames = [(X, roles, "training data")]
-    for index, (df, its_label) in enumerate(spark_eval_sets(eval_set)):
+    pairs = spark_eval_sets(given.eval_set)
+    for index, ((df, label), beside) in enumerate(zip(pairs, given.of_each(pairs), strict=True)):
         what = f"evaluation set {index}"
-        frames.append((df, _spark_eval_roles(df, its_label, roles, what), what))
+        frames.append((df, _spark_eval_roles(df, label, beside, roles, task, what), what))
     data = TrainingData([], roles=tuple(roles.others))
     try:
         for df, found, what in frames:
@@ -64,13 +58,16 @@ def spark_training(
     return data
 
 
-def _spark_roles(
-    X: DataFrame, y: str | None, sample_weight: str | None, group: str | None, task: Task
-) -> ColumnRoles:
+def _spark_roles(X: DataFrame, given: Given, task: Task) -> ColumnRoles:
+    label, weight, margin, group = (
+        require_column_name(getattr(given, what), what, X.columns)
+        for what in ("y", "sample_weight", "base_margin", "group")
+    )
     roles = resolve_columns(
         from_spark_schema(X.schema),
-        label=y,
-        sample_weight=sample_weight,
+        label=label,
+        sample_weight=weight,
+        base_margin=margin,
         group=group if task.kind == "ranking" else None,
         enable_categorical=task.enable_categorical,
         fold_case=folds_case(X),
@@ -102,15 +99,27 @@ def _require_parts(roles: ColumnRoles, task: Task) -> None:
 
 
 def _spark_eval_roles(
-    df: DataFrame, label: str | None, roles: ColumnRoles, what: str
+    df: DataFrame, label: str | None, beside: Given, roles: ColumnRoles, task: Task, what: str
 ) -> ColumnRoles:
     columns = from_spark_schema(df.schema)
     features = pick_columns(columns, roles.feature_names, f"The {what}")
     check_alike(features, roles.features, what)
-    needed = [name for name in (label or roles.label, roles.group) if name is not None]
+    weight = require_column_name(beside.sample_weight, "sample_weight_eval_set", df.columns)
+    margin = require_column_name(beside.base_margin, "base_margin_eval_set", df.columns)
+    if weight is None:
+        marked = [column.name for column in columns if column.role == "sample_weight"]
+        same = [name for name in df.columns if name == roles.sample_weight]
+        weight = next(iter(marked + same), None)
+    holders = {
+        "label": label or roles.label,
+        "sample_weight": weight,
+        "group": roles.group,
+        "base_margin": margin or roles.base_margin,
+    }
+    needed = [name for name in holders.values() if name is not None]
     pick_columns(columns, needed, f"The {what}")
-    weight = roles.sample_weight if roles.sample_weight in df.columns else None
-    return ColumnRoles(tuple(features), label or roles.label, weight, roles.group)
+    check_part_kinds(columns, holders, task.array_label)
+    return ColumnRoles(tuple(features), **holders)
 
 
 _ORDER = "__raydp_ml_order"

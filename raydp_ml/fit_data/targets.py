@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from raydp_ml.exceptions import SchemaError
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from raydp_ml.exchange.data_kinds import Data, Values
 
 
-def check_labels(y: Values | None, X: Data, task: str) -> np.ndarray:
+def check_labels(y: Values | None, X: Data, task: str, several: bool = False) -> np.ndarray:
     """Check labels with scikit-learn's rules.
 
     Parameters
     ----------
-    y : array-like of shape (n,) or, for a regression, (n, n_targets)
+    y : array-like of shape (n,) or (n, n_targets)
     X : array or frame of n rows
     task : {"regression", "classification", "ranking"}
+    several : bool
+        Whether a row may have several labels, each of them 0 or 1.
 
     Returns
     -------
@@ -38,18 +41,31 @@ def check_labels(y: Values | None, X: Data, task: str) -> np.ndarray:
     ValueError
         As scikit-learn does for NaN, infinity, and targets of the wrong kind.
     """
-    y = plain_labels(y)
-    if task == "classification":
-        labels = column_or_1d(y, warn=True)
+    given: Any = plain_labels(y)
+    shape: tuple[int, ...] = ()
+    if several and task == "classification":
+        shape = np.shape(given) if isinstance(given, list) else getattr(given, "shape", ())
+    labels: np.ndarray
+    if len(shape) == 2 and shape[1] > 1:
+        kind = type_of_target(given, input_name="y")
+        if kind != "multilabel-indicator":
+            raise ValueError(
+                f"Unknown label type: {kind}. A y of several columns says with 0 and 1 which "
+                "labels a row has; of several classes, fit one classifier for each column."
+            )
+        dense = given.toarray() if issparse(given) else given
+        labels = np.asarray(dense, dtype=np.float64)
+    elif task == "classification":
+        labels = column_or_1d(given, warn=True)
         assert_all_finite(labels, input_name="y", estimator_name="XGBClassifier")
         labels = exact_values(labels)
         if not holds_decimals(labels):
             check_classification_targets(labels)
     else:
         if task == "ranking":
-            y = column_or_1d(y, warn=True)
+            given = column_or_1d(given, warn=True)
         labels = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=True
+            given, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=True
         )
     check_consistent_length(X, labels)
     return labels
@@ -99,6 +115,20 @@ def check_weights(weights: Values, X: Data, group: Values | None) -> np.ndarray:
             weights = np.asarray(weights, dtype=np.float64)[order][inverse]
     rows = np.empty((_num_samples(X), 0))
     return _check_sample_weight(weights, rows, dtype=np.float64, ensure_non_negative=True)
+
+
+def check_margins(margins: Values, X: Data) -> np.ndarray:
+    """Check where the boosting of each row begins.
+
+    Returns
+    -------
+    ndarray of shape (n,) or (n, n_outputs), float64
+    """
+    found: np.ndarray = check_array(
+        plain_labels(margins), ensure_2d=False, dtype=np.float64, input_name="base_margin"
+    )
+    check_consistent_length(X, found)
+    return found.ravel() if found.ndim == 2 and found.shape[1] == 1 else found
 
 
 def check_group(group: Values | None, X: Data) -> np.ndarray:

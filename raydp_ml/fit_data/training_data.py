@@ -89,6 +89,8 @@ class Task:
         Whether the label may be an array: several targets.
     sparse : bool, default=False
         Whether what a sparse matrix does not hold is missing; otherwise it is zero.
+    classes : ndarray or None
+        Those that the labels must be among; None for whichever there are.
     check_features : callable
         Called with the names and the number of a DataFrame's features before any Spark job, where
         its schema tells them; raises for features that the estimator's parameters do not fit.
@@ -99,6 +101,7 @@ class Task:
     estimator: str
     array_label: bool = False
     sparse: bool = False
+    classes: np.ndarray | None = None
     check_features: Callable[[list[str], int], object] = lambda *_: None
 
     @property
@@ -114,6 +117,7 @@ def layout_of(roles: ColumnRoles, schema: pa.Schema) -> Layout:
         label=roles.label,
         weight=roles.sample_weight,
         group=roles.group,
+        margin=roles.base_margin,
     )
 
 

@@ -150,8 +150,10 @@ class PredictsClasses(ClassifierMixin, TrainedModel):
         """
         if is_spark(X):
             predicted = self._with_prediction(X, PREDICTION, "prediction_col", "class")
-            return spark_accuracy(X, predicted, y, sample_weight)
+            return spark_accuracy(X, predicted, y, sample_weight, self._n_targets)
         X, y, sample_weight = self._score_inputs(X, y, sample_weight)
+        if self._n_targets:
+            return float(accuracy_score(_rows(y), self.predict(X), sample_weight=sample_weight))
         y, predicted = _comparable(y, self.predict(X), self.classes_)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
@@ -184,3 +186,9 @@ def _comparable(
         return positions(labels, floats), positions(predicted, classes)
     # NumPy would make doubles of both.
     return positions(labels, classes), positions(predicted, classes)
+
+
+def _rows(y: Any) -> np.ndarray:
+    """Return labels of shape (n, n_labels), of lists as a column of a frame holds them too."""
+    labels = np.asarray(plain_labels(y))
+    return np.stack(labels.tolist()) if labels.dtype == object and labels.ndim == 1 else labels

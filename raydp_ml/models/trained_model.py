@@ -20,6 +20,7 @@ from raydp_ml.exceptions import DataLostError, SchemaError
 from raydp_ml.exchange.columns import check_kinds, from_arrow_schema, pick_columns
 from raydp_ml.exchange.frames import named_table
 from raydp_ml.exchange.jvm import require_live
+from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.memory_data import (
     checked_matrix,
     column_values,
@@ -78,23 +79,13 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         return attempts(2 if kind_of(X) == "spark" else 1, after=DataLostError)
 
     @contextlib.contextmanager
-    def _training_data(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        eval_set: Any,
-        task: Task,
-        group: Any = None,
-        eval_group: Any = None,
-    ) -> Iterator[TrainingData]:
+    def _training_data(self, X: Any, given: Given, task: Task) -> Iterator[TrainingData]:
         """Find the columns, and put the rows where they are trained on for as long as that is."""
         if kind_of(X) == "spark":
-            data = spark_training(X, y, sample_weight, eval_set, group, task)
+            data = spark_training(X, given, task)
         else:
             # scikit-learn's checks set attributes, and a fit that fails must leave none.
-            checked = copy.copy(self)
-            data = memory_training(checked, X, y, sample_weight, eval_set, group, eval_group, task)
+            data = memory_training(copy.copy(self), X, given, task)
         try:
             count = self._count(X)
             if count == 0:
@@ -227,7 +218,7 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         allows_missing = get_tags(self).input_tags.allow_nan
         who = type(self).__name__
         made = add_prediction(
-            df, column, parameter, self._layout, who, allows_missing, predictor, raw, in_jvm
+            df, column, parameter, predictor.layout, who, allows_missing, predictor, raw, in_jvm
         )
         return as_pipeline_promises(self, made, parameter)
 

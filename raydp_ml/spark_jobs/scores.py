@@ -104,23 +104,30 @@ def spark_r2(
     target, weights, label = _parts(df, y, sample_weight)
     if not n_targets:
         return _spark_r2(predicted, target, PREDICTION, weights, label)
-    kind = next(column.kind for column in from_spark_schema(df.schema) if column.name == label)
-    if kind == "vector":
-        from pyspark.sql import functions
-
-        column = functions.col(quoted(label))
-        made = functions.when(column.isNotNull(), vector_to_array(df)(column))
-        predicted = select_columns(
-            predicted, [functions.col("*"), made.alias(target := f"{PREDICTION}y")]
-        )
-    elif kind != "array":
-        target = f"array({target})"
+    predicted, target = _with_array(df, predicted, label, target)
     # (What a shorter list does not hold is null.)
     scores = [
         _spark_r2(predicted, f"get({target}, {i})", f"{PREDICTION}[{i}]", weights, label)
         for i in range(n_targets)
     ]
     return sum(scores) / n_targets
+
+
+def _with_array(
+    df: DataFrame, predicted: DataFrame, label: str, target: str
+) -> tuple[DataFrame, str]:
+    """Return predictions and the SQL of a label as an array, whatever it is."""
+    kind = next(column.kind for column in from_spark_schema(df.schema) if column.name == label)
+    if kind == "array":
+        return predicted, target
+    if kind != "vector":
+        return predicted, f"array({target})"
+    from pyspark.sql import functions
+
+    column = functions.col(quoted(label))
+    made = functions.when(column.isNotNull(), vector_to_array(df)(column))
+    name = f"{PREDICTION}y"
+    return select_columns(predicted, [functions.col("*"), made.alias(name)]), name
 
 
 def _spark_r2(
@@ -162,17 +169,26 @@ def _spark_r2(
 
 
 @refused_values()
-def spark_accuracy(df: DataFrame, predicted: DataFrame, y: object, sample_weight: object) -> float:
-    """Return the weighted share of right predictions of a classifier on a Spark DataFrame."""
+def spark_accuracy(
+    df: DataFrame, predicted: DataFrame, y: object, sample_weight: object, n_targets: int = 0
+) -> float:
+    """Return the weighted share of right predictions of a classifier on a Spark DataFrame.
+
+    With `n_targets`, label and predictions are arrays of that length, all of which must be right.
+    """
     target, weights, label = _parts(df, y, sample_weight)
+    if n_targets:
+        predicted, target = _with_array(df, predicted, label, target)
+        target = f"transform({target}, x -> cast(x as double))"
     pairs = select(predicted, f"{target} AS y", f"{weights} AS w", f"{PREDICTION} AS p")
     given, own = (pairs.schema[name].dataType for name in ("y", "p"))
+    same = "y = transform(p, x -> cast(x as double))" if n_targets else _same(given, own, label)
     sums = {
         "n": "count(1)",
         "nulls": "count_if(y is null)",
         **_WEIGHTS,
         "weight": "sum(w)",
-        "hits": f"sum(case when {_same(given, own, label)} then w else 0.0D end)",
+        "hits": f"sum(case when {same} then w else 0.0D end)",
     }
     rows, nulls, bad, weighted, weight, hits = only_row(aggregate(pairs, [], sums))
     check_complete(rows, nulls, label)

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import kind_of
 from raydp_ml.exceptions import ResourceError, SchemaError
+from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.memory_data import MATRIX
 from raydp_ml.fit_data.training_data import Task, TrainingData
 from raydp_ml.models.progress import Progress
@@ -117,9 +118,9 @@ class TorchModel(NestedParameters, TrainedModel):
         workers = self._workers(self._count(X))
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(self, self.max_epochs, "epoch", X, y, metadata)
-        given = (X, y, sample_weight, eval_set, task)
+        given = Given(y, sample_weight, eval_set=eval_set)
         for export in self._exports(X):
-            with export, self._training_data(*given) as data, explain_lost_workers(workers):
+            with export, self._training_data(X, given, task) as data, explain_lost_workers(workers):
                 training = NetworkTraining(plan.checkpoint, reports_epochs=progress.listened)
                 spec = None  # kept over all starts, which begin with the same weights
                 for start in starts(workers):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from raydp_ml.base import is_spark
+from raydp_ml.fit_data.given import Given
 from raydp_ml.models.predicting import PredictsClasses
 from raydp_ml.models.trained_model import fit_context
 from raydp_ml.xgboost.model import XGBModel
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from xgboost.callback import TrainingCallback
 
     from raydp_ml.exchange.data_kinds import Data, EvalSets, Values
+    from raydp_ml.fit_data.training_data import TrainingData
+    from raydp_ml.training.rows.layout import Layout
     from raydp_ml.xgboost.constraints import Interaction, Monotone
+    from raydp_ml.xgboost.continuing import StartModel
     from raydp_ml.xgboost.parameters import EvalMetric, Objective
 
 
@@ -39,7 +43,8 @@ class XGBClassifier(PredictsClasses, XGBModel):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted: strings, numbers or booleans. Decimals are int64 where all of them are
-        whole and fit, else objects of `decimal.Decimal`.
+        whole and fit, else objects of `decimal.Decimal`. Where a row has several labels, their
+        places 0, 1, ..., for which there is a prediction of 0 or 1 and a probability each.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Defined when X has names.
@@ -179,16 +184,25 @@ class XGBClassifier(PredictsClasses, XGBModel):
         y: Values | None = None,
         *,
         sample_weight: Values | None = None,
+        base_margin: Values | None = None,
         eval_set: EvalSets | None = None,
+        xgb_model: StartModel | None = None,
+        sample_weight_eval_set: Sequence[Values | None] | None = None,
+        base_margin_eval_set: Sequence[Values | None] | None = None,
     ) -> XGBClassifier:
         """Train on the rows of X.
 
         Parameters
         ----------
-        X, sample_weight, eval_set
+        X, sample_weight, base_margin, eval_set, sample_weight_eval_set, base_margin_eval_set
             As in `XGBRegressor.fit`.
-        y : str or array-like of shape (n_samples,), default=None
-            The classes: strings, numbers or booleans; a column's name where X has names.
+        y : str, or array-like of shape (n_samples,) or (n_samples, n_labels), default=None
+            The classes: strings, numbers or booleans; a column's name where X has names. Several
+            columns, or a column of arrays or vectors, say with 0 and 1 which of several labels a
+            row has.
+        xgb_model : estimator of raydp_ml or xgboost, xgboost.Booster, or path, default=None
+            As in `XGBRegressor.fit`. The labels must be among the classes of an estimator of
+            raydp_ml; of another model only the number of classes is known.
 
         Returns
         -------
@@ -200,11 +214,112 @@ class XGBClassifier(PredictsClasses, XGBModel):
         SchemaError
             As `XGBRegressor.fit`, and for labels of one class only.
         """
-        self._fit(X, y, sample_weight, eval_set)
+        given = Given(
+            y,
+            sample_weight,
+            base_margin,
+            eval_set=eval_set,
+            eval_weight=sample_weight_eval_set,
+            eval_margin=base_margin_eval_set,
+        )
+        self._fit(X, given, xgb_model)
         return self
 
-    def _shares(self, X: Data) -> np.ndarray:
-        check_is_fitted(self)
-        # Where the model's own output is a class, probabilities need the scores before that.
-        margin = gives_classes(self._Booster)
-        return probabilities(self._raw(X, margin), margin).astype(np.float64)
+    def predict(
+        self,
+        X: Data,
+        *,
+        output_margin: bool = False,
+        iteration_range: tuple[int, int] | None = None,
+        base_margin: Values | None = None,
+    ) -> Any:
+        """Predict the class.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+        output_margin : bool, default=False
+            Whether to give the output before the link function, in place of the class.
+        iteration_range : (int, int), default=None
+            First of the rounds that count, and the end, which does not. None takes the best after
+            early stopping, else all.
+        base_margin : str, or array-like of shape (n_samples,) or (n_samples, n_outputs), \
+default=None
+            As in ``fit``; for Spark a column's name.
+
+        Returns
+        -------
+        pyspark.sql.DataFrame, or ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For Spark, lazily: the same DataFrame plus the column `prediction_col`, of the
+            label's type (a label of decimals keeps precision and scale). In a Pipeline, the same
+            that the Pipeline got. The margin of two classes is one number, that of more an array.
+
+        Raises
+        ------
+        SchemaError, ValueError
+            As `XGBRegressor.predict`.
+        """
+        options: dict[str, Any]
+        options = {"iteration_range": iteration_range, "base_margin": base_margin}
+        if output_margin:
+            made = self._predicted(X, "value", output_margin=True, **options)
+            return made if is_spark(X) else made.astype(np.float64)
+        if is_spark(X):
+            return self._predicted(X, "class", **options)
+        shares = self._shares(X, **options)  # raises before there are classes_
+        if self._n_targets:
+            return (shares > 0.5).astype(np.int64)
+        best = shares.argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_proba(
+        self,
+        X: Data,
+        *,
+        iteration_range: tuple[int, int] | None = None,
+        base_margin: Values | None = None,
+    ) -> Any:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X, iteration_range, base_margin
+            As in ``predict``.
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`. For Spark, lazily: the same DataFrame plus the column
+            `probability_col`, an array of doubles.
+
+        Raises
+        ------
+        SchemaError, ValueError
+            As ``predict``, of `probability_col`.
+        """
+        options: dict[str, Any]
+        options = {"iteration_range": iteration_range, "base_margin": base_margin}
+        if is_spark(X):
+            return self._predicted(X, "probability", **options)
+        return self._shares(X, **options)
+
+    def _described(
+        self, layout: Layout, classes: np.ndarray | None, data: TrainingData
+    ) -> dict[str, Any]:
+        described = super()._described(layout, classes, data)
+        return (
+            described
+            if classes is not None
+            else {**described, "classes_": np.arange(layout.targets)}
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _shares(self, X: Data, **options: Any) -> np.ndarray:
+        output = self._predicted(X, "probability", **options)
+        if self._n_targets:
+            return output.reshape(len(output), -1).astype(np.float64)
+        return probabilities(output, gives_classes(self._Booster)).astype(np.float64)

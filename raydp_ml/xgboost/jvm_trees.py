@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.exchange.jvm import as_column, java_object
 from raydp_ml.spark_jobs.expressions import double
+from raydp_ml.xgboost.output import Asked, best_rounds
 
 if TYPE_CHECKING:
     import xgboost
@@ -26,13 +29,20 @@ _LINKS = {
     "rank:pairwise": "identity",
     "binary:logistic": "logistic",
     "multi:softprob": "softmax",
+    "reg:quantileerror": "identity",
+    "reg:squaredlogerror": "identity",
 }
 # What ml.raydp.trees.Forest takes.
 _MOST_FEATURES, _MOST_NODES = 1 << 12, 1 << 20
 _TOGETHER = 8
 
 _NOTHING = np.zeros((1, 4), dtype=np.int64)
-_METHODS = {"value": "value", "probability": "probabilities", "class": "likeliest"}
+_METHODS = {
+    "value": "value",
+    "values": "values",
+    "probability": "probabilities",
+    "class": "likeliest",
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class PackedTrees:
         columns : list of Column
             The features, all of them numbers.
         missing : float
-        output : {"value", "probability", "class"}
+        output : {"value", "values", "probability", "class"}
             "class" gives the class's place.
         """
         java = java_object(df.sparkSession, "trees.TreesColumn")
@@ -100,12 +110,19 @@ def _number(column: Column) -> str:
     return double(column.name) if column.kind == "decimal" else quoted(column.name)
 
 
-def packed_trees(booster: xgboost.Booster) -> PackedTrees | None:
-    """Pack a booster for the JVM.
+_packed: weakref.WeakKeyDictionary[Any, dict[Hashable, PackedTrees | None]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def packed_trees(booster: xgboost.Booster, asked: Asked) -> PackedTrees | None:
+    """Pack a booster for the JVM, once for all predictions.
 
     Parameters
     ----------
     booster : xgboost.Booster
+    asked : Asked
+        Which of its rounds count, and whether there is a link function.
 
     Returns
     -------
@@ -113,32 +130,53 @@ def packed_trees(booster: xgboost.Booster) -> PackedTrees | None:
         None where it is no sum of trees with numeric splits, where its link function is none that
         the JVM has, or where it has too many nodes and features.
     """
+    made = _packed.setdefault(booster, {})
+    first, end = asked.rounds or best_rounds(booster)
+    # A booster may be trained on.
+    key = (first, end, asked.margin, booster.num_boosted_rounds())
+    if key not in made:
+        made[key] = _pack(booster, first, end, asked.margin)
+    return made[key]
+
+
+def _pack(booster: xgboost.Booster, first: int, end: int, margin: bool) -> PackedTrees | None:
     learner = json.loads(booster.save_raw("json"))["learner"]
     link = _LINKS.get(learner["objective"]["name"])
     parameters, boosted = learner["learner_model_param"], learner["gradient_booster"]
     width = int(parameters["num_feature"])
-    if link is None or boosted["name"] != "gbtree" or int(parameters["num_target"]) > 1:
+    if link is None or boosted["name"] not in {"gbtree", "dart"} or width > _MOST_FEATURES:
         return None
-    if width > _MOST_FEATURES:
+    if int(parameters["num_target"]) > 1 and not margin and link != "identity":
         return None
-    model = boosted["model"]
-    best = booster.attr("best_iteration")
-    count = model["iteration_indptr"][-1 if best is None else int(best) + 1]
-    trees, groups = model["trees"][:count], np.array(model["tree_info"][:count], dtype=int)
+    model = boosted.get("gbtree", boosted)["model"]
+    ends = model["iteration_indptr"]
+    some = slice(ends[first], ends[end or -1])
+    trees, groups = model["trees"][some], np.array(model["tree_info"][some], dtype=int)
+    weights = boosted.get("weight_drop")
+    if weights is not None:
+        weights = np.array(weights[some], dtype=np.float32)
     base = np.array(json.loads(parameters["base_score"]), dtype=np.float32)
     if any(any(tree["split_type"]) for tree in trees) or not np.all(np.isfinite(base)):
+        return None
+    if any(int(tree["tree_param"]["size_leaf_vector"]) > 1 for tree in trees):
         return None
     if link == "logistic":
         # (The logarithm of a double, rounded: NumPy's of a float is another than XGBoost's.)
         odds = (np.float32(1) / base - np.float32(1)).astype(np.float64)
         base = -np.log(odds).astype(np.float32)
-    base = np.resize(base, max(int(parameters["num_class"]), 1))
+    base = np.resize(base, max(int(parameters["num_class"]), int(parameters["num_target"]), 1))
     head, roots, parts, at = [], [], [], 0
-    for group, start in enumerate(base.view(np.int32)):
-        walked = [_by_level(trees[index]) for index in np.flatnonzero(groups == group)]
+    for group, start in enumerate(base):
+        walked = []
+        for index in np.flatnonzero(groups == group):
+            leaf = np.array(trees[index]["split_conditions"], dtype=np.float32)
+            if weights is not None:
+                # (XGBoost begins each dropped tree with the base score, and takes it off again.)
+                leaf = ((start + leaf) - start) * weights[index]
+            walked.append(_by_level(trees[index], leaf))
         # Leaves of nothing: the Java class walks so many trees together.
         walked += [(_NOTHING, 0)] * (-len(walked) % _TOGETHER)
-        head += [int(start), len(walked)]
+        head += [int(start.view(np.int32)), len(walked)]
         for nodes, depth in walked:
             parts.append(np.add(nodes, [0, 0, at, 0]))
             roots += [at, depth]
@@ -146,14 +184,15 @@ def packed_trees(booster: xgboost.Booster) -> PackedTrees | None:
     if at > _MOST_NODES:
         return None
     packed = [np.array([width, len(base), at, *head, *roots]), *parts]
-    return PackedTrees(b"".join(part.astype(">i4").tobytes() for part in packed), width, link)
+    data = b"".join(part.astype(">i4").tobytes() for part in packed)
+    return PackedTrees(data, width, "identity" if margin else link)
 
 
-def _by_level(tree: dict[str, Any]) -> tuple[np.ndarray, int]:
+def _by_level(tree: dict[str, Any], leaves: np.ndarray) -> tuple[np.ndarray, int]:
     """Lay a tree out by levels: threshold, feature, left child and leaf of each node; its depth.
 
-    Two siblings lie side by side. A leaf is its own left child. Features of nodes where missing
-    values go right have all their bits turned over.
+    Two siblings lie side by side. A leaf is its own left child; `leaves` hold what it adds to the
+    sum. Features of nodes where missing values go right have all their bits turned over.
     """
     left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
     levels = [np.array([0])]
@@ -171,7 +210,7 @@ def _by_level(tree: dict[str, Any]) -> tuple[np.ndarray, int]:
             np.where(is_leaf, 0, numbers),
             np.where(is_leaf, 0, np.where(goes_left, feature, ~feature)),
             child,
-            np.where(is_leaf, numbers, 0),
+            np.where(is_leaf, leaves[order].view(np.int32), 0),
         ]
     )
     return nodes, len(levels) - 1

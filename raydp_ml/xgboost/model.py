@@ -7,13 +7,16 @@ import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
+from raydp_ml.base import is_spark, require_column_name
+from raydp_ml.fit_data.given import Given
+from raydp_ml.fit_data.targets import check_margins
 from raydp_ml.fit_data.training_data import Task, TrainingData
 from raydp_ml.models.progress import Progress
 from raydp_ml.training.gang.attempts import (
@@ -23,14 +26,24 @@ from raydp_ml.training.gang.attempts import (
     starts,
 )
 from raydp_ml.training.rows.inspection import Inspected, inspect
-from raydp_ml.training.rows.layout import zero_filled
+from raydp_ml.training.rows.layout import Feature, zero_filled
 from raydp_ml.training.xgboost.fit import Boosting
 from raydp_ml.training.xgboost.limits import needs_one_worker
 from raydp_ml.training.xgboost.loop import Round, TrainSpec
 from raydp_ml.training.xgboost.matrix import features_of
 from raydp_ml.xgboost.constraints import constraints_by_place
+from raydp_ml.xgboost.continuing import Start, known_to, start_of
 from raydp_ml.xgboost.explaining import Explainable
-from raydp_ml.xgboost.output import booster_output, gives_classes, import_xgboost, load_booster
+from raydp_ml.xgboost.output import (
+    Asked,
+    booster_output,
+    checked_rounds,
+    gives_classes,
+    import_xgboost,
+    is_linear,
+    leaves,
+    load_booster,
+)
 from raydp_ml.xgboost.parameters import (
     ALIASES,
     OWN_PARAMETERS,
@@ -38,13 +51,19 @@ from raydp_ml.xgboost.parameters import (
     split_metrics,
     uses_quantiles,
 )
-from raydp_ml.xgboost.predict import BoosterPredictor, trees_column
+from raydp_ml.xgboost.predict import BoosterPredictor, LeafPredictor, trees_column
 from raydp_ml.xgboost.serving import plain_rows
 from raydp_ml.xgboost.sparse_reading import model_that_reads_sparse
 from raydp_ml.xgboost.validation import check_parameters
 
+if TYPE_CHECKING:
+    from raydp_ml.exchange.data_kinds import Data
+
 # How a saved model was trained; it predicts without.
 _CONFIG = "model_config.json"
+
+LEAVES = "leaves"
+"""The column that ``apply`` adds."""
 
 
 class XGBModel(Explainable):
@@ -96,45 +115,42 @@ class XGBModel(Explainable):
 
     # ----------------------------------------------------------------- fit
 
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        eval_set: Any,
-        group: Any = None,
-        eval_group: Any = None,
-    ) -> None:
+    def _fit(self, X: Any, given: Given, xgb_model: object = None) -> None:
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
         import_xgboost()
         genuine = self._judged()
+        begin = start_of(xgb_model)
         require_room(self._workers(self.num_workers))
         task = Task(
             self._task_kind,
             self.enable_categorical,
             type(self).__name__,
-            array_label=self._task_kind == "regression",
+            array_label=self._task_kind != "ranking",
             sparse=True,
+            classes=None if begin is None else begin.classes,
             check_features=self._constraints,
         )
         needs_evaluation = None if self.early_stopping_rounds is None else "early_stopping_rounds"
         count = self._count(X)
         workers = self._workers(1 if count is None and self._needs_one_worker() else count)
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        progress = Progress(
-            self, genuine.get_num_boosting_rounds(), "boosting-round", X, y, metadata
-        )
-        given = (X, y, sample_weight, eval_set, task, group, eval_group)
+        weight = given.sample_weight
+        metadata = None if weight is None else {"sample_weight": weight}
+        steps = genuine.get_num_boosting_rounds()
+        progress = Progress(self, steps, "boosting-round", X, given.y, metadata)
         for export in self._exports(X):
-            with export, self._training_data(*given) as data, explain_lost_workers(workers):
+            with export, self._training_data(X, given, task) as data, explain_lost_workers(workers):
                 boosting = Boosting(task.kind, reports_rounds=progress.listened)
                 for start in starts(workers):
                     with start, open_gang(workers, data.sets) as gang:
                         rows = inspect(
-                            data.sets, gang, task.kind, needs_evaluation=needs_evaluation
+                            data.sets,
+                            gang,
+                            task.kind,
+                            needs_evaluation=needs_evaluation,
+                            known=known_to(begin, data.labels is not None),
                         )
                         cpus = None if gang.in_process else gang.cpus_per_worker
-                        spec = self._spec(genuine, progress, rows, cpus)
+                        spec = self._spec(genuine, progress, rows, cpus, begin)
                         on_round = partial(self._on_round, progress, rows, data)
                         outcome = boosting.run(gang, rows, spec, on_round)
         self.__dict__.pop("evals_result_", None)
@@ -152,8 +168,15 @@ class XGBModel(Explainable):
         return progress.step(self._fitted_attributes(event.model, rows, data))
 
     def _spec(
-        self, genuine: Any, progress: Progress, rows: Inspected, cpus: float | None
+        self,
+        genuine: Any,
+        progress: Progress,
+        rows: Inspected,
+        cpus: float | None,
+        begin: Start | None,
     ) -> TrainSpec:
+        if begin is not None:
+            begin.check(rows, type(self).__name__)
         layout, classes = rows.layout, rows.classes
         params = genuine.get_xgb_params()
         params.update(self._constraints(layout.feature_names, layout.num_features))
@@ -193,6 +216,8 @@ class XGBModel(Explainable):
             callbacks=tuple(self.callbacks or ()),
             classes=classes,
             reports_models=progress.shows_models,
+            start=None if begin is None else begin.model,
+            start_rounds=0 if begin is None else begin.rounds,
         )
 
     def _constraints(self, names: Sequence[str] | None, width: int) -> dict[str, Any]:
@@ -263,24 +288,89 @@ class XGBModel(Explainable):
 
     # ----------------------------------------------------------------- predict
 
-    def _raw(self, X: Any, margin: bool = False) -> np.ndarray:
-        """Return the booster's output for an in-memory X, shape (n,) or (n, n_outputs)."""
-        parts = [
-            booster_output(self._Booster, features, self.missing, margin)
-            for features in self._features(X)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _predicted(
+        self,
+        X: Any,
+        output: str,
+        *,
+        iteration_range: Any = None,
+        base_margin: Any = None,
+        output_margin: bool = False,
+    ) -> Any:
+        """Predict on any kind of X.
 
-    def _with_prediction(self, df: Any, column: str, parameter: str, output: str) -> Any:
+        Parameters
+        ----------
+        X : as in ``predict``
+        output : {"value", "class", "probability"}
+        iteration_range, base_margin, output_margin
+            As in ``predict``; the margin is a value.
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray
+            In memory, the booster's output: of shape (n,) or (n, n_outputs).
+        """
         check_is_fitted(self)
-        if output == "value" and self._has_several_outputs():
+        # Where the model's own output is a class, probabilities need the scores before that.
+        margin = output_margin or (output != "value" and gives_classes(self._Booster))
+        rounds = checked_rounds(self._Booster, iteration_range)
+        asked = Asked(self.missing, margin, rounds)
+        if not is_spark(X):
+            return self._raw(X, asked, base_margin)
+        is_probability = output == "probability"
+        parameter = "probability_col" if is_probability else "prediction_col"
+        column = self.probability_col if is_probability else self.prediction_col
+        return self._with_prediction(X, column, parameter, output, asked, base_margin)
+
+    def _raw(self, X: Any, asked: Asked | None = None, base_margin: Any = None) -> np.ndarray:
+        """Return the booster's output for an in-memory X, shape (n,) or (n, n_outputs)."""
+        asked = asked or Asked(self.missing)
+        if isinstance(base_margin, str):
+            X, base_margin, _ = self._score_inputs(X, base_margin, None)
+        parts = list(self._features(X))
+        if base_margin is None:
+            made = [booster_output(self._Booster, part, asked) for part in parts]
+        else:
+            margins = check_margins(base_margin, X)
+            ends = np.cumsum([0, *(part.shape[0] for part in parts)])
+            made = [
+                booster_output(self._Booster, part, asked, margins[start:end])
+                for part, start, end in zip(parts, ends[:-1], ends[1:], strict=True)
+            ]
+        return made[0] if len(made) == 1 else np.concatenate(made)
+
+    def _with_prediction(
+        self,
+        df: Any,
+        column: str,
+        parameter: str,
+        output: str,
+        asked: Asked | None = None,
+        base_margin: str | None = None,
+    ) -> Any:
+        check_is_fitted(self)
+        if asked is None:
+            margin = output != "value" and gives_classes(self._Booster)
+            asked = Asked(self.missing, margin)
+        outputs = self._outputs(asked) if output == "value" or base_margin is not None else 0
+        if output == "value" and outputs:
             output = "values"
+        elif self._n_targets and output != "value":
+            # Of a classifier, each with a probability of its own.
+            output = {"class": "labels", "probability": "values"}[output]
+        layout = self._layout
+        margin_name = require_column_name(base_margin, "base_margin", df.columns)
+        if margin_name is not None:
+            kind = "vector" if outputs else "number"
+            margins = Feature(margin_name, kind, outputs or 1)
+            layout = layout.with_features([*layout.features, margins])
         predictor = BoosterPredictor(
-            self._layout,
+            layout,
             output,
             self._class_array() if output == "class" else None,
-            self.missing,
-            margin=output in {"class", "probability"} and gives_classes(self._Booster),
+            asked,
+            from_margin=margin_name is not None,
         )
         return self._add_prediction(
             df,
@@ -291,12 +381,48 @@ class XGBModel(Explainable):
             partial(trees_column, self._Booster, predictor),
         )
 
-    def _has_several_outputs(self) -> bool:
-        """Say whether a prediction is several numbers: of several targets, or quantiles."""
-        if self._n_targets:
-            return True
+    def _outputs(self, asked: Asked) -> int:
+        """Return how many numbers a prediction is, 0 for a single one."""
+        if self._n_targets and not asked.margin:
+            return self._n_targets
         row = np.full((1, self.n_features_in_), np.nan, dtype=np.float32)
-        return booster_output(self._Booster, row, self.missing).ndim > 1
+        made = booster_output(self._Booster, row, asked)
+        return made.shape[1] if made.ndim > 1 else 0
+
+    def apply(self, X: Data, iteration_range: tuple[int, int] | None = None) -> Any:
+        """Return the leaf of each tree that a row ends up in.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+        iteration_range : (int, int), default=None
+            As in ``predict``.
+
+        Returns
+        -------
+        pyspark.sql.DataFrame, or ndarray of shape (n_samples, n_trees), dtype int32
+            Numbers of nodes, as XGBoost counts them in each tree; trees of one round go by class.
+            For Spark, lazily: the same DataFrame plus the column "leaves", an array of int.
+
+        Raises
+        ------
+        SchemaError
+            As ``predict``, of the column "leaves".
+        ValueError
+            If the model has no such rounds.
+        """
+        check_is_fitted(self)
+        asked = Asked(self.missing, rounds=checked_rounds(self._Booster, iteration_range))
+        if is_linear(self._Booster):
+            raise ValueError("A linear booster has no trees, whose leaves a row could end up in.")
+        if not is_spark(X):
+            return np.concatenate(
+                [leaves(self._Booster, rows, asked) for rows in self._features(X)]
+            )
+        predictor = LeafPredictor(self._layout, "values", None, asked)
+        return self._add_prediction(
+            X, LEAVES, None, predictor, lambda: bytes(self._Booster.save_raw("ubj")), method="apply"
+        )
 
     def _checked_features(self, X: Any) -> pa.Table | Any:
         rows = plain_rows(self, X)
@@ -362,6 +488,10 @@ class XGBModel(Explainable):
         if hasattr(self, "evals_result_"):
             model.evals_result_ = self.evals_result_
         return model
+
+    def get_num_boosting_rounds(self) -> int:
+        """Return the number of rounds that ``fit`` does: `n_estimators`, by default XGBoost's."""
+        return int(self._genuine().get_num_boosting_rounds())
 
     def evals_result(self) -> dict[str, dict[str, list[float]]]:
         """Return the scores of each evaluation set after each round, as `evals_result_`.

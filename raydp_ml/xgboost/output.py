@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -56,21 +57,39 @@ def _version(config: dict[str, list[int]]) -> str:
     return ".".join(map(str, config["version"]))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Which output of a booster is wanted.
+
+    Attributes
+    ----------
+    missing : float
+    margin : bool
+        Whether it is the output before the link function.
+    rounds : (int, int) or None
+        The rounds that count, as XGBoost's ``iteration_range``; None for the best.
+    """
+
+    missing: float
+    margin: bool = False
+    rounds: tuple[int, int] | None = None
+
+
 def booster_output(
     booster: xgboost.Booster,
     data: np.ndarray | csr_array | pa.Table,
-    missing: float,
-    margin: bool = False,
+    asked: Asked,
+    base_margin: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Predict with the best rounds of a booster.
+    """Predict with some of the rounds of a booster.
 
     Parameters
     ----------
     booster : xgboost.Booster
     data : ndarray, CSR matrix or pyarrow.Table of n rows
-    missing : float
-    margin : bool, default=False
-        Whether the output before the link function is wanted.
+    asked : Asked
+    base_margin : ndarray of shape (n,) or (n, n_outputs), default=None
+        Where the sum over the trees begins, for each row.
 
     Returns
     -------
@@ -78,22 +97,89 @@ def booster_output(
     """
     import xgboost
 
+    rounds = asked.rounds or best_rounds(booster)
     try:
         return booster.inplace_predict(
             data,
-            iteration_range=best_rounds(booster),
-            predict_type="margin" if margin else "value",
-            missing=missing,
+            iteration_range=rounds,
+            predict_type="margin" if asked.margin else "value",
+            missing=asked.missing,
+            base_margin=base_margin,
             validate_features=False,
         )
     except xgboost.core.XGBoostError as error:
         if "inplace" not in str(error).lower():
             raise
-    # gblinear predicts from a matrix only.
-    matrix = xgboost.DMatrix(data, missing=missing, enable_categorical=True)
-    return booster.predict(
-        matrix, iteration_range=(0, 0), output_margin=margin, validate_features=False
+    # gblinear predicts from a matrix only, and with all of its rounds.
+    matrix = xgboost.DMatrix(
+        data, base_margin=base_margin, missing=asked.missing, enable_categorical=True
     )
+    return booster.predict(
+        matrix, iteration_range=(0, 0), output_margin=asked.margin, validate_features=False
+    )
+
+
+def leaves(
+    booster: xgboost.Booster, data: np.ndarray | csr_array | pa.Table, asked: Asked
+) -> np.ndarray:
+    """Return the leaf of each tree that rows end up in.
+
+    Returns
+    -------
+    ndarray of shape (n, n_trees), dtype int32
+    """
+    import xgboost
+
+    first, end = asked.rounds or best_rounds(booster)
+    end = end or booster.num_boosted_rounds()
+    matrix = xgboost.DMatrix(data, missing=asked.missing, enable_categorical=True)
+    # XGBoost tells leaves from the first round on only.
+    made = booster.predict(
+        matrix, pred_leaf=True, iteration_range=(0, end), validate_features=False
+    ).reshape(matrix.num_row(), end, -1)
+    return made[:, first:].reshape(len(made), -1).astype(np.int32)
+
+
+def checked_rounds(booster: xgboost.Booster, rounds: object) -> tuple[int, int] | None:
+    """Check an ``iteration_range``.
+
+    Returns
+    -------
+    (int, int) or None
+        None for the best rounds.
+
+    Raises
+    ------
+    ValueError
+        Where the booster has no such rounds.
+    """
+    if rounds is None:
+        return None
+    most = booster.num_boosted_rounds()
+    pair = tuple(rounds) if isinstance(rounds, (tuple, list)) else ()
+    if len(pair) != 2 or not all(isinstance(value, (int, np.integer)) for value in pair):
+        raise ValueError(
+            f"iteration_range is a pair of whole numbers (first, end). Got {rounds!r} instead."
+        )
+    first, end = int(pair[0]), int(pair[1])
+    if end == 0:  # of XGBoost: without an end
+        first, end = (0, 0) if first == 0 else (first, most)
+    if (first, end) == (0, 0):
+        return None
+    if not 0 <= first < end <= most:
+        raise ValueError(
+            f"iteration_range={(first, end)} is not among the {most} rounds of this model. Pass "
+            f"(first, end) with 0 <= first < end <= {most}."
+        )
+    if is_linear(booster):
+        raise ValueError("A linear booster has no rounds of its own: pass no iteration_range.")
+    return first, end
+
+
+def is_linear(booster: xgboost.Booster) -> bool:
+    """Whether a booster is no sum of trees."""
+    learner = json.loads(booster.save_config())["learner"]
+    return bool(learner["learner_train_param"]["booster"] == "gblinear")
 
 
 def best_rounds(booster: xgboost.Booster) -> tuple[int, int]:

@@ -9,12 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.types as pat
 
+from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column
-from raydp_ml.models.predictor import Predictor, rows_table
-from raydp_ml.training.rows.layout import Layout, number
+from raydp_ml.models.predictor import Predictor, list_array, rows_table
+from raydp_ml.training.rows.layout import Feature, Layout, number, vector_matrix
 from raydp_ml.training.xgboost.matrix import features_of
 from raydp_ml.xgboost.jvm_trees import packed_trees
-from raydp_ml.xgboost.output import booster_output, load_booster, probabilities
+from raydp_ml.xgboost.output import (
+    Asked,
+    booster_output,
+    leaves,
+    load_booster,
+    probabilities,
+)
 
 if TYPE_CHECKING:
     import xgboost
@@ -23,19 +30,25 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
+_INTEGERS = pa.list_(pa.int32())
+_LIKELY = 0.5
+
+
 @dataclass(frozen=True)
 class BoosterPredictor(Predictor["xgboost.Booster"]):
     """All that a Spark task needs besides the booster.
 
     Attributes
     ----------
-    missing : float
-    margin : bool
-        Whether probabilities come from the scores before the link function.
+    asked : Asked
+        Which output of the booster is wanted. For the classes, the margin means that probabilities
+        are made of it here.
+    from_margin : bool
+        Whether the last column of the layout is where each row begins.
     """
 
-    missing: float
-    margin: bool = False
+    asked: Asked
+    from_margin: bool = False
 
     def load(self, raw: bytes) -> xgboost.Booster:
         """Return the booster."""
@@ -48,9 +61,82 @@ class BoosterPredictor(Predictor["xgboost.Booster"]):
 
     def compute(self, model: xgboost.Booster, rows: pa.StructArray) -> np.ndarray:
         """Return values, or the shares of classes."""
-        data = features_of_rows(rows, self.layout)
-        values = booster_output(model, data, self.missing, self.margin)
-        return values if self.output in {"value", "values"} else probabilities(values, self.margin)
+        layout, margins = self.layout, None
+        if self.from_margin:
+            *features, last = layout.features
+            margins = _margins(rows.field(last.name), last)
+            layout = layout.with_features(features)
+            rows = pa.StructArray.from_arrays(
+                [rows.field(feature.name) for feature in features],
+                [feature.name for feature in features],
+            )
+        data = features_of_rows(rows, layout)
+        values = booster_output(model, data, self.asked, margins)
+        return values if self.gives_numbers else probabilities(values, self.asked.margin)
+
+    @property
+    def gives_numbers(self) -> bool:
+        """Whether the output is that of the booster as it is."""
+        return self.output in {"value", "values", "labels"}
+
+    def predict(self, model: xgboost.Booster, rows: pa.StructArray) -> pa.Array:
+        """Predict a batch of n rows, given as structs of the features."""
+        if self.output != "labels" or not len(rows):
+            return super().predict(model, rows)
+        made = self.compute(model, rows).reshape(len(rows), -1)
+        return list_array(made > _LIKELY).cast(_INTEGERS)
+
+    def empty(self) -> pa.Array:
+        """Return the prediction of no rows."""
+        return pa.array([], _INTEGERS) if self.output == "labels" else super().empty()
+
+
+@dataclass(frozen=True)
+class LeafPredictor(Predictor["xgboost.Booster"]):
+    """The same for the leaves of all trees.
+
+    Attributes
+    ----------
+    asked : Asked
+    """
+
+    asked: Asked
+
+    def load(self, raw: bytes) -> xgboost.Booster:
+        """Return the booster."""
+        return load_booster(raw, n_jobs=1)
+
+    def with_layout(self, layout: Layout) -> LeafPredictor:
+        """Return a predictor of the same features under other names."""
+        return replace(self, layout=layout)
+
+    def compute(self, model: xgboost.Booster, rows: pa.StructArray) -> np.ndarray:
+        """Return leaves of shape (n, n_trees)."""
+        return leaves(model, features_of_rows(rows, self.layout), self.asked)
+
+    def predict(self, model: xgboost.Booster, rows: pa.StructArray) -> pa.Array:
+        """Predict a batch of n rows, given as structs of the features."""
+        if len(rows) == 0:
+            return self.empty()
+        return list_array(self.compute(model, rows)).cast(_INTEGERS)
+
+    def empty(self) -> pa.Array:
+        """Return the leaves of no rows."""
+        return pa.array([], _INTEGERS)
+
+
+def _margins(column: pa.Array, feature: Feature) -> np.ndarray:
+    margins = (
+        vector_matrix(column, feature)
+        if feature.kind == "vector"
+        else number(column).to_numpy(zero_copy_only=False)
+    ).astype(np.float64)
+    if not np.isfinite(margins).all():
+        raise SchemaError(
+            f"The base margins hold {int(np.sum(~np.isfinite(margins)))} missing or infinite "
+            f"values in {len(margins)} rows. They must be finite numbers: fix or drop such rows."
+        )
+    return margins
 
 
 def features_of_rows(rows: pa.StructArray, layout: Layout) -> np.ndarray | csr_array | pa.Table:
@@ -102,20 +188,19 @@ def trees_column(
     -------
     pyspark.sql.Column or None
     """
-    from pyspark.sql import functions
-
     if any(feature.kind != "number" for feature in predictor.layout.features):
         return None
-    several = predictor.output == "values"  # of one target: those of more are no such trees
-    trees = packed_trees(booster)
-    made = (
-        None
-        if trees is None
-        else trees.column(df, columns, predictor.missing, "value" if several else predictor.output)
-    )
-    if made is None or predictor.output in {"value", "probability"}:
+    if predictor.output == "labels" or predictor.from_margin:
+        return None
+    if predictor.asked.margin and not predictor.gives_numbers:
+        return None
+    trees = packed_trees(booster, predictor.asked)
+    if trees is None:
+        return None
+    made = trees.column(df, columns, predictor.asked.missing, predictor.output)
+    if made is None or predictor.output != "class":
         return made
-    return functions.array(made) if several else _named(made, predictor.classes)
+    return _named(made, predictor.classes)
 
 
 def _named(place: SparkColumn, classes: pa.Array) -> SparkColumn:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from raydp_ml.base import is_spark
+from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.memory_data import require_y, row_count
 from raydp_ml.fit_data.targets import check_group, groups_of_sizes
 from raydp_ml.models.trained_model import fit_context
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from raydp_ml.exchange.data_kinds import Data, EvalSets, Values
     from raydp_ml.xgboost.constraints import Interaction, Monotone
+    from raydp_ml.xgboost.continuing import StartModel
     from raydp_ml.xgboost.parameters import EvalMetric, Objective
 
 
@@ -165,9 +167,13 @@ class XGBRanker(XGBModel):
         group: Values | None = None,
         qid: Values | None = None,
         sample_weight: Values | None = None,
+        base_margin: Values | None = None,
         eval_set: EvalSets | None = None,
         eval_group: Sequence[Values] | None = None,
         eval_qid: Sequence[Values] | None = None,
+        xgb_model: StartModel | None = None,
+        sample_weight_eval_set: Sequence[Values | None] | None = None,
+        base_margin_eval_set: Sequence[Values | None] | None = None,
     ) -> XGBRanker:
         """Train on the rows of X.
 
@@ -177,7 +183,7 @@ class XGBRanker(XGBModel):
 
         Parameters
         ----------
-        X, eval_set
+        X, base_margin, eval_set, xgb_model, sample_weight_eval_set, base_margin_eval_set
             As in `XGBRegressor.fit`.
         y : str or array-like of shape (n_samples,), default=None
             Relevance of each row; a column's name where X has names.
@@ -229,15 +235,34 @@ class XGBRanker(XGBModel):
             if not isinstance(groups, str):
                 raise ValueError("Evaluation sets need groups too. Pass eval_qid or eval_group.")
             eval_groups = [groups] * len(cast("list[object]", eval_set))
-        self._fit(X, y, sample_weight, eval_set, groups, eval_groups)
+        given = Given(
+            y,
+            sample_weight,
+            base_margin,
+            groups,
+            eval_set,
+            sample_weight_eval_set,
+            base_margin_eval_set,
+            eval_groups,
+        )
+        self._fit(X, given, xgb_model)
         return self
 
-    def predict(self, X: Data) -> Any:
+    def predict(
+        self,
+        X: Data,
+        *,
+        output_margin: bool = False,
+        iteration_range: tuple[int, int] | None = None,
+        base_margin: Values | None = None,
+    ) -> Any:
         """Predict the score that rows are ranked by, highest first.
 
         Parameters
         ----------
         X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+        output_margin, iteration_range, base_margin
+            As in `XGBRegressor.predict`.
 
         Returns
         -------
@@ -249,9 +274,14 @@ class XGBRanker(XGBModel):
         SchemaError
             If a feature is missing, or there is a column `prediction_col` already.
         """
-        if is_spark(X):
-            return self._with_prediction(X, self.prediction_col, "prediction_col", "value")
-        return self._raw(X).astype(np.float64)
+        made = self._predicted(
+            X,
+            "value",
+            output_margin=output_margin,
+            iteration_range=iteration_range,
+            base_margin=base_margin,
+        )
+        return made if is_spark(X) else made.astype(np.float64)
 
     def score(
         self,

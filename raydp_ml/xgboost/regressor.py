@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from raydp_ml.base import is_spark
+from raydp_ml.fit_data.given import Given
 from raydp_ml.models.predicting import PredictsNumbers
 from raydp_ml.models.trained_model import fit_context
 from raydp_ml.xgboost.model import XGBModel
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from raydp_ml.exchange.data_kinds import Data, EvalSets, Values
     from raydp_ml.xgboost.constraints import Interaction, Monotone
+    from raydp_ml.xgboost.continuing import StartModel
     from raydp_ml.xgboost.parameters import EvalMetric, Objective
 
 
@@ -284,7 +287,11 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         y: Values | None = None,
         *,
         sample_weight: Values | None = None,
+        base_margin: Values | None = None,
         eval_set: EvalSets | None = None,
+        xgb_model: StartModel | None = None,
+        sample_weight_eval_set: Sequence[Values | None] | None = None,
+        base_margin_eval_set: Sequence[Values | None] | None = None,
     ) -> XGBRegressor:
         """Train on the rows of X.
 
@@ -297,9 +304,22 @@ sparse matrix of shape (n_samples, n_features)
             several targets, arrays of numbers or vectors. None takes the column with the role
             "label".
         sample_weight : str or array-like of shape (n_samples,), default=None
+        base_margin : str, or array-like of shape (n_samples,) or (n_samples, n_outputs), \
+default=None
+            Where the sum over the trees begins, for each row, before the link function. A column's
+            name where X has names; mark it with the role "ignore" where other steps see it. What a
+            model that was trained with it predicts is without it, unless ``predict`` gets it too.
         eval_set : list of pairs (X, y); for Spark also a DataFrame or a list of DataFrames
             Evaluation sets. A Spark DataFrame's rows marked by the role "validation" are another,
             the last one.
+        xgb_model : estimator of raydp_ml or xgboost, xgboost.Booster, or path, default=None
+            A fitted model to go on from: `n_estimators` rounds come after its own (after its best,
+            if it was stopped early). Columns, targets, classes and categories must be its own.
+        sample_weight_eval_set, base_margin_eval_set : list, default=None
+            The weights and the base margins of each evaluation set, in the order of `eval_set`;
+            None for a set without. For Spark, names of columns; without, a set's weights are its
+            column with the role "sample_weight", or the one named like that of X, and its base
+            margins must be in the column named like that of X.
 
         Returns
         -------
@@ -309,12 +329,67 @@ sparse matrix of shape (n_samples, n_features)
         Raises
         ------
         SchemaError
-            If a column is missing or of the wrong type, there are no rows, or labels or weights
-            hold null, NaN or infinity.
+            If a column is missing or of the wrong type, there are no rows, labels, weights or
+            base margins hold null, NaN or infinity, or `xgb_model` was trained on other columns.
         ResourceError
             If the cluster cannot hold the workers.
         TrainingError
             If a worker failed.
         """
-        self._fit(X, y, sample_weight, eval_set)
+        given = Given(
+            y,
+            sample_weight,
+            base_margin,
+            eval_set=eval_set,
+            eval_weight=sample_weight_eval_set,
+            eval_margin=base_margin_eval_set,
+        )
+        self._fit(X, given, xgb_model)
         return self
+
+    def predict(
+        self,
+        X: Data,
+        *,
+        output_margin: bool = False,
+        iteration_range: tuple[int, int] | None = None,
+        base_margin: Values | None = None,
+    ) -> Any:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+        output_margin : bool, default=False
+            Whether to give the output before the link function.
+        iteration_range : (int, int), default=None
+            First of the rounds that count, and the end, which does not. None takes the best after
+            early stopping, else all.
+        base_margin : str, or array-like of shape (n_samples,) or (n_samples, n_outputs), \
+default=None
+            As in ``fit``; for Spark a column's name.
+
+        Returns
+        -------
+        pyspark.sql.DataFrame, or ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            For Spark, lazily: the same DataFrame plus the column `prediction_col`, of doubles or,
+            for several targets or quantiles, arrays of doubles. In a Pipeline, the same that the
+            Pipeline got.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing, or there is a column `prediction_col` already. If a vector or
+            array has another length than in ``fit``; for Spark that is found when the column is
+            computed, and raised by Spark with the same text.
+        ValueError
+            If the model has no such rounds.
+        """
+        made = self._predicted(
+            X,
+            "value",
+            output_margin=output_margin,
+            iteration_range=iteration_range,
+            base_margin=base_margin,
+        )
+        return made if is_spark(X) else made.astype(np.float64)

@@ -7,7 +7,13 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from raydp_ml.preprocessing import StandardScaler
-from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor
+from raydp_ml.xgboost import (
+    XGBClassifier,
+    XGBRanker,
+    XGBRegressor,
+    XGBRFClassifier,
+    XGBRFRegressor,
+)
 
 
 class OneGroupRanker(XGBRanker):
@@ -32,6 +38,9 @@ RANKER_EXCEPTIONS = {
 ESTIMATORS = [
     XGBRegressor(num_workers=0, n_jobs=1),
     XGBClassifier(num_workers=0, n_jobs=1),
+    # Without chance, by which rows that are repeated and rows that weigh more would differ.
+    XGBRFRegressor(num_workers=0, n_jobs=1, subsample=1, colsample_bynode=1),
+    XGBRFClassifier(num_workers=0, n_jobs=1, subsample=1, colsample_bynode=1),
     StandardScaler(),
 ]
 

@@ -11,6 +11,7 @@ import xgboost
 
 from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor
 from raydp_ml.xgboost.jvm_trees import packed_trees
+from raydp_ml.xgboost.output import Asked
 
 FEATURES = ["a", "b", "c", "d", "e"]
 
@@ -128,7 +129,6 @@ def test_ranks(rows, df):
 @pytest.mark.parametrize(
     "params",
     [
-        {"booster": "dart"},
         {"objective": "count:poisson"},
         {"booster": "gblinear", "missing": np.nan},
     ],
@@ -157,7 +157,7 @@ def test_what_the_jvm_cannot_hold_is_left_to_python():
     y = wide[:, 4096] + wide[:, 0]
     for columns, packed in ((4096, True), (4097, False)):
         booster = xgboost.train({"max_depth": 2}, xgboost.DMatrix(wide[:, :columns], y), 2)
-        assert (packed_trees(booster) is not None) == packed
+        assert (packed_trees(booster, Asked(np.nan)) is not None) == packed
 
 
 def test_threads_may_share_a_frame_whose_rows_the_driver_holds(spark, rows):

@@ -10,6 +10,7 @@ import pytest
 import xgboost
 
 from raydp_ml.training.rows.layout import Feature, Layout
+from raydp_ml.xgboost.output import Asked
 from raydp_ml.xgboost.predict import BoosterPredictor, number_matrix
 
 ROWS = 500
@@ -50,7 +51,7 @@ def test_a_batch_predicts_as_its_table(booster, columns, as_matrix):
     # Spark's batches may be slices of greater ones.
     sliced = pa.concat_arrays([rows[:7], rows])[7:]
     layout = Layout(tuple(Feature(name, "number") for name in names))
-    predictor = BoosterPredictor(layout, "value", None, float("nan"))
+    predictor = BoosterPredictor(layout, "value", None, Asked(np.nan))
     plain = [c.cast(pa.uint8()) if pa.types.is_boolean(c.type) else c for c in columns]
     expected = booster.inplace_predict(pa.table(plain, names)).astype(np.float64)
     assert (number_matrix(rows, layout) is not None) == as_matrix

@@ -98,8 +98,10 @@ def positions(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return found[inverse.reshape(-1)]
 
 
-def encode_labels(y: np.ndarray, labels: np.ndarray | None, what: str) -> np.ndarray:
-    """Return the positions of labels among those of the training data.
+def encode_labels(
+    y: np.ndarray, labels: np.ndarray | None, what: str, of: str = "the training data"
+) -> np.ndarray:
+    """Return the positions of labels among known ones, by default the training data's.
 
     Raises
     ------
@@ -110,7 +112,7 @@ def encode_labels(y: np.ndarray, labels: np.ndarray | None, what: str) -> np.nda
     codes = positions(y, labels)
     if len(unknown := np.unique(y[codes < 0])):
         raise SchemaError(
-            f"The {what} holds labels that the training data has not: {unknown[:10].tolist()} (it "
+            f"The {what} holds labels that {of} has not: {unknown[:10].tolist()} (it "
             f"has {labels[:10].tolist()}). Drop such rows, or train on some of them."
         )
     return codes

@@ -11,7 +11,7 @@ import numpy as np
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.sharding import Shard, shard_by_node, shard_rows
 from raydp_ml.training.rows.data_sets import DataSet, Part
-from raydp_ml.training.rows.layout import Layout
+from raydp_ml.training.rows.layout import Feature, Layout
 from raydp_ml.training.rows.ranking_groups import group_boundaries, part_group_runs
 from raydp_ml.training.rows.reports import (
     Report,
@@ -58,6 +58,22 @@ class Inspected:
     report: Report
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of the rows beforehand, where a model is to go on with them.
+
+    Attributes
+    ----------
+    features : tuple of Feature
+        Whose categories keep their places; there may be no others.
+    classes : ndarray of shape (n_classes,) or None
+        Those that the labels must be among.
+    """
+
+    features: tuple[Feature, ...] = ()
+    classes: np.ndarray | None = None
+
+
 def inspect(
     sets: Sequence[DataSet],
     gang: Workers,
@@ -65,6 +81,7 @@ def inspect(
     *,
     needs_evaluation: str | None = None,
     check_features: bool = False,
+    known: Known | None = None,
 ) -> Inspected:
     """Cut data sets into a part for each worker, and have every worker look at its own.
 
@@ -78,6 +95,7 @@ def inspect(
         The parameter that asks for rows to evaluate on.
     check_features : bool, default=False
         Whether missing and infinite features are looked for.
+    known : Known, optional
 
     Raises
     ------
@@ -87,7 +105,7 @@ def inspect(
     parts = [_cut(data, gang, task) for data in sets]
     find_classes = task == "classification" and sets[0].layout.label is not None
     reports = _reports(parts, gang, find_classes, check_features)
-    layout, classes = _judged(reports, sets, task, needs_evaluation)
+    layout, classes = _judged(reports, sets, task, needs_evaluation, known or Known())
     return Inspected(_fitted_parts(parts, layout), layout, classes, reports[0])
 
 
@@ -119,7 +137,11 @@ def _reports(parts: Parts, gang: Workers, find_classes: bool, check_features: bo
 
 
 def _judged(
-    reports: Sequence[Report], sets: Sequence[DataSet], task: str, needs_evaluation: str | None
+    reports: Sequence[Report],
+    sets: Sequence[DataSet],
+    task: str,
+    needs_evaluation: str | None,
+    known: Known,
 ) -> tuple[Layout, np.ndarray | None]:
     """Raise for rows that cannot be trained on; find dictionaries, widths and classes."""
     for report, data in zip(reports, sets, strict=True):
@@ -136,11 +158,14 @@ def _judged(
             "mark rows with a boolean column: raydp_ml.set_roles(df, validation=...)."
         )
     classes = None
-    if task == "classification":
-        classes = sorted_classes(first, layout)
+    several = label_width(first, layout)
+    if task == "classification" and several:
+        _check_labels(reports, sets)
+    elif task == "classification":
+        classes = sorted_classes(first, layout) if known.classes is None else known.classes
         _check_eval_classes(classes, reports, sets)
-    layout = layout.with_features(fitted_features(layout.features, first))
-    layout = replace(layout, targets=label_width(first, layout))
+    layout = layout.with_features(fitted_features(layout.features, first, known.features))
+    layout = replace(layout, targets=several)
     _check_eval_widths(layout, reports, sets)
     return layout, classes
 
@@ -168,20 +193,35 @@ def _elements(targets: int) -> str:
     return f"lists of {targets} numbers" if targets else "single values"
 
 
+def _check_labels(reports: Sequence[Report], sets: Sequence[DataSet]) -> None:
+    """Raise for lists of labels that do not say with 0 and 1 which of them a row has."""
+    for report, data in zip(reports, sets, strict=True):
+        for found in (report.classes, report.eval_classes):
+            others = [] if found is None else sorted(set(found.to_pylist()) - {0, 1})
+            if others:
+                raise SchemaError(
+                    f"A list as label says with 0 and 1 which labels a row has, and the "
+                    f"{data.what} holds {others[:5]}. For several classes, fit one classifier for "
+                    "each of them; for numbers, a regressor."
+                )
+
+
 def _check_eval_classes(
     classes: np.ndarray, reports: Sequence[Report], sets: Sequence[DataSet]
 ) -> None:
     known = set(classes.tolist())
-    seen = [("validation rows", reports[0].eval_classes)]
+    # The training data itself has others where the classes are those of a model to go on from.
+    seen = [(sets[0].what, reports[0].classes), ("validation rows", reports[0].eval_classes)]
     seen += [
         (data.what, report.classes) for data, report in zip(sets[1:], reports[1:], strict=True)
     ]
     for what, found in seen:
         unknown = sorted(set(found.to_pylist()) - known) if found is not None else []
         if unknown:
+            of = "the model to go on from" if what == sets[0].what else "the training data"
             raise SchemaError(
-                f"The {what} hold labels that the training data has not: {unknown[:10]} (it "
-                f"has {classes[:10].tolist()}). Drop such rows, or train on some of them."
+                f"The {what} hold labels that {of} has not: {unknown[:10]} (it has "
+                f"{classes[:10].tolist()}). Drop such rows, or train on some of them."
             )
 
 

@@ -62,7 +62,7 @@ class Layout:
         it is zero.
     named : bool
         Whether the features have names of their own.
-    label, weight, group, validation : str or None
+    label, weight, group, validation, margin : str or None
         Columns of the table. A label of lists is several targets.
     targets : int
         Length of those lists; 0 for a label of single values, or while it is unknown.
@@ -76,6 +76,7 @@ class Layout:
     group: str | None = None
     validation: str | None = None
     targets: int = 0
+    margin: str | None = None
 
     @property
     def feature_names(self) -> list[str] | None:
@@ -277,9 +278,32 @@ def label_of(table: pa.Table, layout: Layout, classes: np.ndarray | None) -> np.
             array = as_text(array)
         array = pc.index_in(array, values_of(classes, array.type))
     elif is_list(array.type):
-        fixed = pat.is_fixed_size_list(array.type)
-        width = layout.targets or (array.type.list_size if fixed else -1)
-        flat: np.ndarray = number(array.flatten()).to_numpy(zero_copy_only=False)
-        return flat.reshape(len(array), width)
+        return _lists(array, layout.targets)
     labels: np.ndarray = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return labels
+
+
+def margin_of(table: pa.Table, layout: Layout) -> np.ndarray | None:
+    """Return where the boosting of each row begins.
+
+    Returns
+    -------
+    ndarray of shape (n,) or (n, n_outputs), or None
+    """
+    if layout.margin is None:
+        return None
+    array = one_array(table.column(layout.margin))
+    if is_list(array.type):
+        return _lists(array)
+    margins: np.ndarray = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return margins
+
+
+def _lists(array: pa.Array, width: int = 0) -> np.ndarray:
+    """Return n lists, equally long and without nulls, as a matrix."""
+    if not width and pat.is_fixed_size_list(array.type):
+        width = array.type.list_size
+    elif not width:
+        width = len(array.flatten()) // max(1, len(array))
+    flat: np.ndarray = number(array.flatten()).to_numpy(zero_copy_only=False)
+    return flat.reshape(len(array), width)

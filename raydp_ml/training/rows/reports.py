@@ -59,7 +59,7 @@ class Report:
         Rows to train on, rows to evaluate on, and rows to train on whose weight is not zero.
     repeated_rows : int or None
         Sum of the weights, where all of them are whole numbers.
-    label, weight, group, validation : Bad
+    label, weight, group, validation, margin : Bad
     classes : pyarrow.Array or None
         Distinct labels of the rows that count.
     eval_classes : pyarrow.Array or None
@@ -82,6 +82,7 @@ class Report:
     weight: Bad = Bad()
     group: Bad = Bad()
     validation: Bad = Bad()
+    margin: Bad = Bad()
     classes: pa.Array | None = None
     eval_classes: pa.Array | None = None
     categories: dict[str, set[str]] = field(default_factory=dict)
@@ -153,7 +154,9 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
         validation_bad = Bad(nulls=mask.null_count)
         table, evaluation = split_validation(table, layout.validation)
     weighted = table
-    weight_bad = Bad()
+    weight_bad = margin_bad = Bad()
+    if layout.margin is not None:
+        margin_bad = _bad(table.column(layout.margin)) + _bad(evaluation.column(layout.margin))
     if layout.weight is not None:
         for rows in (table, evaluation):
             weight_bad += _bad(rows.column(layout.weight), negative=True)
@@ -175,6 +178,7 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
         weight=weight_bad,
         group=_missing(table.column(layout.group)) if layout.group else Bad(),
         validation=validation_bad,
+        margin=margin_bad,
         classes=classes,
         eval_classes=eval_classes,
         categories={
@@ -187,7 +191,8 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
             for item in layout.features
             if item.kind == "vector" and item.width < 0
         }
-        | _label_widths(table, layout),
+        | _widths(table, layout.label)
+        | _widths(table, layout.margin),
     )
 
 
@@ -244,6 +249,8 @@ def _missing(column: pa.ChunkedArray) -> Bad:
 
 def _distinct(column: pa.ChunkedArray) -> pa.Array:
     array = one_array(column)
+    if is_list(array.type):
+        array = array.flatten()
     if pat.is_dictionary(array.type) or is_text(array.type):
         array = as_text(array)
     elif pat.is_null(array.type):
@@ -251,11 +258,11 @@ def _distinct(column: pa.ChunkedArray) -> pa.Array:
     return pc.unique(array).drop_null()
 
 
-def _label_widths(table: pa.Table, layout: Layout) -> dict[str, set[int]]:
-    if layout.label is None:
+def _widths(table: pa.Table, name: str | None) -> dict[str, set[int]]:
+    if name is None:
         return {}
-    column = table.column(layout.label)
-    return {layout.label: _lengths(column)} if is_list(column.type) else {}
+    column = table.column(name)
+    return {name: _lengths(column)} if is_list(column.type) else {}
 
 
 def _lengths(column: pa.ChunkedArray) -> set[int]:
@@ -281,6 +288,7 @@ def merge_reports(reports: Sequence[Report]) -> Report:
             weight=first.weight + report.weight,
             group=first.group + report.group,
             validation=first.validation + report.validation,
+            margin=first.margin + report.margin,
             classes=_union(first.classes, report.classes),
             eval_classes=_union(first.eval_classes, report.eval_classes),
             categories={
@@ -344,6 +352,12 @@ def check_report(report: Report, layout: Layout, what: str = "training data") ->
             f"The weights {_named(layout.weight)}of the {what} hold {report.weight} of {total} "
             "values. Weights must be finite numbers of at least 0: fix or drop such rows."
         )
+    if str(report.margin):
+        raise SchemaError(
+            f"The base margins {_named(layout.margin)}of the {what} hold {report.margin} of "
+            f"{total} values. They must be finite numbers: fix or drop such rows."
+        )
+    _width(report, layout.margin, "base margin")
     if report.features:
         # Columns made for arrays bear names that no user has seen.
         shown = [
@@ -372,8 +386,17 @@ def _named(column: str | None) -> str:
     return "" if column is None or column.startswith("__") else f"{column!r} "
 
 
-def fitted_features(features: Sequence[Feature], report: Report) -> list[Feature]:
+def fitted_features(
+    features: Sequence[Feature], report: Report, known: Sequence[Feature] = ()
+) -> list[Feature]:
     """Return the features with their dictionaries and widths, the same for every worker.
+
+    Parameters
+    ----------
+    features : sequence of Feature
+    report : Report
+    known : sequence of Feature, optional
+        Of a model to go on from: what they say of a feature goes on.
 
     Raises
     ------
@@ -381,11 +404,20 @@ def fitted_features(features: Sequence[Feature], report: Report) -> list[Feature
         If the arrays of a column differ in length, or are all missing.
     """
     fitted = []
+    of = {feature.name: feature for feature in known}
     for plain in features:
-        feature = replace(plain, missing=plain.name in report.missing)
+        before = of.get(plain.name, plain)
+        feature = replace(plain, missing=before.missing or plain.name in report.missing)
         if feature.name in report.categories:
             # Sorted, so that the dictionary does not depend on who saw a value first.
-            categories = tuple(sorted(report.categories[feature.name]))
+            seen = report.categories[feature.name]
+            categories = before.categories or tuple(sorted(seen))
+            if unknown := seen.difference(categories):
+                raise SchemaError(
+                    f"The model to go on from does not know these categories of the feature "
+                    f"{feature.name!r}: {sorted(unknown)[:10]}. Replace them with null, which "
+                    "stands for a missing value, or train anew with all rows."
+                )
             fitted.append(replace(feature, categories=categories))
         elif feature.name in report.widths:
             widths = sorted(report.widths[feature.name])
@@ -409,12 +441,16 @@ def label_width(report: Report, layout: Layout) -> int:
     SchemaError
         If they differ in length.
     """
-    widths = report.widths.get(layout.label or "")
+    return _width(report, layout.label, "label")
+
+
+def _width(report: Report, column: str | None, what: str) -> int:
+    widths = report.widths.get(column or "")
     if widths is None:
         return 0
     if len(widths) != 1:
         raise SchemaError(
-            f"The lists of the label {_named(layout.label)}must all be equally long, and have the "
+            f"The lists of the {what} {_named(column)}must all be equally long, and have the "
             f"lengths {sorted(widths)[:5]}. Pad or cut them, or drop such rows."
         )
     return next(iter(widths))

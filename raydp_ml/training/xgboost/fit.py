@@ -80,7 +80,8 @@ class Boosting:
                 ],
                 on_event=partial(self._hear, gang, on_round),
             )
-        return self._cut(next(outcome for outcome in outcomes if outcome is not None))
+        outcome = next(outcome for outcome in outcomes if outcome is not None)
+        return self._cut(outcome, spec.start_rounds)
 
     def _repeats_rows(self, report: Report) -> bool:
         # XGBoost multiplies gradients by weights in single precision, so that a weight of 3 and
@@ -97,7 +98,7 @@ class Boosting:
         elif isinstance(event, Round) and self._rounds.stops_at(event, on_round):
             gang.request_stop()
 
-    def _cut(self, outcome: Outcome) -> Outcome:
+    def _cut(self, outcome: Outcome, start: int) -> Outcome:
         """Drop the rounds that workers did after a callback had asked to stop."""
         last = self._rounds.last
         if last is None or outcome.rounds <= last.index + 1:
@@ -107,7 +108,7 @@ class Boosting:
         booster = xgboost.Booster(model_file=bytearray(outcome.model))
         kept = last.index + 1
         with contextlib.suppress(xgboost.core.XGBoostError):  # gblinear cannot be cut
-            booster = booster[:kept]
+            booster = booster[: start + kept]
         history = {
             name: {metric: scores[:kept] for metric, scores in logs.items()}
             for name, logs in outcome.history.items()

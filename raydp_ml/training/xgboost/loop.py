@@ -25,7 +25,7 @@ import pyarrow.types as pat
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.training.rows.data_sets import Part
 from raydp_ml.training.rows.kept import made_once
-from raydp_ml.training.rows.layout import SPARSE, Layout, label_of, one_array
+from raydp_ml.training.rows.layout import SPARSE, Layout, label_of, margin_of, one_array
 from raydp_ml.training.rows.ranking_groups import group_sizes
 from raydp_ml.training.rows.reports import (
     drop_weightless,
@@ -76,6 +76,10 @@ class TrainSpec:
         Whether rank 0 reports each round, and the model after it.
     checkpoint_seconds : float or None
         Time between two checkpoints that rank 0 reports; None for none.
+    start : bytes or None
+        A model to go on from.
+    start_rounds : int
+        Its rounds.
     """
 
     task: str
@@ -95,6 +99,8 @@ class TrainSpec:
     reports_rounds: bool = False
     reports_models: bool = False
     checkpoint_seconds: float | None = None
+    start: bytes | None = None
+    start_rounds: int = 0
 
 
 @dataclass(frozen=True)
@@ -229,6 +235,9 @@ def build_matrix(
         )
     if label is not None:
         matrix.set_label(label)
+    margin = margin_of(table, layout)
+    if margin is not None:
+        matrix.set_base_margin(margin)
     return matrix
 
 
@@ -237,7 +246,7 @@ Extras = tuple["np.ndarray | None", "np.ndarray | None", "ArrayLike | None"]
 
 
 def _about(layout: Layout, spec: TrainSpec, extras: Extras) -> tuple[object, ...]:
-    """Return what a training matrix depends on beside the features (the label is set in it)."""
+    """Return what a training matrix depends on beside the features; labels and the like are set."""
     return (
         "matrix",
         spec.quantile,
@@ -332,15 +341,15 @@ def _boost(
         output_margin=spec.objective is not None,
     )
     objective = None if spec.objective is None else _wrap_objective(spec.objective)
-    start, model = 0, None
+    start, model = 0, None if spec.start is None else bytearray(spec.start)
     if checkpoint is not None:
         start, model = checkpoint.rounds, bytearray(checkpoint.model)
         container.history.update(checkpoint.history)
     booster = xgboost.Booster(spec.params, [train, *(item for item, _ in evals)], model_file=model)
     booster = container.before_training(booster)
     if stopper is not None:
-        # Iterations are counted from the first round of all, also after a restart.
-        stopper.starting_round = 0
+        # Iterations are counted from the first round of this training, also after a restart.
+        stopper.starting_round = spec.start_rounds
         if checkpoint is not None:
             stopper.__dict__.update(checkpoint.stopper)
     pool = None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.testing import assert_array_equal
 
-from raydp_ml.fit_data.memory_data import array_set
+from raydp_ml.fit_data.memory_data import LABEL, array_set
 from raydp_ml.torch import TorchRegressor
 from raydp_ml.training.torch.rows import inputs_of
 from raydp_ml.training.torch.spec import TorchSpec
@@ -80,7 +80,7 @@ def test_an_array_of_float32_is_not_copied():
     X = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
     y = X[:, 0]
     before = X.copy()
-    data = array_set(X, y, None, None)
+    data = array_set(X, {LABEL: y})
     spec = TorchSpec(
         "regression",
         torch.nn.Linear(3, 1),

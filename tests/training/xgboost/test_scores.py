@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ def workers(ray_cluster):
         def train(self, *arguments):
             return train_worker(*arguments)
 
-    made = [ray_cluster.remote(num_cpus=0)(Worker).remote() for _ in range(3)]
+    made = [ray_cluster.remote(num_cpus=0)(Worker).remote() for _ in range(4)]
     yield made
     for worker in made:
         ray_cluster.kill(worker)
@@ -148,6 +149,54 @@ def test_all_scores(workers, case, weighted):
                 "empty",
             ):
                 check(workers, case, size, how, weighted)
+
+
+STOPPED = [
+    ("two", "binary:logistic", "auc"),
+    ("two", "binary:logistic", "aucpr"),
+    ("three", "rank:ndcg", "ndcg@3"),
+    ("two", "rank:map", "map@2"),
+]
+
+
+@pytest.mark.parametrize("order", ["sorted", "shuffled"])
+@pytest.mark.parametrize("case", STOPPED, ids=lambda case: case[2])
+def test_training_stops_at_the_same_round_over_any_workers(workers, case, order):
+    label, objective, metric = case
+    params = {"objective": objective, "eval_metric": [metric], "max_depth": 3, "eta": 0.5}
+    params |= {"nthread": 1, "n_jobs": 1, "lambdarank_pair_method": "topk"}
+    task = "ranking" if objective.startswith("rank:") else "regression"
+    spec = TrainSpec(task, params, 60, {"nthread": 1}, early_stopping_rounds=4)
+
+    def made(count, seed):
+        table = rows(count, label, seed)
+        # So few values that each of them is a bin, however the rows are cut.
+        steps = {name: np.round(table[name].to_numpy() * 4) / 4 for name in "abc"}
+        for name, values in steps.items():
+            table = table.set_column(table.column_names.index(name), name, pa.array(values))
+        if order == "shuffled":
+            groups = np.random.default_rng(2).permutation(count // 5)
+            return table.take((groups[:, None] * 5 + np.arange(5)).ravel())
+        # (Labels of groups in an order that tears no group apart.)
+        return table.sort_by("y") if task == "regression" else table
+
+    train, held = made(800, 0), made(400, 1)
+
+    def even(table, size):
+        ends = [len(table) * share // size // 5 * 5 for share in range(size)] + [len(table)]
+        return [table.slice(a, b - a) for a, b in pairwise(ends)]
+
+    found = {
+        size: trained(workers, even(train, size), even(held, size), spec, False)
+        for size in (1, 2, 4)
+    }
+    scores = found[1].history["validation_0"][metric]
+    best = xgboost.Booster(model_file=bytearray(found[1].model)).best_iteration
+    assert best < found[1].rounds - 1 < 59  # it was stopped, and not at once
+    for size in (2, 4):
+        assert_allclose(found[size].history["validation_0"][metric], scores, rtol=0, atol=1e-6)
+        stopped = xgboost.Booster(model_file=bytearray(found[size].model))
+        assert stopped.best_iteration == best
 
 
 def test_a_function_sees_all_rows(workers):

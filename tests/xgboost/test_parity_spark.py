@@ -1,0 +1,304 @@
+"""Base margins, models to go on from, evaluation weights, margins, rounds and leaves on Spark."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from pyspark.ml.functions import array_to_vector
+from sklearn.pipeline import make_pipeline
+
+import raydp_ml
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.preprocessing import StandardScaler
+from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor, XGBRFClassifier, XGBRFRegressor
+from tests.xgboost.test_parity import (
+    LABELS,
+    NAMES,
+    SMALL,
+    TASKS,
+    assert_history,
+    beside,
+    frame,
+    margins_of,
+    outputs,
+    pair,
+)
+
+__all__ = ["frame"]  # the fixture
+
+GROUPS = {"ranks": {"group": "query"}}
+
+
+@pytest.fixture(scope="module")
+def df(spark, frame):
+    rows = frame.assign(ms=[values.tolist() for values in frame.ms], place=range(len(frame)))
+    made = spark.createDataFrame(rows).repartition(5).cache()
+    # NaN is no null to Spark; both are missing to XGBoost.
+    yield made
+    made.unpersist()
+
+
+def column(made, name):
+    """Return a column in the order of the frame."""
+    held = made.select("place", name).toPandas().sort_values("place")[name]
+    return np.array(held.tolist())
+
+
+def columns(df, task, *more):
+    group = ["query"] if task == "ranks" else []
+    kept = df.select(*NAMES, LABELS[task], *group, "place", *more)
+    if group:  # the order of the rows breaks ties
+        kept = kept.orderBy("place")
+    return raydp_ml.set_roles(kept, ignore=["place"])
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_base_margins(df, frame, task, workers):
+    margin = "ms" if task == "three" else "m"
+    data = columns(df, task, margin)
+    held = data.filter("place >= 200")
+    model, _ = pair(task, early_stopping_rounds=2)
+    model.set_params(num_workers=workers)
+    model.fit(data, LABELS[task], base_margin=margin, eval_set=[held], **GROUPS.get(task, {}))
+    plain, _ = pair(task, early_stopping_rounds=2)
+    X, y, margins = frame[NAMES], frame[LABELS[task]], margins_of(task, frame)
+    sets = {"eval_set": [(X[200:], y[200:])], "base_margin_eval_set": [margins[200:]]}
+    if task == "ranks":
+        sets["eval_qid"] = [frame["query"][200:]]
+    plain.fit(X, y, base_margin=margins, **beside(task, frame), **sets)
+    assert model.best_iteration == plain.best_iteration
+    for metric, scores in plain.evals_result_["validation_0"].items():
+        assert_allclose(model.evals_result_["validation_0"][metric], scores, rtol=1e-5)
+    assert model.feature_names_in_.tolist() == NAMES
+    for found, expected in zip(
+        outputs(model, X, base_margin=margins),
+        outputs(plain, X, base_margin=margins),
+        strict=True,
+    ):
+        assert_allclose(found, expected, atol=1e-4)
+    made = model.predict(data, output_margin=True, base_margin=margin)
+    assert_array_equal(
+        column(made, "prediction"), model.predict(X, output_margin=True, base_margin=margins)
+    )
+    if hasattr(model, "predict_proba"):
+        made = model.predict_proba(data, base_margin=margin)
+        assert_array_equal(column(made, "probability"), model.predict_proba(X, base_margin=margins))
+        made = model.predict(data, base_margin=margin)
+        assert_array_equal(column(made, "prediction"), model.predict(X, base_margin=margins))
+
+
+def test_a_worker_without_rows_begins_where_the_others_do(spark):
+    rows = [(float(i), float(i % 2), 10.0) for i in range(3)]
+    data = spark.createDataFrame(rows, "x double, y double, m double")
+    model = XGBRegressor(n_estimators=2, num_workers=2, min_child_weight=0)
+    for parts in (1, 3):
+        model.fit(data.repartition(parts), "y", base_margin="m")
+        alone = XGBRegressor(n_estimators=2, min_child_weight=0)
+        X, y = np.array([[0.0], [1], [2]]), np.array([0.0, 1, 0])
+        alone.fit(X, y, base_margin=np.full(3, 10.0))
+        made = model.predict(data, base_margin="m").toPandas()["prediction"]
+        assert_allclose(made, alone.predict(X, base_margin=np.full(3, 10.0)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_weights_of_evaluation_frames(df, frame, task):
+    weight = "gw" if task == "ranks" else "w"
+    data = columns(df, task, weight)
+    half = raydp_ml.set_roles(data.filter("place < 200"), ignore=["place", weight])
+    marked = raydp_ml.set_roles(half, sample_weight=weight)
+    model, _ = pair(task)
+    model.set_params(num_workers=1)
+    whole = raydp_ml.set_roles(data, ignore=["place", weight])
+    of = GROUPS.get(task, {})
+    named = {"eval_set": [half, half], "sample_weight_eval_set": [weight, None]}
+    model.fit(whole, LABELS[task], **of, **named)
+    by_name = model.evals_result_
+    model.fit(whole, LABELS[task], eval_set=[marked, half], **of)
+    assert model.evals_result_ == by_name
+    plain, _ = pair(task)
+    X, y, rows = frame[NAMES], frame[LABELS[task]], slice(0, 200)
+    weights = frame.gw[rows][::10] if task == "ranks" else frame.w[rows]
+    sets = {"eval_set": [(X[rows], y[rows])] * 2, "sample_weight_eval_set": [weights, None]}
+    if task == "ranks":
+        sets["eval_qid"] = [frame["query"][rows]] * 2
+    plain.fit(X, y, **beside(task, frame), **sets)
+    for name, scores in plain.evals_result_.items():
+        for metric, values in scores.items():
+            assert_allclose(by_name[name][metric], values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_going_on(df, frame, task, tmp_path):
+    data = columns(df, task)
+    first, second = data.filter("place < 200"), data.filter("place >= 200")
+    of, label = GROUPS.get(task, {}), LABELS[task]
+    model, _ = pair(task)
+    begun = model.set_params(num_workers=2).fit(first, label, **of)
+    begun.save(tmp_path / "begun")
+    X, y = frame[NAMES], frame[label]
+    plain, _ = pair(task)
+    more = {"qid": frame["query"][200:]} if task == "ranks" else {}
+    plain.fit(X[200:], y[200:], xgb_model=begun, **more)
+    for start in (begun, tmp_path / "begun", begun.get_booster()):
+        going, _ = pair(task)
+        going.set_params(num_workers=2).fit(second, label, xgb_model=start, **of)
+        assert going.get_booster().num_boosted_rounds() == 12
+        for found, expected in zip(outputs(going, X), outputs(plain, X), strict=True):
+            assert_allclose(found, expected, atol=2e-4)
+    with pytest.raises(SchemaError, match="rows of the same features"):
+        going.fit(second.drop("c"), label, xgb_model=begun, **of)
+
+
+@pytest.mark.parametrize("booster", ["gbtree", "dart"])
+@pytest.mark.parametrize("task", TASKS)
+def test_margins_rounds_and_leaves(df, frame, task, booster):
+    if booster == "dart" and task == "ranks":
+        pytest.skip("the same trees as those of numbers")
+    X, y = frame[NAMES], frame[LABELS[task]]
+    model, _ = pair(task, booster=booster)
+    if booster == "dart":
+        model.set_params(rate_drop=0.5)
+    model.fit(X, y, **beside(task, frame))
+    data = columns(df, task)
+    for rounds in (None, (0, 3), (2, 5)):
+        options = {"iteration_range": rounds}
+        made = model.predict(data, output_margin=True, **options)
+        assert "Python" not in made._jdf.queryExecution().executedPlan().toString()
+        expected = model.predict(X, output_margin=True, **options)
+        assert_array_equal(column(made, "prediction"), expected)
+        made = model.predict(data, **options)
+        assert_array_equal(column(made, "prediction"), model.predict(X, **options))
+        if hasattr(model, "predict_proba"):
+            found = column(model.predict_proba(data, **options), "probability")
+            assert_allclose(found, model.predict_proba(X, **options), rtol=1e-6)
+        leaves = model.apply(data, iteration_range=rounds)
+        assert leaves.schema["leaves"].dataType.simpleString() == "array<int>"
+        assert_array_equal(column(leaves, "leaves"), model.apply(X, iteration_range=rounds))
+    with pytest.raises(ValueError, match=r"iteration_range=\(0, 7\) is not among the 6 rounds"):
+        model.predict(data, iteration_range=(0, 7))
+    with pytest.raises(SchemaError, match="leaves"):
+        model.apply(leaves)
+
+
+def test_several_targets_and_quantiles_need_no_python(df, frame):
+    X = frame[NAMES]
+    targets = XGBRegressor(**SMALL).fit(X, frame[["y", "m"]])
+    quantiles = XGBRegressor(
+        **SMALL, objective="reg:quantileerror", quantile_alpha=[0.1, 0.5, 0.9]
+    ).fit(X, frame.y)
+    trees_of_vectors = XGBRegressor(**SMALL, multi_strategy="multi_output_tree").fit(
+        X, frame[["y", "m"]]
+    )
+    data = df.select(*NAMES, "place")
+    for model, python in ((targets, False), (quantiles, False), (trees_of_vectors, True)):
+        made = model.predict(data)
+        plan = made._jdf.queryExecution().executedPlan().toString()
+        assert ("Python" in plan) == python
+        assert_array_equal(column(made, "prediction"), model.predict(X))
+        assert_array_equal(column(model.apply(data), "leaves"), model.apply(X))
+
+
+@pytest.mark.parametrize("kind", ["array<double>", "array<boolean>", "vector"])
+def test_several_labels(df, frame, kind):
+    """Multi-label classification, which xgboost's own class has in memory only."""
+    import xgboost
+
+    labels = np.column_stack([frame.two, frame.three == 2])
+    data = raydp_ml.set_roles(
+        df.selectExpr(*NAMES, "place", "array(double(two), double(three = 2)) AS labels"),
+        ignore=["place"],
+    )
+    if kind == "vector":
+        data = data.withColumn("labels", array_to_vector("labels"))
+    else:
+        data = data.withColumn("labels", data.labels.cast(kind))
+    X = frame[NAMES]
+    own = xgboost.XGBClassifier(**SMALL).fit(X, labels)
+    for workers in (1, 2):
+        model = XGBClassifier(**SMALL, num_workers=workers).fit(data, "labels")
+        assert model.classes_.tolist() == [0, 1]
+        assert_allclose(model.predict_proba(X), own.predict_proba(X), atol=1e-3)
+        made = model.predict(data)
+        assert made.schema["prediction"].dataType.simpleString() == "array<int>"
+        assert_array_equal(column(made, "prediction"), model.predict(X))
+        shares = column(model.predict_proba(data), "probability")
+        assert_array_equal(shares, model.predict_proba(X))
+        margins = column(model.predict(data, output_margin=True), "prediction")
+        assert_array_equal(margins, model.predict(X, output_margin=True))
+        assert model.score(data, "labels") == pytest.approx(model.score(X, labels))
+    if kind == "array<double>":
+        wrong = data.selectExpr(*NAMES, "transform(labels, x -> x + 1) AS labels")
+        with pytest.raises(SchemaError, match=r"with 0 and 1 which labels a row has, .* \[2.0\]"):
+            XGBClassifier(**SMALL).fit(wrong, "labels")
+
+
+def test_in_a_pipeline(df, frame):
+    data = raydp_ml.set_roles(df.select(*NAMES, "y", "m", "place"), ignore=["m", "place"])
+    pipe = make_pipeline(StandardScaler(), XGBRegressor(**SMALL, num_workers=1))
+    pipe.fit(data, "y", xgbregressor__base_margin="m")
+    scaled = StandardScaler().fit_transform(frame[NAMES])
+    plain = XGBRegressor(**SMALL).fit(scaled, frame.y, base_margin=frame.m)
+    made = pipe.predict(data, base_margin="m", iteration_range=(0, 4))
+    assert made.columns == [*data.columns, "prediction"]
+    expected = plain.predict(scaled, base_margin=frame.m, iteration_range=(0, 4))
+    assert_allclose(column(made, "prediction"), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_random_forests(df, frame, workers):
+    import xgboost
+
+    X = frame[NAMES]
+    for ours, own, label in (
+        (XGBRFRegressor, xgboost.XGBRFRegressor, "y"),
+        (XGBRFClassifier, xgboost.XGBRFClassifier, "three"),
+    ):
+        params = {"n_estimators": 20, "random_state": 0, "n_jobs": 1}
+        data = raydp_ml.set_roles(df.select(*NAMES, label, "place"), ignore=["place"])
+        if workers == 1:
+            data = data.repartition(1).sortWithinPartitions("place")
+        model = ours(**params, num_workers=workers).fit(data, label)
+        assert model.get_booster().num_boosted_rounds() == 1
+        plain = own(**params).fit(X, frame[label])
+        if workers == 1:  # the same rows are drawn
+            assert_array_equal(model.predict(X), plain.predict(X))
+        in_spark = column(model.predict(data), "prediction")
+        assert_array_equal(in_spark, model.predict(X))
+        assert abs(model.score(data, label) - plain.score(X, frame[label])) < 0.05
+
+
+def test_bad_input(df):
+    data = df.select(*NAMES, "y", "m", "place")
+    data = raydp_ml.set_roles(data, ignore=["place"])
+    model = XGBRegressor(**SMALL, num_workers=1)
+    with pytest.raises(SchemaError, match="'mm', given as the base_margin"):
+        model.fit(data, "y", base_margin="mm")
+    with pytest.raises(TypeError, match="base_margin"):
+        model.fit(data, "y", base_margin=np.zeros(400))
+    with pytest.raises(SchemaError, match="evaluation set 0"):
+        model.fit(data, "y", base_margin="m", eval_set=[data.drop("m")])
+    with pytest.raises(SchemaError, match=r"base margins 'm' of the training data hold 400 null"):
+        model.fit(data.selectExpr(*NAMES, "y", "cast(null as double) m"), "y", base_margin="m")
+    text = data.selectExpr(*NAMES, "y", "cast(m as string) m")
+    with pytest.raises(SchemaError, match="base_margin column 'm' is of type string"):
+        model.fit(text, "y", base_margin="m")
+    model.fit(data, "y", base_margin="m")
+    with pytest.raises(SchemaError, match="mm"):
+        model.predict(data, base_margin="mm")
+    with pytest.raises(TypeError, match="base_margin"):
+        model.predict(data, base_margin=np.zeros(400))
+    hole = data.selectExpr(*NAMES, "if(place = 3, null, m) AS m")
+    with pytest.raises(Exception, match="base margins hold 1 missing or infinite"):
+        model.predict(hole, base_margin="m").collect()
+    forest = XGBRFRegressor(n_estimators=2, early_stopping_rounds=2, num_workers=1)
+    with pytest.raises(ValueError, match=r"in one round, so that \['early_stopping_rounds'\]"):
+        forest.fit(data, "y", eval_set=[data])
+
+
+def test_ours_only(df, frame):
+    assert XGBRegressor(n_estimators=7).get_num_boosting_rounds() == 7
+    assert XGBRFRegressor(n_estimators=7).get_num_boosting_rounds() == 1
+    assert XGBRanker().get_num_boosting_rounds() == XGBClassifier().get_num_boosting_rounds() == 100
+    assert_history({}, {})
