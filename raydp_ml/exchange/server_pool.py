@@ -130,11 +130,7 @@ def call(method: RemoteMethod, *args: object, timeout: float = 600.0) -> Any:
             f"The block server did not answer within {timeout:.0f} s. The machine may be out of "
             "memory or processes; `ray status` and the logs in Ray's session folder tell."
         ) from error
-    except (
-        ray.exceptions.RayActorError,
-        ray.exceptions.ActorUnschedulableError,  # its node is gone
-        ray.exceptions.OutOfMemoryError,
-    ) as error:
+    except ray_runtime.losses() as error:
         raise DataLostError(
             "The block server that holds the data has ended (killed, or its node is gone). Call "
             "from_spark or to_spark again."

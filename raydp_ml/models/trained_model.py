@@ -57,6 +57,7 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
     gpus_per_worker: float
     resources_per_worker: dict[str, float] | None
     max_retries: int
+    elastic: bool
 
     # ----------------------------------------------------------------- fit
 
@@ -67,6 +68,7 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
             self.gpus_per_worker,
             self.resources_per_worker,
             self.max_retries,
+            self.elastic,
         )
 
     def _count(self, X: Any) -> int | None:

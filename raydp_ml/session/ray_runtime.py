@@ -159,6 +159,20 @@ def require_open(opened: str) -> None:
         )
 
 
+def losses() -> tuple[type[Exception], ...]:
+    """Return Ray's exceptions that say that a process, or its node, has ended."""
+    import ray
+
+    names = (
+        "RayActorError",
+        "ActorUnschedulableError",
+        "NodeDiedError",
+        "OutOfMemoryError",
+        "WorkerCrashedError",
+    )
+    return tuple(getattr(ray.exceptions, name) for name in names)
+
+
 def hold(obj: object) -> None:
     """Keep a Ray that we started up after ``stop_spark`` for as long as `obj` lives.
 

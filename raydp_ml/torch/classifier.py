@@ -106,6 +106,9 @@ default="relu"
         Column that ``predict_proba`` adds to a Spark DataFrame.
     max_retries : int, default=3
         How often training may go on from the last checkpoint after a worker was lost.
+    elastic : bool, default=True
+        Whether training goes on with fewer workers, and a warning, where a worker was lost and the
+        cluster has had no room for another one for a minute. False raises `ResourceError`.
     **nested
         ``module__*``, ``optimizer__*``, ``criterion__*`` and ``lr_scheduler__*``.
 
@@ -184,6 +187,7 @@ default="relu"
         prediction_col: str = "prediction",
         probability_col: str = "probability",
         max_retries: int = 3,
+        elastic: bool = True,
         **nested: object,
     ) -> None:
         self.module = module
@@ -218,6 +222,7 @@ default="relu"
         self.prediction_col = prediction_col
         self.probability_col = probability_col
         self.max_retries = max_retries
+        self.elastic = elastic
         self._store_nested(nested)
 
     @fit_context

@@ -124,7 +124,7 @@ class TorchModel(NestedParameters, TrainedModel):
                 training = NetworkTraining(plan.checkpoint, reports_epochs=progress.listened)
                 spec = None  # kept over all starts, which begin with the same weights
                 for start in starts(workers):
-                    with start, open_gang(workers, data.sets) as gang:
+                    with start, open_gang(workers, data.sets, again=start.number > 1) as gang:
                         rows = inspect(data.sets, gang, task.kind, check_features=True)
                         if spec is None:
                             spec = self._spec(plan, rows, progress, data.labels)

@@ -53,4 +53,5 @@ CONSTRAINTS: dict[str, list[object]] = {
     "checkpoint_path": [str, os.PathLike, None],
     "prediction_col": [str],
     "max_retries": [Interval(Integral, 0, None, closed="left")],
+    "elastic": ["boolean"],
 }

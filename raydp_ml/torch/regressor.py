@@ -93,6 +93,9 @@ default="relu"
         Column that ``predict`` adds to a Spark DataFrame.
     max_retries : int, default=3
         How often training may go on from the last checkpoint after a worker was lost.
+    elastic : bool, default=True
+        Whether training goes on with fewer workers, and a warning, where a worker was lost and the
+        cluster has had no room for another one for a minute. False raises `ResourceError`.
     **nested
         ``module__*``, ``optimizer__*``, ``criterion__*`` and ``lr_scheduler__*``.
 
@@ -176,6 +179,7 @@ default="relu"
         checkpoint_path: str | os.PathLike[str] | None = None,
         prediction_col: str = "prediction",
         max_retries: int = 3,
+        elastic: bool = True,
         **nested: object,
     ) -> None:
         self.module = module
@@ -208,6 +212,7 @@ default="relu"
         self.checkpoint_path = checkpoint_path
         self.prediction_col = prediction_col
         self.max_retries = max_retries
+        self.elastic = elastic
         self._store_nested(nested)
 
     @fit_context

@@ -126,6 +126,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
         prediction_col: str = "prediction",
         probability_col: str = "probability",
         max_retries: int = 3,
+        elastic: bool = True,
         **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
@@ -175,6 +176,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
         self.prediction_col = prediction_col
         self.probability_col = probability_col
         self.max_retries = max_retries
+        self.elastic = elastic
         self._keep(kwargs)
 
     @fit_context

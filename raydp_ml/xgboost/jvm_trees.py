@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.exchange.jvm import as_column, java_object
 from raydp_ml.spark_jobs.expressions import double
+from raydp_ml.training.rows.layout import Feature
 from raydp_ml.xgboost.output import Asked, best_rounds
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _LINKS = {
 # What ml.raydp.trees.Forest takes.
 _MOST_FEATURES, _MOST_NODES = 1 << 12, 1 << 20
 _TOGETHER = 8
+_CATEGORY = 1 << 30
 
 _NOTHING = np.zeros((1, 4), dtype=np.int64)
 _METHODS = {
@@ -61,7 +63,12 @@ class PackedTrees:
     link: str
 
     def column(
-        self, df: DataFrame, columns: list[Column], missing: float, output: str
+        self,
+        df: DataFrame,
+        columns: list[Column],
+        features: Sequence[Feature],
+        missing: float,
+        output: str,
     ) -> SparkColumn | None:
         """Return the column of predictions, or None where the session cannot use our jar.
 
@@ -69,7 +76,8 @@ class PackedTrees:
         ----------
         df : pyspark.sql.DataFrame
         columns : list of Column
-            The features, all of them numbers.
+            Numbers, and strings where the features are categories.
+        features : sequence of Feature
         missing : float
         output : {"value", "values", "probability", "class"}
             "class" gives the class's place.
@@ -77,9 +85,16 @@ class PackedTrees:
         java = java_object(df.sparkSession, "trees.TreesColumn")
         if java is None or len(columns) != self.n_features:
             return None
+        texts = [
+            quoted(column.name)
+            for column, feature in zip(columns, features, strict=True)
+            if feature.kind == "category"
+        ]
         made = java.column(
             df.sparkSession,
-            float_cells(columns),
+            float_cells(columns, [feature.kind == "category" for feature in features]),
+            f"cast(array({','.join(texts)}) as array<string>)",
+            _packed_categories(features),
             self.data,
             self.link,
             float(missing),
@@ -88,20 +103,41 @@ class PackedTrees:
         return as_column(made)
 
 
-def float_cells(columns: list[Column]) -> str:
+def _packed_categories(features: Sequence[Feature]) -> bytes:
+    """Pack the categories as the Java class ``ml.raydp.trees.Categories`` reads them."""
+    parts, count = [], 0
+    for place, feature in enumerate(features):
+        if feature.kind != "category":
+            continue
+        count += 1
+        categories = feature.categories or ()
+        parts.append(np.array([place, len(categories)], ">i4").tobytes())
+        for category in categories:
+            text = category.encode()
+            parts.append(np.array([len(text)], ">i4").tobytes() + text)
+    return np.array([count], ">i4").tobytes() + b"".join(parts)
+
+
+def float_cells(columns: list[Column], without: Sequence[bool] | None = None) -> str:
     """Return SQL of the features' values as the trees read them.
 
     Parameters
     ----------
     columns : list of Column
-        All of them numbers.
+        Numbers.
+    without : sequence of bool, optional
+        Which of them are read elsewhere: categories.
 
     Returns
     -------
     str
         An array of floats.
     """
-    cells = ",".join(f"cast({_number(column)} as float)" for column in columns)
+    left_out = without or [False] * len(columns)
+    cells = ",".join(
+        "cast(null as float)" if out else f"cast({_number(column)} as float)"
+        for column, out in zip(columns, left_out, strict=True)
+    )
     return f"array({cells})"
 
 
@@ -127,8 +163,8 @@ def packed_trees(booster: xgboost.Booster, asked: Asked) -> PackedTrees | None:
     Returns
     -------
     PackedTrees or None
-        None where it is no sum of trees with numeric splits, where its link function is none that
-        the JVM has, or where it has too many nodes and features.
+        None where it is no sum of trees with a number in each leaf, where its link function is
+        none that the JVM has, or where it has too many nodes and features.
     """
     made = _packed.setdefault(booster, {})
     first, end = asked.rounds or best_rounds(booster)
@@ -156,7 +192,7 @@ def _pack(booster: xgboost.Booster, first: int, end: int, margin: bool) -> Packe
     if weights is not None:
         weights = np.array(weights[some], dtype=np.float32)
     base = np.array(json.loads(parameters["base_score"]), dtype=np.float32)
-    if any(any(tree["split_type"]) for tree in trees) or not np.all(np.isfinite(base)):
+    if not np.all(np.isfinite(base)):
         return None
     if any(int(tree["tree_param"]["size_leaf_vector"]) > 1 for tree in trees):
         return None
@@ -166,6 +202,7 @@ def _pack(booster: xgboost.Booster, first: int, end: int, margin: bool) -> Packe
         base = -np.log(odds).astype(np.float32)
     base = np.resize(base, max(int(parameters["num_class"]), int(parameters["num_target"]), 1))
     head, roots, parts, at = [], [], [], 0
+    sets: list[int] = []
     for group, start in enumerate(base):
         walked = []
         for index in np.flatnonzero(groups == group):
@@ -173,7 +210,7 @@ def _pack(booster: xgboost.Booster, first: int, end: int, margin: bool) -> Packe
             if weights is not None:
                 # (XGBoost begins each dropped tree with the base score, and takes it off again.)
                 leaf = ((start + leaf) - start) * weights[index]
-            walked.append(_by_level(trees[index], leaf))
+            walked.append(_by_level(trees[index], leaf, sets))
         # Leaves of nothing: the Java class walks so many trees together.
         walked += [(_NOTHING, 0)] * (-len(walked) % _TOGETHER)
         head += [int(start.view(np.int32)), len(walked)]
@@ -184,15 +221,19 @@ def _pack(booster: xgboost.Booster, first: int, end: int, margin: bool) -> Packe
     if at > _MOST_NODES:
         return None
     packed = [np.array([width, len(base), at, *head, *roots]), *parts]
+    if sets:
+        packed.append(np.array([len(sets), *sets], dtype=np.uint32).view(np.int32))
     data = b"".join(part.astype(">i4").tobytes() for part in packed)
     return PackedTrees(data, width, "identity" if margin else link)
 
 
-def _by_level(tree: dict[str, Any], leaves: np.ndarray) -> tuple[np.ndarray, int]:
+def _by_level(tree: dict[str, Any], leaves: np.ndarray, sets: list[int]) -> tuple[np.ndarray, int]:
     """Lay a tree out by levels: threshold, feature, left child and leaf of each node; its depth.
 
     Two siblings lie side by side. A leaf is its own left child; `leaves` hold what it adds to the
-    sum. Features of nodes where missing values go right have all their bits turned over.
+    sum. Features of nodes where missing values go right have all their bits turned over. A node
+    that asks for a category has bit 30 of its feature set, and in place of the threshold where its
+    set begins in `sets`, which grows.
     """
     left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
     levels = [np.array([0])]
@@ -202,6 +243,19 @@ def _by_level(tree: dict[str, Any], leaves: np.ndarray) -> tuple[np.ndarray, int
     is_leaf = left[order] < 0
     numbers = np.array(tree["split_conditions"], dtype=np.float32)[order].view(np.int32)
     feature = np.array(tree["split_indices"])[order]
+    if any(tree["split_type"]):
+        feature = feature | np.where(np.array(tree["split_type"])[order] == 1, _CATEGORY, 0)
+        numbers[np.array(tree["split_type"])[order] == 1] = 0
+        place = np.empty(len(order), dtype=int)
+        place[order] = np.arange(len(order))
+        for node, start, size in zip(
+            tree["categories_nodes"],
+            tree["categories_segments"],
+            tree["categories_sizes"],
+            strict=True,
+        ):
+            numbers[place[node]] = len(sets)
+            sets += _words(tree["categories"][start : start + size])
     goes_left = np.array(tree["default_left"])[order] != 0
     child = np.arange(len(order))
     child[~is_leaf] = 1 + 2 * np.arange(np.sum(~is_leaf))
@@ -214,3 +268,11 @@ def _by_level(tree: dict[str, Any], leaves: np.ndarray) -> tuple[np.ndarray, int
         ]
     )
     return nodes, len(levels) - 1
+
+
+def _words(categories: list[int]) -> list[int]:
+    """Return a set as the Java class reads it: how many words, and these, a bit a category."""
+    words = [0] * (max(categories, default=-1) // 32 + 1)
+    for category in categories:
+        words[category // 32] |= 1 << category % 32
+    return [len(words), *words]

@@ -141,7 +141,7 @@ class XGBModel(Explainable):
             with export, self._training_data(X, given, task) as data, explain_lost_workers(workers):
                 boosting = Boosting(task.kind, reports_rounds=progress.listened)
                 for start in starts(workers):
-                    with start, open_gang(workers, data.sets) as gang:
+                    with start, open_gang(workers, data.sets, again=start.number > 1) as gang:
                         rows = inspect(
                             data.sets,
                             gang,

@@ -26,6 +26,7 @@ OWN_PARAMETERS = frozenset(
         "prediction_col",
         "probability_col",
         "max_retries",
+        "elastic",
     }
 )
 
@@ -89,6 +90,7 @@ CONSTRAINTS: dict[str, list[object]] = {
     "resources_per_worker": [dict, None],
     "prediction_col": [str],
     "max_retries": [Interval(Integral, 0, None, closed="left")],
+    "elastic": ["boolean"],
 }
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import Column
+from raydp_ml.exchange.columns import NUMERIC, Column
 from raydp_ml.models.predictor import Predictor, list_array, rows_table
 from raydp_ml.training.rows.layout import Feature, Layout, number, vector_matrix
 from raydp_ml.training.xgboost.matrix import features_of
@@ -188,7 +188,12 @@ def trees_column(
     -------
     pyspark.sql.Column or None
     """
-    if any(feature.kind != "number" for feature in predictor.layout.features):
+    features = predictor.layout.features
+    kinds = {"number": NUMERIC, "category": {"string"}}
+    if any(
+        column.kind not in kinds.get(feature.kind, ())
+        for column, feature in zip(columns, features, strict=True)
+    ):
         return None
     if predictor.output == "labels" or predictor.from_margin:
         return None
@@ -197,7 +202,7 @@ def trees_column(
     trees = packed_trees(booster, predictor.asked)
     if trees is None:
         return None
-    made = trees.column(df, columns, predictor.asked.missing, predictor.output)
+    made = trees.column(df, columns, features, predictor.asked.missing, predictor.output)
     if made is None or predictor.output != "class":
         return made
     return _named(made, predictor.classes)

@@ -108,6 +108,7 @@ class XGBRanker(XGBModel):
         resources_per_worker: dict[str, float] | None = None,
         prediction_col: str = "prediction",
         max_retries: int = 3,
+        elastic: bool = True,
         **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
@@ -156,6 +157,7 @@ class XGBRanker(XGBModel):
         self.resources_per_worker = resources_per_worker
         self.prediction_col = prediction_col
         self.max_retries = max_retries
+        self.elastic = elastic
         self._keep(kwargs)
 
     @fit_context

@@ -125,6 +125,9 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         Column that ``predict`` adds to a Spark DataFrame.
     max_retries : int, default=3
         How often training goes on from the last checkpoint after an actor was lost.
+    elastic : bool, default=True
+        Whether training goes on with fewer actors, and a warning, where an actor was lost and the
+        cluster has had no room for another one for a minute. False raises `ResourceError`.
     **kwargs
         XGBoost's parameters without a name here (``quantile_alpha``, ``tweedie_variance_power``,
         ``rate_drop``, ``eta``, ...). As in XGBoost, ``fit`` judges them: before any data moves,
@@ -230,6 +233,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         resources_per_worker: dict[str, float] | None = None,
         prediction_col: str = "prediction",
         max_retries: int = 3,
+        elastic: bool = True,
         **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
@@ -278,6 +282,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         self.resources_per_worker = resources_per_worker
         self.prediction_col = prediction_col
         self.max_retries = max_retries
+        self.elastic = elastic
         self._keep(kwargs)
 
     @fit_context

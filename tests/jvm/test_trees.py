@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import xgboost
@@ -20,7 +22,10 @@ BOOSTERS = {
     "parallel": {"objective": "reg:squarederror", "num_parallel_tree": 3, "subsample": 0.5},
     "dart": {"objective": "reg:squarederror", "booster": "dart", "rate_drop": 0.5},
     "missing": {"objective": "reg:squarederror"},
+    "categories": {"objective": "reg:squarederror", "max_cat_to_onehot": 4, "max_depth": 8},
+    "one category": {"objective": "reg:squarederror", "max_cat_to_onehot": 99},
 }
+CATEGORIES = 70  # sets of three words
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +46,23 @@ def trained(rows, name):
     if name == "missing":
         rows = np.nan_to_num(rows, nan=-9.0)
     missing = -9.0 if name == "missing" else np.nan
+    if "categor" in name:
+        rng = np.random.default_rng(1)
+        rows = rows.copy()
+        rows[:, 1] = np.where(np.isnan(rows[:, 1]), np.nan, rng.integers(0, CATEGORIES, len(rows)))
+        labels = labels + np.nan_to_num(rows[:, 1]) % 7
+        kinds = ["q", "c", "q", "q"]
+        # What no row of the training held goes the way of those that no set holds.
+        matrix = xgboost.DMatrix(
+            rows[:300], labels[:300], feature_types=kinds, enable_categorical=True
+        )
+        return xgboost.train({"nthread": 1, "seed": 0, **BOOSTERS[name]}, matrix, 11), rows, missing
     matrix = xgboost.DMatrix(rows, labels, missing=missing)
     return xgboost.train({"nthread": 1, "seed": 0, **BOOSTERS[name]}, matrix, 11), rows, missing
+
+
+def trees_of(booster):
+    return json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
 
 
 @pytest.mark.parametrize("rounds", [None, (0, 4), (3, 9)], ids=str)
@@ -51,13 +71,15 @@ def test_sums(probes, rows, name, rounds):
     booster, given, missing = trained(rows, name)
     packed = packed_trees(booster, Asked(missing, margin=True, rounds=rounds))
     found = probes.trees.TreesProbe().sums(packed.data, given.astype(">f4").tobytes(), missing)
+    if "categor" in name:
+        assert any(any(tree["split_type"]) for tree in trees_of(booster))
     expected = booster.inplace_predict(
         given, iteration_range=rounds or (0, 0), predict_type="margin", missing=missing
     )
     assert_array_equal(np.frombuffer(found, ">f4").reshape(expected.shape), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in BOOSTERS if name != "dart"])
+@pytest.mark.parametrize("name", [n for n in BOOSTERS if n != "dart" and "categor" not in n])
 def test_contributions(probes, rows, name):
     booster, given, missing = trained(rows, name)
     matrix = xgboost.DMatrix(given, missing=missing)

@@ -198,6 +198,40 @@ def test_a_lost_worker_goes_on_from_the_checkpoint(ray_cluster, data, tmp_path, 
     assert recorder.rounds == list(range(10))
 
 
+class Counts(xgboost.callback.TrainingCallback):
+    """Ends the training after so many rounds, by its own count."""
+
+    def __init__(self, rounds):
+        self.rounds, self.seen = rounds, 0
+
+    def after_iteration(self, model, epoch, evals_log):
+        self.seen += 1
+        return self.seen == self.rounds
+
+
+@pytest.mark.parametrize("how", ["counts", "stops early"])
+def test_callbacks_go_on_from_the_checkpoint_too(ray_cluster, data, tmp_path, monkeypatch, how):
+    X, y = data
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
+
+    def callback():
+        return Counts(9) if how == "counts" else xgboost.callback.EarlyStopping(rounds=8)
+
+    # Scores that get worse from the first round on.
+    sets = {"eval_set": [(X[:50], -y[:50])]}
+    dies = DiesOnce(tmp_path / "marks")
+    disturbed = XGBRegressor(num_workers=2, callbacks=[callback(), dies], **PARAMS).fit(
+        X, y, **sets
+    )
+    plain = XGBRegressor(num_workers=2, callbacks=[callback()], **PARAMS).fit(X, y, **sets)
+    assert (tmp_path / "marks").read_text() in ("x", "xx")
+    rounds = plain.get_booster().num_boosted_rounds()
+    assert rounds == 9
+    assert disturbed.get_booster().num_boosted_rounds() == rounds
+    if how != "counts":
+        assert disturbed.best_iteration == plain.best_iteration == 0
+
+
 def test_retries_end(ray_cluster, data, tmp_path):
     X, y = data
     model = XGBRegressor(

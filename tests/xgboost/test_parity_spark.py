@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pyspark.ml.functions import array_to_vector
+from pyspark.sql.functions import collate
 from sklearn.pipeline import make_pipeline
 
 import raydp_ml
@@ -232,6 +233,42 @@ def test_several_labels(df, frame, kind):
         wrong = data.selectExpr(*NAMES, "transform(labels, x -> x + 1) AS labels")
         with pytest.raises(SchemaError, match=r"with 0 and 1 which labels a row has, .* \[2.0\]"):
             XGBClassifier(**SMALL).fit(wrong, "labels")
+
+
+@pytest.mark.parametrize("max_cat_to_onehot", [1, 100])
+@pytest.mark.parametrize("task", ["numbers", "two", "three"])
+def test_categories_need_no_python(spark, frame, task, max_cat_to_onehot):
+    rng = np.random.default_rng(3)
+    names = np.array(
+        ["", "a", "A", "\u00e9", "e\u0301", "it's", "\U0001f40d", *map(str, range(40))]
+    )
+    rows = frame[["a", LABELS[task]]].assign(
+        kind=rng.choice(names, 400), other=rng.choice(["x", "y"], 400), place=range(400)
+    )
+    rows[LABELS[task]] = rows[LABELS[task]] * (rows.kind > "2")  # something to learn from
+    rows.loc[::9, "kind"] = None
+    model, _ = pair(task, enable_categorical=True, max_cat_to_onehot=max_cat_to_onehot)
+    known = rows[rows.kind != "7"]
+    model.fit(known[["kind", "a", "other"]], known[LABELS[task]])
+    data = spark.createDataFrame(rows)
+    X = rows[["kind", "a", "other"]]  # with a category that training had not
+    for made, expected in (
+        (model.predict(data), model.predict(X)),
+        (model.predict(data, output_margin=True), model.predict(X, output_margin=True)),
+        (model.predict(data, iteration_range=(1, 3)), model.predict(X, iteration_range=(1, 3))),
+    ):
+        assert "Python" not in made._jdf.queryExecution().executedPlan().toString()
+        assert_array_equal(column(made, "prediction"), expected)
+    if hasattr(model, "predict_proba"):
+        found = column(model.predict_proba(data), "probability")
+        assert_allclose(found, model.predict_proba(X), rtol=1e-6)
+    # What is no text becomes one in Python, as it did in fit.
+    flags = data.withColumn("other", data.other == "x")
+    with pytest.raises(SchemaError, match="holds booleans, and its categories were"):
+        model.predict(flags)
+    collated = data.withColumn("other", collate("other", "UTF8_LCASE"))
+    found = column(model.predict(collated), "prediction")
+    assert_array_equal(found, model.predict(X))
 
 
 def test_in_a_pipeline(df, frame):

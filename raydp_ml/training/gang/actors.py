@@ -113,7 +113,7 @@ class ActorGang:
                     results[rank], events = ray.get(ref)
                 except ray.exceptions.RayTaskError as error:
                     failures.append((rank, error.cause))
-                except ray.exceptions.RayActorError as error:
+                except ray_runtime.losses() as error:
                     failures.append((rank, self._lost(rank, error)))
                 else:
                     for event in events if on_event else ():
@@ -152,7 +152,7 @@ class ActorGang:
         for rank, poll in polls.items():
             try:
                 events = ray.get(poll, timeout=_START_TIMEOUT)
-            except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+            except ray.exceptions.RayError:
                 continue  # Its death is seen, and told, where its result is awaited.
             for event in events:
                 on_event(rank, event)
@@ -175,6 +175,7 @@ def actor_gang(
     gpus_per_worker: float = 0,
     resources_per_worker: Mapping[str, float] | None = None,
     blocks: Blocks | None = None,
+    patience: float | None = None,
 ) -> Iterator[ActorGang]:
     """Lend a gang of workers for the time of a ``with`` block.
 
@@ -190,6 +191,8 @@ def actor_gang(
         Further Ray resources of each worker.
     blocks : Blocks, optional
         The data, near which the workers are placed.
+    patience : float, optional
+        Seconds to wait for what others than the fits of this program hold.
 
     Yields
     ------
@@ -214,10 +217,10 @@ def actor_gang(
     kinds = [(node, gpus_per_worker, tuple(sorted(others.items()))) for node in placed]
     # The workers themselves ask Ray for no CPU: idle, they must not keep others from working.
     wanted = {node: cpus * count for node, count in per_node.items()}
-    with take_turn() as turn, reserved_cpus(lambda: _to_reserve(wanted, nodes), turn):
+    with take_turn() as turn, reserved_cpus(lambda: _to_reserve(wanted, nodes), turn, patience):
         if not gpus_per_worker and not others:
             turn.got_all()  # before the workers start, which takes seconds
-        workers = _pool.take(kinds, turn)
+        workers = _pool.take(kinds, turn, patience)
         if gpus_per_worker or others:
             turn.got_all()
         group = ActorGang(workers, placed, cpus)
@@ -268,7 +271,7 @@ class _Pool:
         self._timer: threading.Timer | None = None
         self._connection = ""
 
-    def take(self, kinds: Sequence[Kind], turn: Turn) -> list[Actor]:
+    def take(self, kinds: Sequence[Kind], turn: Turn, patience: float | None = None) -> list[Actor]:
         """One live worker of each kind: idle ones first, new ones for the rest.
 
         Raises
@@ -279,7 +282,10 @@ class _Pool:
         connection = self._follow_connection()
         workers = [self._pop(kind) or _start(kind) for kind in kinds]
         ready = {worker.prepare.remote(): index for index, worker in enumerate(workers)}
-        deadline = time.monotonic() + _START_TIMEOUT
+        # Those that ask for no more than CPUs only have to start, which has its own time.
+        special = any(_holds(kind) for kind in kinds)
+        limit = patience if special and patience is not None else _START_TIMEOUT
+        deadline = time.monotonic() + limit
         try:
             while ready:
                 ray_runtime.require_open(connection)
@@ -297,9 +303,9 @@ class _Pool:
                         workers[index] = idle
                 if any(_holds(kinds[index]) for index in ready.values()) and turn.others_run():
                     turn.tell()
-                    deadline = time.monotonic() + _START_TIMEOUT
+                    deadline = time.monotonic() + limit
                 elif ready and time.monotonic() > deadline:
-                    raise ResourceError(_not_started(kinds, [*ready.values()]))
+                    raise ResourceError(_not_started(kinds, [*ready.values()], limit))
         except ray.exceptions.RayError as error:
             _end(workers, connection)
             raise ResourceError(f"A training worker did not start: {error}") from error
@@ -398,7 +404,7 @@ def _holds(kind: Kind) -> set[str]:
     return {name for name, amount in (("GPU", gpus), *others) if amount}
 
 
-def _not_started(kinds: Sequence[Kind], late: Sequence[int]) -> str:
+def _not_started(kinds: Sequence[Kind], late: Sequence[int], limit: float) -> str:
     held = sorted(set().union(*(_holds(kinds[index]) for index in late)))
     why = (
         f"Others than the fits of this program may hold the resources {held} that they need"
@@ -407,7 +413,7 @@ def _not_started(kinds: Sequence[Kind], late: Sequence[int]) -> str:
     )
     return (
         f"{len(late)} of {len(kinds)} training workers did not start within "
-        f"{_START_TIMEOUT:.0f} s. {why}; `ray status` tells."
+        f"{limit:.0f} s. {why}; `ray status` tells."
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from raydp_ml.exceptions import TrainingError
+from raydp_ml.exceptions import ResourceError, TrainingError
 from raydp_ml.training.gang.failure import WorkerLostError
 from raydp_ml.training.gang.gang import Gang
 from raydp_ml.training.gang.in_process import InProcessGang
 from raydp_ml.training.rows.data_sets import DataSet
+
+if TYPE_CHECKING:
+    from raydp_ml.exchange.blocks import Blocks
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Workers:
         What each worker holds.
     max_retries : int
         How often training may start again after a worker was lost.
+    elastic : bool
+        Whether it may then go on with fewer workers.
     """
 
     count: int | None
@@ -32,6 +39,11 @@ class Workers:
     gpus: float = 0
     resources: dict[str, float] | None = None
     max_retries: int = 3
+    elastic: bool = True
+
+
+# So long each smaller number of workers is waited for, where the whole one was waited for in vain.
+_FEWER_SECONDS = 5.0
 
 
 def require_room(workers: Workers) -> None:
@@ -48,21 +60,57 @@ def require_room(workers: Workers) -> None:
 
 
 @contextlib.contextmanager
-def open_gang(workers: Workers, sets: Sequence[DataSet]) -> Iterator[Gang]:
-    """Gather workers for a fit, near the blocks of the training data."""
+def open_gang(workers: Workers, sets: Sequence[DataSet], *, again: bool = False) -> Iterator[Gang]:
+    """Gather workers for a fit, near the blocks of the training data.
+
+    Parameters
+    ----------
+    workers : Workers
+    sets : sequence of DataSet
+    again : bool, default=False
+        Whether a worker was lost before. Where the cluster has no room for another one, those that
+        are left will do, if `workers` allow it.
+
+    Raises
+    ------
+    ResourceError
+    """
     if workers.count == 0:
         yield InProcessGang()
         return
-    from raydp_ml.training.gang.actors import actor_gang
+    with contextlib.ExitStack() as stack:
+        yield _gathered(stack, workers, sets[0].blocks, again and workers.elastic)
 
-    with actor_gang(
-        workers.count,
-        cpus_per_worker=workers.cpus,
-        gpus_per_worker=workers.gpus,
-        resources_per_worker=workers.resources,
-        blocks=sets[0].blocks,
-    ) as opened:
-        yield opened
+
+def _gathered(stack: contextlib.ExitStack, workers: Workers, blocks: Blocks, elastic: bool) -> Gang:
+    from raydp_ml.training.gang.actors import actor_gang, live_nodes
+
+    def gather(count: int | None, patience: float | None = None) -> Gang:
+        gang = actor_gang(
+            count,
+            cpus_per_worker=workers.cpus,
+            gpus_per_worker=workers.gpus,
+            resources_per_worker=workers.resources,
+            blocks=blocks,
+            patience=patience,
+        )
+        return stack.enter_context(gang)
+
+    try:
+        return gather(workers.count)
+    except ResourceError as error:
+        wanted = fewer = workers.count or len(live_nodes())
+        while elastic and fewer > 1:
+            fewer = min(fewer - 1, fewer * 3 // 4)
+            with contextlib.suppress(ResourceError):
+                gang = gather(fewer, _FEWER_SECONDS)
+                warnings.warn(
+                    f"A training worker was lost, and there is no room for another one. Training "
+                    f"goes on with {fewer} of {wanted} workers (elastic=False would fail): {error}",
+                    stacklevel=2,
+                )
+                return gang
+        raise
 
 
 class Attempt(contextlib.AbstractContextManager["Attempt", bool]):
@@ -70,11 +118,14 @@ class Attempt(contextlib.AbstractContextManager["Attempt", bool]):
 
     Attributes
     ----------
+    number : int
+        From 1.
     again : bool
         Whether another has to follow.
     """
 
-    def __init__(self, after: type[Exception] | None) -> None:
+    def __init__(self, number: int, after: type[Exception] | None) -> None:
+        self.number = number
         self.again = False
         self._after = after
 
@@ -86,7 +137,7 @@ class Attempt(contextlib.AbstractContextManager["Attempt", bool]):
 def attempts(most: int, after: type[Exception]) -> Iterator[Attempt]:
     """Yield attempts until one succeeds; the errors of the last pass."""
     for number in range(1, most + 1):
-        attempt = Attempt(after if number < most else None)
+        attempt = Attempt(number, after if number < most else None)
         yield attempt
         if not attempt.again:
             return

@@ -41,7 +41,9 @@ def _start_hold(node: str, cpus: float) -> ObjectRefGenerator:
 
 
 @contextlib.contextmanager
-def reserved_cpus(needed: Callable[[], Mapping[str, float]], turn: Turn) -> Iterator[None]:
+def reserved_cpus(
+    needed: Callable[[], Mapping[str, float]], turn: Turn, patience: float | None = None
+) -> Iterator[None]:
     """Hold CPUs on each Ray node for the time of a ``with`` block.
 
     A blocked task does it: a task is scheduled in milliseconds, where a placement group takes up
@@ -54,14 +56,17 @@ def reserved_cpus(needed: Callable[[], Mapping[str, float]], turn: Turn) -> Iter
         executor that has just been replaced may hold what was asked for.
     turn : Turn
         The fit's own; other fits of this program are waited for as long as they run.
+    patience : float, optional
+        Seconds, by default `TIMEOUT`.
 
     Raises
     ------
     ResourceError
-        They were not free within `TIMEOUT` seconds, in which no other fit of this program ran.
+        They were not free within that time, in which no other fit of this program ran.
     """
     connection = ray_runtime.connection()
-    deadline = time.monotonic() + TIMEOUT
+    limit = TIMEOUT if patience is None else patience
+    deadline = time.monotonic() + limit
     amounts: dict[str, float] = {}
     holds: dict[str, ObjectRefGenerator] = {}
     started: list[Any] = []
@@ -85,11 +90,11 @@ def reserved_cpus(needed: Callable[[], Mapping[str, float]], turn: Turn) -> Iter
                 break
             if turn.others_run():
                 turn.tell()
-                deadline = time.monotonic() + TIMEOUT
+                deadline = time.monotonic() + limit
             elif left <= 0:
                 total = sum(needed().values())
                 raise ResourceError(
-                    f"Training needs {total:g} CPUs, and after {TIMEOUT:.0f} s only "
+                    f"Training needs {total:g} CPUs, and after {limit:.0f} s only "
                     f"{ray.available_resources().get('CPU', 0):g} of the cluster's "
                     f"{ray.cluster_resources().get('CPU', 0):g} are free: Ray tasks or "
                     "actors that are no fit of this program hold the rest. End them, or lower "

@@ -12,7 +12,7 @@ import inspect
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, SupportsFloat
@@ -110,7 +110,8 @@ class Checkpoint:
     rounds: int
     model: bytes
     history: EvalsLog
-    stopper: dict[str, object] = field(default_factory=dict)
+    callbacks: tuple[bytes | None, ...] = ()
+    """The state of each callback, pickled; None for one that cannot be."""
 
 
 @dataclass(frozen=True)
@@ -330,11 +331,9 @@ def _boost(
     import xgboost
     from xgboost import collective
 
-    stopper = None
     callbacks = list(spec.callbacks)
     if spec.early_stopping_rounds is not None:
-        stopper = xgboost.callback.EarlyStopping(rounds=spec.early_stopping_rounds)
-        callbacks.append(stopper)
+        callbacks.append(xgboost.callback.EarlyStopping(rounds=spec.early_stopping_rounds))
     container = xgboost.callback.CallbackContainer(
         callbacks,
         metric=None if spec.metric is None else _wrap_metric(spec.metric, spec.task),
@@ -347,11 +346,8 @@ def _boost(
         container.history.update(checkpoint.history)
     booster = xgboost.Booster(spec.params, [train, *(item for item, _ in evals)], model_file=model)
     booster = container.before_training(booster)
-    if stopper is not None:
-        # Iterations are counted from the first round of this training, also after a restart.
-        stopper.starting_round = spec.start_rounds
-        if checkpoint is not None:
-            stopper.__dict__.update(checkpoint.stopper)
+    if checkpoint is not None:
+        _restore(callbacks, checkpoint.callbacks)
     pool = None
     metrics = spec.params.get("eval_metric")
     if collective.is_distributed() and needs_all_rows(metrics, spec.metric, spec.task):
@@ -365,7 +361,7 @@ def _boost(
         if pool is not None:
             pool.add(booster, index, container.history)
         stop = container.after_iteration(booster, index, train, evals if pool is None else [])
-        reporter.finished(index, booster, container.history, stopper)
+        reporter.finished(index, booster, container.history, callbacks)
         if reporter.agree(stop or reporter.asked_to_stop()):
             break
     booster = container.after_training(booster)
@@ -411,7 +407,7 @@ class _Reporter:
         index: int,
         booster: xgboost.Booster,
         history: EvalsLog,
-        stopper: xgboost.callback.EarlyStopping | None,
+        callbacks: Sequence[xgboost.callback.TrainingCallback],
     ) -> None:
         if self.rank != 0:
             return
@@ -423,10 +419,30 @@ class _Reporter:
         interval = self.spec.checkpoint_seconds
         if interval is not None and time.monotonic() - self.last_checkpoint >= interval:
             # Copies to the bottom: XGBoost appends to these lists, and the driver fetches later.
-            state = {} if stopper is None else copy.deepcopy(stopper.__dict__)
+            states = tuple(map(_state, callbacks))
             model = bytes(booster.save_raw("ubj"))
-            report(Checkpoint(index + 1, model, copy.deepcopy(history), state))
+            report(Checkpoint(index + 1, model, copy.deepcopy(history), states))
             self.last_checkpoint = time.monotonic()
+
+
+def _state(callback: xgboost.callback.TrainingCallback) -> bytes | None:
+    """Pickle what a callback has come to, so that after a restart it goes on from there."""
+    from ray import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(vars(callback)))
+    except Exception:  # whatever a user's own class raises; it begins anew then
+        return None
+
+
+def _restore(
+    callbacks: Sequence[xgboost.callback.TrainingCallback], states: Sequence[bytes | None]
+) -> None:
+    from ray import cloudpickle
+
+    for callback, state in zip(callbacks, states, strict=True):
+        if state is not None:
+            vars(callback).update(cloudpickle.loads(state))
 
 
 def _wrap_objective(

@@ -1,9 +1,12 @@
 package ml.raydp.trees;
 
 import org.apache.spark.sql.catalyst.util.ArrayData;
+import org.apache.spark.sql.catalyst.util.GenericArrayData;
 
 /** A row as trees read it. */
 final class Cells {
+  private static final ArrayData NO_TEXTS = new GenericArrayData(new Object[0]);
+
   /** Of each feature the key of its value, as {@link Forest#key} makes it. */
   final int[] keys;
 
@@ -11,11 +14,30 @@ final class Cells {
   final boolean[] gone;
 
   Cells(ArrayData row, int features, float missing) {
+    this(row, NO_TEXTS, Categories.NONE, features, missing);
+  }
+
+  /**
+   * Reads numbers and texts.
+   *
+   * @param row of each feature a number; of one with categories whatever
+   * @param texts the texts of those with categories
+   * @param categories what they stand for
+   */
+  Cells(ArrayData row, ArrayData texts, Categories categories, int features, float missing) {
     keys = new int[features];
     boolean[] found = null;
+    int next = 0;
     for (int i = 0; i < features; i++) {
-      float value = row.isNullAt(i) ? missing : row.getFloat(i);
-      if (value == missing || value != value) {
+      float value;
+      if (next < categories.count() && categories.feature(next) == i) {
+        value = texts.isNullAt(next) ? Float.NaN : categories.code(next, texts.getUTF8String(next));
+        next++;
+      } else {
+        value = row.isNullAt(i) ? missing : row.getFloat(i);
+        value = value == missing ? Float.NaN : value;
+      }
+      if (value != value) {
         found = found == null ? new boolean[features] : found;
         found[i] = true;
       }

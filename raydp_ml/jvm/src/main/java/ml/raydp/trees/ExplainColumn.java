@@ -2,6 +2,7 @@ package ml.raydp.trees;
 
 import java.io.Serializable;
 import java.nio.ByteBuffer;
+import java.util.List;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.Column;
@@ -30,7 +31,7 @@ public final class ExplainColumn {
     if (method.equals("each")) {
       type = DataTypes.createArrayType(type, false);
     }
-    return RowCall.column(spark, features, function, method, type);
+    return RowCall.column(spark, List.of(features), function, method, type);
   }
 
   /** What is called for each row, by as many threads as Spark likes: it keeps nothing of a row. */

@@ -20,16 +20,24 @@ final class RowCall {
   /**
    * Makes the column of what a method returns.
    *
-   * @param features SQL of an array of floats, the method's argument
+   * @param arguments SQL of the method's arguments
    */
   static Column column(
-      SparkSession spark, String features, Object function, String method, DataType type) {
-    Expression array = SqlText.expression(spark, features);
+      SparkSession spark, List<String> arguments, Object function, String method, DataType type) {
     Expression target = Literal$.MODULE$.fromObject(function);
-    Seq<Expression> arguments = CollectionConverters.asScala(List.of(array)).toSeq();
+    List<Expression> parsed =
+        arguments.stream().map(text -> SqlText.expression(spark, text)).toList();
     Seq<AbstractDataType> any = CollectionConverters.asScala(List.<AbstractDataType>of()).toSeq();
     // (Null for null, never null, the same for the same row.)
     return ExpressionUtils.column(
-        new Invoke(target, method, type, arguments, any, true, false, true));
+        new Invoke(
+            target,
+            method,
+            type,
+            CollectionConverters.asScala(parsed).toSeq(),
+            any,
+            true,
+            false,
+            true));
   }
 }

@@ -2,6 +2,7 @@ package ml.raydp.trees;
 
 import java.io.Serializable;
 import java.nio.ByteBuffer;
+import java.util.List;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.Column;
@@ -16,7 +17,9 @@ public final class TreesColumn {
   /**
    * Makes the column; called from Python through py4j.
    *
-   * @param features SQL of an array of floats
+   * @param features SQL of an array of floats, one for each feature
+   * @param texts SQL of an array of strings, one for each feature with categories
+   * @param categories as {@link Categories} reads them
    * @param packed big-endian, as {@link Forest} reads it
    * @param link "identity", "logistic" or "softmax"
    * @param missing the value that stands for a missing one, as NaN and null do
@@ -26,6 +29,8 @@ public final class TreesColumn {
   public Column column(
       SparkSession spark,
       String features,
+      String texts,
+      byte[] categories,
       byte[] packed,
       String link,
       double missing,
@@ -33,42 +38,57 @@ public final class TreesColumn {
     // (Bytes: in a local session of the user's own, whose jar came late, the class of what is
     // broadcast would be another one than the tasks'.)
     JavaSparkContext context = JavaSparkContext.fromSparkContext(spark.sparkContext());
-    Function function = new Function(context.broadcast(packed), link, (float) missing);
+    Broadcast<byte[][]> shared = context.broadcast(new byte[][] {packed, categories});
+    Function function = new Function(shared, link, (float) missing);
     DataType type =
         switch (method) {
           case "value" -> DataTypes.DoubleType;
           case "likeliest" -> DataTypes.IntegerType;
           default -> DataTypes.createArrayType(DataTypes.DoubleType, false);
         };
-    return RowCall.column(spark, features, function, method, type);
+    return RowCall.column(spark, List.of(features, texts), function, method, type);
   }
 
   /** What is called for each row, by as many threads as Spark likes: it keeps nothing of a row. */
   public static final class Function implements Serializable {
     private static final long serialVersionUID = 1;
-    private final Broadcast<byte[]> packed;
+    private final Broadcast<byte[][]> packed;
     private final String link;
     private final float missing;
     private transient volatile Forest forest;
+    private transient volatile Categories known;
 
-    Function(Broadcast<byte[]> packed, String link, float missing) {
+    Function(Broadcast<byte[][]> packed, String link, float missing) {
       this.packed = packed;
       this.link = link;
       this.missing = missing;
     }
 
-    public double value(ArrayData row) {
-      Forest trees = forest();
-      return trees.sum(0, new Cells(row, trees.features, missing));
+    public double value(ArrayData row, ArrayData texts) {
+      return forest().sum(0, cells(row, texts));
     }
 
-    public ArrayData values(ArrayData row) {
-      Forest trees = forest();
-      return doubles(sums(trees, new Cells(row, trees.features, missing)));
+    public ArrayData values(ArrayData row, ArrayData texts) {
+      return doubles(sums(cells(row, texts)));
     }
 
-    public ArrayData probabilities(ArrayData row) {
-      return doubles(shares(row));
+    public ArrayData probabilities(ArrayData row, ArrayData texts) {
+      return doubles(shares(cells(row, texts)));
+    }
+
+    public int likeliest(ArrayData row, ArrayData texts) {
+      float[] shares = shares(cells(row, texts));
+      int best = 0;
+      for (int i = 1; i < shares.length; i++) {
+        if (shares[i] > shares[best]) {
+          best = i;
+        }
+      }
+      return best;
+    }
+
+    private Cells cells(ArrayData row, ArrayData texts) {
+      return new Cells(row, texts, known(), forest().features, missing);
     }
 
     private static ArrayData doubles(float[] shares) {
@@ -79,27 +99,14 @@ public final class TreesColumn {
       return UnsafeArrayData.fromPrimitiveArray(made);
     }
 
-    public int likeliest(ArrayData row) {
-      float[] shares = shares(row);
-      int best = 0;
-      for (int i = 1; i < shares.length; i++) {
-        if (shares[i] > shares[best]) {
-          best = i;
-        }
-      }
-      return best;
-    }
-
-    private float[] shares(ArrayData row) {
-      Forest trees = forest();
-      Cells cells = new Cells(row, trees.features, missing);
+    private float[] shares(Cells cells) {
       if (link.equals("logistic")) {
         // XGBoost's own bound, below which e^-x is no float.
-        float power = (float) Math.exp(Math.min(-trees.sum(0, cells), 88.7f));
+        float power = (float) Math.exp(Math.min(-forest().sum(0, cells), 88.7f));
         float second = 1 / (power + 1);
         return new float[] {1 - second, second};
       }
-      float[] sums = sums(trees, cells);
+      float[] sums = sums(cells);
       float most = Float.NEGATIVE_INFINITY;
       for (float sum : sums) {
         most = Math.max(most, sum);
@@ -115,7 +122,8 @@ public final class TreesColumn {
       return sums;
     }
 
-    private static float[] sums(Forest trees, Cells cells) {
+    private float[] sums(Cells cells) {
+      Forest trees = forest();
       float[] sums = new float[trees.base.length];
       for (int i = 0; i < sums.length; i++) {
         sums[i] = trees.sum(i, cells);
@@ -127,8 +135,17 @@ public final class TreesColumn {
       // (Two threads may both unpack it, into the same.)
       Forest made = forest;
       if (made == null) {
-        made = new Forest(ByteBuffer.wrap(packed.value()).asIntBuffer());
+        made = new Forest(ByteBuffer.wrap(packed.value()[0]).asIntBuffer());
         forest = made;
+      }
+      return made;
+    }
+
+    private Categories known() {
+      Categories made = known;
+      if (made == null) {
+        made = new Categories(ByteBuffer.wrap(packed.value()[1]));
+        known = made;
       }
       return made;
     }
