@@ -133,7 +133,8 @@ class _OneSet:
         weight, margin = given.sample_weight, given.base_margin
         if y is not None and not isinstance(y, str):
             task = self.task
-            y = self._labels(check_labels(y, matrix, task.kind, task.array_label), first, what)
+            labels = check_labels(y, matrix, task.kind, task.array_label, task.bounds)
+            y = self._labels(labels, first, what)
         if group is not None and not isinstance(group, str):
             group = check_group(group, matrix)
         if weight is not None and not isinstance(weight, str):

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from raydp_ml.exchange.data_kinds import Data, Values
 
 
-def check_labels(y: Values | None, X: Data, task: str, several: bool = False) -> np.ndarray:
+def check_labels(
+    y: Values | None, X: Data, task: str, several: bool = False, bounds: bool = False
+) -> np.ndarray:
     """Check labels with scikit-learn's rules.
 
     Parameters
@@ -30,6 +32,8 @@ def check_labels(y: Values | None, X: Data, task: str, several: bool = False) ->
     task : {"regression", "classification", "ranking"}
     several : bool
         Whether a row may have several labels, each of them 0 or 1.
+    bounds : bool
+        Whether a label may be infinite.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def check_labels(y: Values | None, X: Data, task: str, several: bool = False) ->
         if task == "ranking":
             given = column_or_1d(given, warn=True)
         labels = check_array(
-            given, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=True
+            given, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=not bounds
         )
     check_consistent_length(X, labels)
     return labels

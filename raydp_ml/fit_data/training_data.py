@@ -89,6 +89,8 @@ class Task:
         Whether the label may be an array: several targets.
     sparse : bool, default=False
         Whether what a sparse matrix does not hold is missing; otherwise it is zero.
+    bounds : bool, default=False
+        Whether a label is a list of a lower and an upper bound.
     classes : ndarray or None
         Those that the labels must be among; None for whichever there are.
     check_features : callable
@@ -101,6 +103,7 @@ class Task:
     estimator: str
     array_label: bool = False
     sparse: bool = False
+    bounds: bool = False
     classes: np.ndarray | None = None
     check_features: Callable[[list[str], int], object] = lambda *_: None
 

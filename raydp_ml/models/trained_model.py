@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         else:
             # scikit-learn's checks set attributes, and a fit that fails must leave none.
             data = memory_training(copy.copy(self), X, given, task)
+        if task.bounds:
+            data.sets = [replace(of, layout=replace(of.layout, bounds=True)) for of in data.sets]
         try:
             count = self._count(X)
             if count == 0:

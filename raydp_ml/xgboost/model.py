@@ -54,6 +54,7 @@ from raydp_ml.xgboost.parameters import (
 from raydp_ml.xgboost.predict import BoosterPredictor, LeafPredictor, trees_column
 from raydp_ml.xgboost.serving import plain_rows
 from raydp_ml.xgboost.sparse_reading import model_that_reads_sparse
+from raydp_ml.xgboost.survival import OBJECTIVE, with_bounds
 from raydp_ml.xgboost.validation import check_parameters
 
 if TYPE_CHECKING:
@@ -120,6 +121,10 @@ class XGBModel(Explainable):
         import_xgboost()
         genuine = self._judged()
         begin = start_of(xgb_model)
+        aside: tuple[str, ...] = ()
+        survival = self.objective == OBJECTIVE
+        if survival:
+            X, given, aside = with_bounds(X, given)
         require_room(self._workers(self.num_workers))
         task = Task(
             self._task_kind,
@@ -127,6 +132,7 @@ class XGBModel(Explainable):
             type(self).__name__,
             array_label=self._task_kind != "ranking",
             sparse=True,
+            bounds=survival,
             classes=None if begin is None else begin.classes,
             check_features=self._constraints,
         )
@@ -139,6 +145,7 @@ class XGBModel(Explainable):
         progress = Progress(self, steps, "boosting-round", X, given.y, metadata)
         for export in self._exports(X):
             with export, self._training_data(X, given, task) as data, explain_lost_workers(workers):
+                data.roles = (*data.roles, *aside)
                 boosting = Boosting(task.kind, reports_rounds=progress.listened)
                 for start in starts(workers):
                     with start, open_gang(workers, data.sets, again=start.number > 1) as gang:

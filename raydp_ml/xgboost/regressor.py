@@ -13,6 +13,7 @@ from raydp_ml.models.predicting import PredictsNumbers
 from raydp_ml.models.trained_model import fit_context
 from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.parameters import CONSTRAINTS
+from raydp_ml.xgboost.survival import OBJECTIVE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -307,7 +308,9 @@ sparse matrix of shape (n_samples, n_features)
         y : str, or array-like of shape (n_samples,) or (n_samples, n_targets), default=None
             The label: a column's name where X has names (always for Spark), of numbers or, for
             several targets, arrays of numbers or vectors. None takes the column with the role
-            "label".
+            "label". With ``objective="survival:aft"``, the names of two columns, or two columns of
+            an array: a lower bound of each label and an upper one, which is infinite where the
+            end was not seen.
         sample_weight : str or array-like of shape (n_samples,), default=None
         base_margin : str, or array-like of shape (n_samples,) or (n_samples, n_outputs), \
 default=None
@@ -398,3 +401,30 @@ default=None
             base_margin=base_margin,
         )
         return made if is_spark(X) else made.astype(np.float64)
+
+    def score(self, X: Data, y: Values | None = None, sample_weight: Values | None = None) -> float:
+        """Return the coefficient of determination R² of the predictions.
+
+        Parameters
+        ----------
+        X : as in ``predict``
+        y : str or array-like of shape (n_samples,), default=None
+            A column's name where X has names; None takes the role "label" (Spark).
+        sample_weight : str or array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            For several targets, the mean of their R².
+
+        Raises
+        ------
+        TypeError
+            For ``objective="survival:aft"``, whose labels are bounds.
+        """
+        if self.objective == OBJECTIVE:
+            raise TypeError(
+                f"There is no R² of objective={OBJECTIVE!r}, whose labels are bounds. Judge it by "
+                "an eval_set with eval_metric='aft-nloglik' or 'interval-regression-accuracy'."
+            )
+        return super().score(X, y, sample_weight)

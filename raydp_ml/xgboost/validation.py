@@ -91,10 +91,10 @@ def check_parameters(
     if str(judged.get("device")).startswith(("cuda", "gpu", "sycl")):
         # Which workers may have, and this process not.
         del judged["device"]
-    if judged.get("objective") == "survival:aft":
+    if judged.get("objective") == "survival:aft" and task != "regression":
         raise InvalidParameterError(
-            "objective='survival:aft' learns from a lower and an upper bound of each label, which "
-            f"{estimator} has no argument for. Train it with xgboost.train, or take 'survival:cox'."
+            "objective='survival:aft' learns times between a lower and an upper bound, which "
+            f"{estimator} does not. Take XGBRegressor."
         )
     if task == "classification" and str(judged.get("objective")).startswith("multi:"):
         judged.setdefault("num_class", 2)
@@ -166,6 +166,8 @@ def _few_rows(task: str, params: dict[str, Any]) -> xgboost.DMatrix:
         rows = xgboost.DMatrix(**data)
     if task == "ranking":
         rows.set_group([4])
+    elif params.get("objective") == "survival:aft":
+        rows.set_info(label_lower_bound=labels, label_upper_bound=labels)
     return rows
 
 

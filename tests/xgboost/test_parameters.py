@@ -73,7 +73,6 @@ def test_classifier_and_ranker_take_them_too():
         ({"objective": "reg:tweedie", "tweedie_variance_power": 3}, "value 3 .*exceed bound"),
         ({"objective": "reg:squarederorr"}, "Unknown objective function: `reg:squarederorr`"),
         ({"objective": "reg:quantileerror"}, "quantile_alpha"),
-        ({"objective": "survival:aft"}, "a lower and an upper bound"),
         ({"eval_metric": "rmsee"}, "Unknown metric function rmsee"),
         ({"updater": "grow"}, "Unknown tree updater grow"),
         ({"process_type": "update"}, "can not be used to modify existing trees"),

@@ -159,24 +159,31 @@ def _judged(
         )
     classes = None
     several = label_width(first, layout)
+    if layout.bounds and several != 2:
+        raise SchemaError(
+            f"The labels of the training data are {_elements(several)}, and this objective learns "
+            "from lists of a lower and an upper bound each."
+        )
     if task == "classification" and several:
         _check_labels(reports, sets)
     elif task == "classification":
         classes = sorted_classes(first, layout) if known.classes is None else known.classes
         _check_eval_classes(classes, reports, sets)
     layout = layout.with_features(fitted_features(layout.features, first, known.features))
-    layout = replace(layout, targets=several)
-    _check_eval_widths(layout, reports, sets)
+    layout = replace(layout, targets=0 if layout.bounds else several)
+    _check_eval_widths(layout, several, reports, sets)
     return layout, classes
 
 
-def _check_eval_widths(layout: Layout, reports: Sequence[Report], sets: Sequence[DataSet]) -> None:
+def _check_eval_widths(
+    layout: Layout, several: int, reports: Sequence[Report], sets: Sequence[DataSet]
+) -> None:
     by_name = {item.name: item.width for item in layout.features if item.kind == "vector"}
     for report, data in zip(reports[1:], sets[1:], strict=True):
-        if (targets := label_width(report, data.layout)) != layout.targets:
+        if (targets := label_width(report, data.layout)) != several:
             raise SchemaError(
                 f"The label of the {data.what} has {_elements(targets)}, and that of the training "
-                f"data {_elements(layout.targets)}. Give both the same targets."
+                f"data {_elements(several)}. Give both the same targets."
             )
         for item in data.layout.features:
             width = by_name.get(item.name, item.width)

@@ -66,6 +66,8 @@ class Layout:
         Columns of the table. A label of lists is several targets.
     targets : int
         Length of those lists; 0 for a label of single values, or while it is unknown.
+    bounds : bool
+        Whether the label is a list of two: a lower bound, and an upper one, which may be infinite.
     """
 
     features: tuple[Feature, ...]
@@ -77,6 +79,7 @@ class Layout:
     validation: str | None = None
     targets: int = 0
     margin: str | None = None
+    bounds: bool = False
 
     @property
     def feature_names(self) -> list[str] | None:

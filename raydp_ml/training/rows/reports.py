@@ -30,6 +30,7 @@ class Bad:
     nans: int = 0
     infinite: int = 0
     negative: int = 0
+    crossed: int = 0
 
     def __add__(self, other: Bad) -> Bad:
         return Bad(
@@ -37,6 +38,7 @@ class Bad:
             self.nans + other.nans,
             self.infinite + other.infinite,
             self.negative + other.negative,
+            self.crossed + other.crossed,
         )
 
     def __str__(self) -> str:
@@ -45,6 +47,7 @@ class Bad:
             "NaN": self.nans,
             "infinite": self.infinite,
             "negative": self.negative,
+            "with a lower bound above the upper one": self.crossed,
         }
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
@@ -168,7 +171,8 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
     label_bad = Bad()
     if layout.label is not None:
         for rows in (table, evaluation):
-            label_bad += _bad(rows.column(layout.label))
+            column = rows.column(layout.label)
+            label_bad += _bad_bounds(column) if layout.bounds else _bad(column)
     return Report(
         rows=len(table),
         validation_rows=len(evaluation),
@@ -240,6 +244,24 @@ def _bad(column: pa.ChunkedArray, negative: bool = False) -> Bad:
     nans = pc.sum(pc.is_nan(array)).as_py() or 0
     infinite = pc.sum(pc.is_inf(array)).as_py() or 0
     return Bad(nulls, nans, infinite, below)
+
+
+def _bad_bounds(column: pa.ChunkedArray) -> Bad:
+    array = one_array(column)
+    if not is_list(array.type):
+        return _bad(column)  # which is told by itself, as other lengths are
+    nulls = array.null_count
+    values = array.flatten()
+    if nulls or values.null_count or len(values) != 2 * len(array):
+        return Bad(nulls=nulls + values.null_count)
+    lower, upper = values.to_numpy(zero_copy_only=False).reshape(-1, 2).T
+    nan = np.isnan(lower) | np.isnan(upper)
+    return Bad(
+        nans=int(nan.sum()),
+        infinite=int(np.isinf(lower).sum()),
+        negative=int((lower < 0).sum()),
+        crossed=int((lower > upper).sum()),
+    )
 
 
 def _missing(column: pa.ChunkedArray) -> Bad:

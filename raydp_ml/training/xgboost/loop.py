@@ -234,7 +234,9 @@ def build_matrix(
         matrix = made_once(
             table, _column_names(layout), partial(_about, layout, spec, extras), make
         )
-    if label is not None:
+    if label is not None and layout.bounds:
+        matrix.set_info(label_lower_bound=label[:, 0], label_upper_bound=label[:, 1])
+    elif label is not None:
         matrix.set_label(label)
     margin = margin_of(table, layout)
     if margin is not None:

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 # Sums over rows that XGBoost adds up over the workers; and over groups, which are never cut.
 _SUMS = frozenset(
     {
+        "aft-nloglik",
         "error",
         "gamma-deviance",
         "gamma-nloglik",
+        "interval-regression-accuracy",
         "logloss",
         "mae",
         "mape",
