@@ -30,11 +30,12 @@ from raydp_ml.models.wrapped import last_step
 from raydp_ml.spark_jobs.scores import named_column
 from raydp_ml.spark_jobs.summaries import no_rows
 from raydp_ml.training.gang.room import room_now
-from raydp_ml.training.gang.tasks import kept, run_tasks
+from raydp_ml.training.gang.tasks import Result, kept, run_tasks
 from raydp_ml.training.rows.blocks_io import EveryRow
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
+    from pyspark.sql import DataFrame
     from sklearn.utils import Bunch
 
     from raydp_ml.exchange.data_kinds import Data, Values
@@ -133,23 +134,50 @@ def permutation_importance(
         return found
     check_is_fitted(estimator)
     require_live(X.sparkSession)
-    columns = from_spark_schema(X.schema)
-    label = named_column(X, y, "label")
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max + 1))
+    asked = _Asked(scoring, n_repeats, n_jobs, seed, max_samples)
+    baseline, *permuted = _scores_of_frame(estimator, X, y, sample_weight, asked)
+    score = baseline["scores"]
+    if not isinstance(score, dict):
+        every = np.array([item["scores"] for item in permuted])
+        return _create_importances_bunch(score, every)
+    return {
+        name: _create_importances_bunch(
+            score[name], np.array([item["scores"][name] for item in permuted])
+        )
+        for name in score
+    }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    scoring: Any
+    n_repeats: int
+    n_jobs: int | None
+    seed: int
+    max_samples: float
+
+
+def _scores_of_frame(
+    estimator: Any, df: DataFrame, y: Values | None, sample_weight: Values | None, asked: _Asked
+) -> list[Result]:
+    """Return the scores of the rows as they are, and then with each feature shuffled."""
+    columns = from_spark_schema(df.schema)
+    label = named_column(df, y, "label")
     if label is None:
         raise ValueError(
             'A score needs a label: pass the name of its column, y="...", or mark it with '
             "raydp_ml.set_roles(df, label=...)."
         )
-    weight = named_column(X, sample_weight, "sample_weight")
+    weight = named_column(df, sample_weight, "sample_weight")
     features = list(estimator.feature_names_in_)
-    if any(name not in X.columns for name in features):
+    if any(name not in df.columns for name in features):
         # A model of vectors has a name for each element.
         features = getattr(last_step(estimator), "_column_names", features)
     pick_columns(columns, features, type(estimator).__name__)
-    scorer = check_scoring(estimator, scoring)
-    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max + 1))
+    scorer = check_scoring(estimator, asked.scoring)
     names = list(dict.fromkeys([*features, label, *([weight] if weight else [])]))
-    with from_spark(X, names) as blocks:
+    with from_spark(df, names) as blocks:
         rows = blocks.num_rows
         if not rows:
             raise no_rows()
@@ -165,28 +193,18 @@ def permutation_importance(
             label,
             weight,
             form,
-            seed,
-            n_repeats,
-            _samples(max_samples, rows),
+            asked.seed,
+            asked.n_repeats,
+            _samples(asked.max_samples, rows),
         )
         tasks = [_Column(None), *(_Column(place) for place in range(width))]
-        workers = room_now(None, n_jobs, len(tasks), blocks)
+        workers = room_now(None, asked.n_jobs, len(tasks), blocks)
         if workers.count == 0:
             raise ResourceError(
                 f"The {rows:,} rows ({blocks.nbytes / 1e9:.1f} GB) are too many for one worker, "
                 "which shuffles a feature over all of them. Pass a sample: df.sample(0.1)."
             )
-        baseline, *permuted = run_tasks(_scores, shared, tasks, workers, blocks)
-    score = baseline["scores"]
-    if not isinstance(score, dict):
-        every = np.array([item["scores"] for item in permuted])
-        return _create_importances_bunch(score, every)
-    return {
-        name: _create_importances_bunch(
-            score[name], np.array([item["scores"][name] for item in permuted])
-        )
-        for name in score
-    }
+        return run_tasks(_scores, shared, tasks, workers, blocks)
 
 
 def _samples(max_samples: float, rows: int) -> int:

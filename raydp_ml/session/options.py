@@ -199,20 +199,7 @@ def spark_conf(
         # rather than left in the user's working folder. A Hive catalogue keeps Spark's default.
         conf["spark.sql.warehouse.dir"] = f"{folder}/warehouse"
     if options.mode != "local":
-        conf |= {
-            "spark.executor.extraClassPath": class_path,
-            "spark.executor.memory": options.executor_memory,
-            "spark.executor.cores": str(options.executor_cores),
-            "spark.executor.instances": str(options.num_executors),
-            "spark.cores.max": str(options.num_executors * options.executor_cores),
-            "spark.dynamicAllocation.enabled": "false",
-            # Data and calls between driver and executors cross a network.
-            "spark.network.crypto.enabled": "true",
-        }
-        # (The AppMaster of native mode has its own way to hand the archive on.)
-        conf["spark.executor.extraJavaOptions"] = (
-            f"{COMPILERS} {archive if options.mode == 'standalone' else ''}".strip()
-        )
+        conf |= _executor_conf(options, class_path, archive)
     if options.mode == "native":
         conf["spark.ui.enabled"] = "true"
         conf["spark.raydp_ml.classArchive"] = class_archive or ""
@@ -325,3 +312,20 @@ def _check_mode(options: SessionOptions) -> None:
             "configs sets 'spark.dynamicAllocation.enabled', but mode='standalone' keeps exactly "
             "num_executors executors. Leave the key out, or use mode='native'."
         )
+
+
+def _executor_conf(options: SessionOptions, class_path: str, archive: str) -> dict[str, str]:
+    """Return what executors with JVMs of their own need."""
+    # (The AppMaster of native mode has its own way to hand the archive on.)
+    archive = archive if options.mode == "standalone" else ""
+    return {
+        "spark.executor.extraClassPath": class_path,
+        "spark.executor.memory": options.executor_memory,
+        "spark.executor.cores": str(options.executor_cores),
+        "spark.executor.instances": str(options.num_executors),
+        "spark.cores.max": str(options.num_executors * options.executor_cores),
+        "spark.dynamicAllocation.enabled": "false",
+        # Data and calls between driver and executors cross a network.
+        "spark.network.crypto.enabled": "true",
+        "spark.executor.extraJavaOptions": f"{COMPILERS} {archive}".strip(),
+    }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from raydp_ml.exceptions import ResourceError, TrainingError
@@ -83,27 +83,15 @@ def open_gang(workers: Workers, sets: Sequence[DataSet], *, again: bool = False)
 
 
 def _gathered(stack: contextlib.ExitStack, workers: Workers, blocks: Blocks, elastic: bool) -> Gang:
-    from raydp_ml.training.gang.actors import actor_gang, live_nodes
-
-    def gather(count: int | None, patience: float | None = None) -> Gang:
-        gang = actor_gang(
-            count,
-            cpus_per_worker=workers.cpus,
-            gpus_per_worker=workers.gpus,
-            resources_per_worker=workers.resources,
-            blocks=blocks,
-            patience=patience,
-        )
-        return stack.enter_context(gang)
-
     try:
-        return gather(workers.count)
+        return stack.enter_context(_gang_of(workers, blocks))
     except ResourceError as error:
-        wanted = fewer = workers.count or len(live_nodes())
+        wanted = fewer = workers.count or len(_live_nodes())
         while elastic and fewer > 1:
             fewer = min(fewer - 1, fewer * 3 // 4)
             with contextlib.suppress(ResourceError):
-                gang = gather(fewer, _FEWER_SECONDS)
+                some = replace(workers, count=fewer)
+                gang = stack.enter_context(_gang_of(some, blocks, _FEWER_SECONDS))
                 warnings.warn(
                     f"A training worker was lost, and there is no room for another one. Training "
                     f"goes on with {fewer} of {wanted} workers (elastic=False would fail): {error}",
@@ -111,6 +99,27 @@ def _gathered(stack: contextlib.ExitStack, workers: Workers, blocks: Blocks, ela
                 )
                 return gang
         raise
+
+
+def _gang_of(
+    workers: Workers, blocks: Blocks, patience: float | None = None
+) -> contextlib.AbstractContextManager[Gang]:
+    from raydp_ml.training.gang.actors import actor_gang
+
+    return actor_gang(
+        workers.count,
+        cpus_per_worker=workers.cpus,
+        gpus_per_worker=workers.gpus,
+        resources_per_worker=workers.resources,
+        blocks=blocks,
+        patience=patience,
+    )
+
+
+def _live_nodes() -> Collection[str]:
+    from raydp_ml.training.gang.actors import live_nodes
+
+    return live_nodes()
 
 
 class Attempt(contextlib.AbstractContextManager["Attempt", bool]):
