@@ -52,7 +52,7 @@ PLACE = "__raydp_ml_sampled"
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenFrame:
     """What a search or a cross-validation was given.
 
     Attributes
@@ -71,7 +71,7 @@ class Given:
     groups: str | None
 
 
-def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -> Given:
+def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -> GivenFrame:
     """Find the columns by the names given and by their roles.
 
     Parameters
@@ -110,7 +110,7 @@ def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -
     label = label_of(df, names.get("y"), type(estimator).__name__)
     held = {column.role: column.name for column in from_spark_schema(df.schema) if column.role}
     groups = names.get("groups") or held.get("group")
-    return Given(df, label, held.get("sample_weight"), held.get("group"), groups)
+    return GivenFrame(df, label, held.get("sample_weight"), held.get("group"), groups)
 
 
 def splitter_of(cv: Any, estimator: Any) -> SparkSplitter:
@@ -149,7 +149,7 @@ class Study:
     Parameters
     ----------
     estimator : estimator
-    given : Given
+    given : GivenFrame
     cv : int, splitter or None
     scorer : callable
         ``scorer(estimator, X, y, **params)``.
@@ -163,7 +163,7 @@ class Study:
     def __init__(
         self,
         estimator: Any,
-        given: Given,
+        given: GivenFrame,
         cv: Any,
         scorer: Any,
         *,

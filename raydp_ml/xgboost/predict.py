@@ -12,7 +12,7 @@ import pyarrow.types as pat
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column
 from raydp_ml.models.predictor import Predictor, list_array, rows_table
-from raydp_ml.training.rows.layout import Feature, Layout, number, vector_matrix
+from raydp_ml.training.rows.layout import Feature, Layout, as_numbers, vector_matrix
 from raydp_ml.training.xgboost.matrix import features_of
 from raydp_ml.xgboost.jvm_trees import packed_trees
 from raydp_ml.xgboost.output import (
@@ -129,7 +129,7 @@ def _margins(column: pa.Array, feature: Feature) -> np.ndarray:
     margins = (
         vector_matrix(column, feature)
         if feature.kind == "vector"
-        else number(column).to_numpy(zero_copy_only=False)
+        else as_numbers(column).to_numpy(zero_copy_only=False)
     ).astype(np.float64)
     if not np.isfinite(margins).all():
         raise SchemaError(
@@ -160,7 +160,7 @@ def number_matrix(rows: pa.StructArray, layout: Layout) -> np.ndarray | None:
     """
     if any(feature.kind != "number" for feature in layout.features):
         return None
-    columns = [number(column) for column in rows.flatten()]
+    columns = [as_numbers(column) for column in rows.flatten()]
     if any(column.null_count and not pat.is_floating(column.type) for column in columns):
         return None
     matrix = np.empty((len(rows), len(columns)), dtype=np.float32)

@@ -177,7 +177,7 @@ def encode(column: pa.Array, feature: Feature) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(indices, dictionary)
 
 
-def number(column: pa.Array) -> pa.Array:
+def as_numbers(column: pa.Array) -> pa.Array:
     """Return a column in a type of numbers that NumPy and XGBoost have."""
     if pat.is_boolean(column.type):
         return column.cast(pa.uint8())
@@ -226,7 +226,7 @@ def vector_matrix(column: pa.Array, feature: Feature) -> np.ndarray:
             f"The arrays of the column {feature.name!r} must all have {width} elements, and some "
             f"have {sorted(lengths - {width})[:5]}. Pad or cut them, or drop the column."
         )
-    flat = number(values)
+    flat = as_numbers(values)
     matrix: np.ndarray = flat.to_numpy(zero_copy_only=False).reshape(rows, width)
     if column.null_count:
         matrix = np.where(column.is_null().to_numpy(zero_copy_only=False)[:, None], np.nan, matrix)
@@ -308,5 +308,5 @@ def _lists(array: pa.Array, width: int = 0) -> np.ndarray:
         width = array.type.list_size
     elif not width:
         width = len(array.flatten()) // max(1, len(array))
-    flat: np.ndarray = number(array.flatten()).to_numpy(zero_copy_only=False)
+    flat: np.ndarray = as_numbers(array.flatten()).to_numpy(zero_copy_only=False)
     return flat.reshape(len(array), width)

@@ -10,7 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raydp_ml.exceptions import SchemaError, name_hint
-from raydp_ml.training.rows.layout import Feature, Layout, encode, number, one_array, vector_matrix
+from raydp_ml.training.rows.layout import (
+    Feature,
+    Layout,
+    as_numbers,
+    encode,
+    one_array,
+    vector_matrix,
+)
 
 # Rows converted at a time: what is written stays in the processor's cache.
 _CHUNK = 8192
@@ -191,7 +198,7 @@ def _values(column: pa.Array, feature: Feature) -> np.ndarray:
         return places[:, None]
     if feature.kind == "vector":
         return vector_matrix(column, feature)
-    values = number(column)
+    values = as_numbers(column)
     if values.null_count and not pa.types.is_floating(values.type):
         values = values.cast(pa.float64())
     numbers: np.ndarray = values.to_numpy(zero_copy_only=False)

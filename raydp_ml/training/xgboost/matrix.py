@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from raydp_ml.training.rows.layout import (
     SPARSE,
     Layout,
+    as_numbers,
     encode,
-    number,
     one_array,
     vector_matrix,
 )
@@ -53,7 +53,7 @@ def features_of(table: pa.Table, layout: Layout) -> np.ndarray | csr_array | pa.
             matrix = vector_matrix(column, feature)
             arrays.extend(pa.array(np.ascontiguousarray(values)) for values in matrix.T)
         else:
-            arrays.append(number(column))
+            arrays.append(as_numbers(column))
         names.extend(feature.names)
     return pa.table(arrays, names=booster_names(names))
 
