@@ -33,7 +33,9 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
         # pyspark.ml's evaluators take vectors, and are not charged with making them.
         vectors = cached(_with_vectors(df))
         title = f"4 figures: {rows:,} rows"
-        table = compare(title, _contenders(df, vectors), options, garbage_collector(spark))
+        settle = garbage_collector(spark)
+        contenders = _contenders(df, vectors)
+        table = compare(title, contenders, options, settle, warm_up=1, watch_warm_up=True)
     return [table], _targets(table)
 
 
