@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -86,11 +86,15 @@ def _gathered(stack: contextlib.ExitStack, workers: Workers, blocks: Blocks, ela
     try:
         return stack.enter_context(_gang_of(workers, blocks))
     except ResourceError as error:
-        wanted = fewer = workers.count or len(_live_nodes())
+        nodes = _live_nodes()
+        wanted = fewer = workers.count or len(nodes)
+        # Each keeps the CPUs that it had.
+        share = -(-wanted // len(nodes))
+        cpus = workers.cpus or max(1, int(min(node["CPU"] for node in nodes.values()) // share))
         while elastic and fewer > 1:
             fewer = min(fewer - 1, fewer * 3 // 4)
             with contextlib.suppress(ResourceError):
-                some = replace(workers, count=fewer)
+                some = replace(workers, count=fewer, cpus=cpus)
                 gang = stack.enter_context(_gang_of(some, blocks, _FEWER_SECONDS))
                 warnings.warn(
                     f"A training worker was lost, and there is no room for another one. Training "
@@ -116,7 +120,7 @@ def _gang_of(
     )
 
 
-def _live_nodes() -> Collection[str]:
+def _live_nodes() -> Mapping[str, Mapping[str, float]]:
     from raydp_ml.training.gang.actors import live_nodes
 
     return live_nodes()
