@@ -24,7 +24,6 @@ EXPECTED = read(Path(__file__).with_name("xgboost.toml"))
 OURS = {cls.__name__: cls for cls in (XGBClassifier, XGBRanker, XGBRegressor)}
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(
         xgboost.__version__ != LISTED,
