@@ -35,7 +35,7 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
         title = f"4 figures: {rows:,} rows"
         settle = garbage_collector(spark)
         contenders = _contenders(df, vectors)
-        table = compare(title, contenders, options, settle, warm_up=1, watch_warm_up=True)
+        table = compare(title, contenders, options, settle, warm_up=1)
     return [table], _targets(table)
 
 
