@@ -127,6 +127,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
         probability_col: str = "probability",
         max_retries: int = 3,
         elastic: bool = True,
+        external_memory: bool | None = None,
         **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
@@ -177,6 +178,7 @@ class XGBClassifier(PredictsClasses, XGBModel):
         self.probability_col = probability_col
         self.max_retries = max_retries
         self.elastic = elastic
+        self.external_memory = external_memory
         self._keep(kwargs)
 
     @fit_context

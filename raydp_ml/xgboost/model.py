@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,12 +26,14 @@ from raydp_ml.training.gang.attempts import (
     require_room,
     starts,
 )
+from raydp_ml.training.gang.gang import Gang
+from raydp_ml.training.gang.memory import fits_into_memory
 from raydp_ml.training.rows.inspection import Inspected, inspect
 from raydp_ml.training.rows.layout import Feature, zero_filled
 from raydp_ml.training.xgboost.fit import Boosting
 from raydp_ml.training.xgboost.limits import needs_one_worker
-from raydp_ml.training.xgboost.loop import Round, TrainSpec
 from raydp_ml.training.xgboost.matrix import features_of
+from raydp_ml.training.xgboost.spec import Round, TrainSpec
 from raydp_ml.xgboost.constraints import constraints_by_place
 from raydp_ml.xgboost.continuing import Start, known_to, start_of
 from raydp_ml.xgboost.explaining import Explainable
@@ -149,15 +152,18 @@ class XGBModel(Explainable):
                 boosting = Boosting(task.kind, reports_rounds=progress.listened)
                 for start in starts(workers):
                     with start, open_gang(workers, data.sets, again=start.number > 1) as gang:
+                        external = self._reads_blocks(gang, data)
                         rows = inspect(
                             data.sets,
                             gang,
                             task.kind,
                             needs_evaluation=needs_evaluation,
                             known=known_to(begin, data.labels is not None),
+                            by_slices=external,
                         )
                         cpus = None if gang.in_process else gang.cpus_per_worker
                         spec = self._spec(genuine, progress, rows, cpus, begin)
+                        spec = replace(spec, external=external)
                         on_round = partial(self._on_round, progress, rows, data)
                         outcome = boosting.run(gang, rows, spec, on_round)
         self.__dict__.pop("evals_result_", None)
@@ -165,6 +171,17 @@ class XGBModel(Explainable):
             self.evals_result_ = outcome.history
         self._set_fitted(self._fitted_attributes(outcome.model, rows, data, outcome.config))
         progress.end()
+
+    def _reads_blocks(self, gang: Gang, data: TrainingData) -> bool:
+        """Whether the workers read their rows block by block, rather than hold them."""
+        wanted: bool | None = getattr(self, "external_memory", False)
+        if wanted is not None or not self._uses_quantiles:
+            return bool(wanted)
+        return not fits_into_memory(data.sets, gang, self.resources_per_worker)
+
+    @property
+    def _uses_quantiles(self) -> bool:
+        return uses_quantiles(self.tree_method, self.booster, self.device)
 
     def _on_round(
         self, progress: Progress, rows: Inspected, data: TrainingData, event: Round
@@ -214,7 +231,7 @@ class XGBModel(Explainable):
                 "feature_types": None if self.feature_types is None else list(self.feature_types),
                 "nthread": params["n_jobs"],
             },
-            quantile=uses_quantiles(self.tree_method, self.booster, self.device),
+            quantile=self._uses_quantiles,
             max_bin=self.max_bin,
             feature_weights=None if weights is None else np.asarray(weights, dtype=np.float32),
             objective=self.objective if callable(self.objective) else None,
@@ -277,6 +294,12 @@ class XGBModel(Explainable):
             raise InvalidParameterError(
                 f"XGBoost trains {one} with one worker only, and this {name} has "
                 f"num_workers={self.num_workers}. Pass num_workers=1, or 0 for this process."
+            )
+        if getattr(self, "external_memory", None) and not self._uses_quantiles:
+            raise InvalidParameterError(
+                "XGBoost reads rows block by block for tree_method='hist' only. Pass it, or "
+                f"external_memory=False. Got tree_method={self.tree_method!r} and "
+                f"booster={self.booster!r}."
             )
         if self.enable_categorical and (self.tree_method == "exact" or self.booster == "gblinear"):
             raise InvalidParameterError(

@@ -27,6 +27,7 @@ OWN_PARAMETERS = frozenset(
         "probability_col",
         "max_retries",
         "elastic",
+        "external_memory",
     }
 )
 
@@ -91,6 +92,7 @@ CONSTRAINTS: dict[str, list[object]] = {
     "prediction_col": [str],
     "max_retries": [Interval(Integral, 0, None, closed="left")],
     "elastic": ["boolean"],
+    "external_memory": ["boolean", None],
 }
 
 

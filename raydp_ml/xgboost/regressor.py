@@ -129,6 +129,11 @@ class XGBRegressor(PredictsNumbers, XGBModel):
     elastic : bool, default=True
         Whether training goes on with fewer actors, and a warning, where an actor was lost and the
         cluster has had no room for another one for a minute. False raises `ResourceError`.
+    external_memory : bool, default=None
+        Whether each worker reads its rows block by block and keeps XGBoost's bins on disk (in its
+        temporary folder), rather than hold both: where they are too many for its memory, by
+        default. Split points may then differ a little. Ray spills what the object store cannot
+        hold by itself.
     **kwargs
         XGBoost's parameters without a name here (``quantile_alpha``, ``tweedie_variance_power``,
         ``rate_drop``, ``eta``, ...). As in XGBoost, ``fit`` judges them: before any data moves,
@@ -235,6 +240,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         prediction_col: str = "prediction",
         max_retries: int = 3,
         elastic: bool = True,
+        external_memory: bool | None = None,
         **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
@@ -284,6 +290,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
         self.prediction_col = prediction_col
         self.max_retries = max_retries
         self.elastic = elastic
+        self.external_memory = external_memory
         self._keep(kwargs)
 
     @fit_context

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from raydp_ml.training.gang.attempts import Workers, require_room
+from raydp_ml.training.gang.memory import COPIES
 
 if TYPE_CHECKING:
     from raydp_ml.exchange.blocks import Blocks
-
-_COPIES = 2.5
-"""So many times the data a task may hold: its rows, and what training makes of them."""
 
 Nodes = Mapping[str, Mapping[str, float]]
 
@@ -78,10 +76,10 @@ def room_for_tasks(
     others = getattr(estimator, "resources_per_worker", None) or {}
     needs = {"GPU": gpus, **others}
     room = _places(nodes, {"CPU": cpus or 1, **needs})
-    if nbytes * _COPIES > memory:
+    if nbytes * COPIES > memory:
         return Workers(0, cpus, gpus, others)
     wanted = room if n_jobs is None else n_jobs if n_jobs > 0 else max(1, room + 1 + n_jobs)
-    held = int(memory // max(1.0, nbytes * _COPIES))
+    held = int(memory // max(1.0, nbytes * COPIES))
     count = max(1, min(wanted, n_tasks, room, held))
     if cpus is None:
         cpus = _fair(nodes, needs, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,10 @@ from raydp_ml.training.rows.layout import Layout
 
 if TYPE_CHECKING:
     import ray
+
+
+SLICE_BYTES = 32 << 20
+"""Of the rows that are read at a time, where a worker does not hold them all."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class DataSet:
     def schema(self) -> pa.Schema:
         """Arrow schema of the rows."""
         return self.table.schema if self.table is not None else self.blocks.schema
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the rows in bytes."""
+        return int(self.table.nbytes if self.table is not None else self.blocks.nbytes)
 
 
 @dataclass(frozen=True)
@@ -67,3 +77,22 @@ class Part:
         from raydp_ml.training.rows.blocks_io import read_shard
 
         return read_shard(self.refs, self.shard, self.schema)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the rows, some megabytes at a time and none of them held; first a table of none."""
+        yield self.schema.empty_table()
+        if self.table is not None:
+            yield from sliced(self.table)
+            return
+        from raydp_ml.training.rows.blocks_io import read_shard
+
+        for piece in self.shard:
+            yield from sliced(read_shard(self.refs, (piece,), self.schema))
+
+
+def sliced(table: pa.Table) -> Iterator[pa.Table]:
+    """Yield a table in slices of at most `SLICE_BYTES`."""
+    count = max(1, -(-table.nbytes // SLICE_BYTES))
+    step = max(1, -(-len(table) // count))
+    for start in range(0, len(table), step):
+        yield table.slice(start, step)

@@ -82,6 +82,7 @@ def inspect(
     needs_evaluation: str | None = None,
     check_features: bool = False,
     known: Known | None = None,
+    by_slices: bool = False,
 ) -> Inspected:
     """Cut data sets into a part for each worker, and have every worker look at its own.
 
@@ -96,6 +97,8 @@ def inspect(
     check_features : bool, default=False
         Whether missing and infinite features are looked for.
     known : Known, optional
+    by_slices : bool, default=False
+        Whether the workers cannot hold all of their rows at once.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def inspect(
     """
     parts = [_cut(data, gang, task) for data in sets]
     find_classes = task == "classification" and sets[0].layout.label is not None
-    reports = _reports(parts, gang, find_classes, check_features)
+    reports = _reports(parts, gang, find_classes, check_features, by_slices)
     layout, classes = _judged(reports, sets, task, needs_evaluation, known or Known())
     return Inspected(_fitted_parts(parts, layout), layout, classes, reports[0])
 
@@ -127,10 +130,13 @@ def _parts(data: DataSet, shards: Sequence[Shard]) -> list[Part]:
     return [Part(data.layout, data.schema, refs=refs, shard=shard) for shard in shards]
 
 
-def _reports(parts: Parts, gang: Workers, find_classes: bool, check_features: bool) -> list[Report]:
+def _reports(
+    parts: Parts, gang: Workers, find_classes: bool, check_features: bool, by_slices: bool
+) -> list[Report]:
     """Return one merged report for each set."""
     arguments = [
-        ([of[rank] for of in parts], find_classes, check_features) for rank in range(gang.size)
+        ([of[rank] for of in parts], find_classes, check_features, by_slices)
+        for rank in range(gang.size)
     ]
     by_rank = gang.run(inspect_parts, arguments)
     return [merge_reports(list(reports)) for reports in zip(*by_rank, strict=True)]

@@ -95,7 +95,10 @@ class Report:
 
 
 def inspect_parts(
-    parts: Sequence[Part], find_classes: bool, check_features: bool = False
+    parts: Sequence[Part],
+    find_classes: bool,
+    check_features: bool = False,
+    by_slices: bool = False,
 ) -> list[Report]:
     """Look at one worker's rows of each data set (runs on the worker).
 
@@ -106,22 +109,32 @@ def inspect_parts(
         Whether the distinct labels are wanted.
     check_features : bool, default=False
         Whether features must not be missing or infinite.
+    by_slices : bool, default=False
+        Whether the worker cannot hold all of its rows at once.
 
     Returns
     -------
     list of Report
         One for each part.
     """
-    found = []
-    for part in parts:
-        table = part.read()
-        report = _inspect(table, part.layout, find_classes)
-        if check_features or part.layout.has_vectors:
-            bad = _bad_features(table, part.layout)
-            missing = frozenset(name for name, counts in bad.items() if counts.nulls or counts.nans)
-            report = replace(report, features=bad if check_features else {}, missing=missing)
-        found.append(report)
-    return found
+    return [
+        merge_reports(
+            [
+                _report(table, part.layout, find_classes, check_features)
+                for table in (part.tables() if by_slices else [part.read()])
+            ]
+        )
+        for part in parts
+    ]
+
+
+def _report(table: pa.Table, layout: Layout, find_classes: bool, check_features: bool) -> Report:
+    report = _inspect(table, layout, find_classes)
+    if not check_features and not layout.has_vectors:
+        return report
+    bad = _bad_features(table, layout)
+    missing = frozenset(name for name, counts in bad.items() if counts.nulls or counts.nans)
+    return replace(report, features=bad if check_features else {}, missing=missing)
 
 
 def _bad_features(table: pa.Table, layout: Layout) -> dict[str, Bad]:

@@ -13,13 +13,8 @@ from raydp_ml.training.gang.gang import Gang
 from raydp_ml.training.gang.steps import Steps
 from raydp_ml.training.rows.inspection import Inspected
 from raydp_ml.training.rows.reports import Report
-from raydp_ml.training.xgboost.loop import (
-    Checkpoint,
-    Outcome,
-    Round,
-    TrainSpec,
-    train_worker,
-)
+from raydp_ml.training.xgboost.loop import train_worker
+from raydp_ml.training.xgboost.spec import Checkpoint, Outcome, Round, TrainSpec
 
 # A restart loses at most this much training.
 CHECKPOINT_SECONDS = 10.0

@@ -10,126 +10,36 @@ import contextlib
 import copy
 import inspect
 import io
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.types as pat
 
-from raydp_ml.exceptions import SchemaError
 from raydp_ml.training.rows.data_sets import Part
 from raydp_ml.training.rows.kept import made_once
-from raydp_ml.training.rows.layout import SPARSE, Layout, label_of, margin_of, one_array
-from raydp_ml.training.rows.ranking_groups import group_sizes
+from raydp_ml.training.rows.layout import SPARSE, Layout
 from raydp_ml.training.rows.reports import (
-    drop_weightless,
-    repeat_rows,
     split_validation,
 )
+from raydp_ml.training.xgboost.batches import (
+    Batch,
+    batch_of,
+    infinite_columns,
+    infinite_values,
+)
 from raydp_ml.training.xgboost.limits import require_rows_everywhere
-from raydp_ml.training.xgboost.matrix import booster_names, features_of
 from raydp_ml.training.xgboost.scores import PooledScores, needs_all_rows
+from raydp_ml.training.xgboost.spec import Checkpoint, Outcome, Round, TrainSpec
 
 if TYPE_CHECKING:
     import xgboost
-    from numpy.typing import ArrayLike
 
-    EvalsLog = xgboost.callback.TrainingCallback.EvalsLog
-    Gradients = tuple[np.ndarray, np.ndarray]
-
-_MOST = float(np.finfo(np.float32).max)
-"""Beyond it, a number is infinite to XGBoost."""
-
-
-@dataclass(frozen=True)
-class TrainSpec:
-    """What to train, the same on every worker.
-
-    Attributes
-    ----------
-    task : {"regression", "classification", "ranking"}
-    params : dict
-        Parameters of the booster.
-    rounds : int
-    matrix : dict
-        Arguments of every matrix: missing, enable_categorical, feature_types, nthread.
-    quantile : bool
-        Whether a ``QuantileDMatrix`` serves the tree method.
-    max_bin : int or None
-    feature_weights : ndarray of shape (n_features,) or None
-    objective, metric : callable or None
-        The user's own functions, with scikit-learn's signature.
-    early_stopping_rounds : int or None
-    callbacks : tuple of xgboost.callback.TrainingCallback
-    classes : ndarray of shape (n_classes,) or None
-    repeats_rows : bool
-        Whether rows are repeated instead of weighted.
-    evaluates_validation : bool
-        Whether the rows that the validation column marks are an evaluation set.
-    reports_rounds, reports_models : bool
-        Whether rank 0 reports each round, and the model after it.
-    checkpoint_seconds : float or None
-        Time between two checkpoints that rank 0 reports; None for none.
-    start : bytes or None
-        A model to go on from.
-    start_rounds : int
-        Its rounds.
-    """
-
-    task: str
-    params: dict[str, Any]
-    rounds: int
-    matrix: dict[str, Any]
-    quantile: bool = True
-    max_bin: int | None = None
-    feature_weights: ArrayLike | None = None
-    objective: Callable[..., Gradients] | None = None
-    metric: Callable[..., SupportsFloat] | None = None
-    early_stopping_rounds: int | None = None
-    callbacks: tuple[xgboost.callback.TrainingCallback, ...] = ()
-    classes: np.ndarray | None = None
-    repeats_rows: bool = False
-    evaluates_validation: bool = False
-    reports_rounds: bool = False
-    reports_models: bool = False
-    checkpoint_seconds: float | None = None
-    start: bytes | None = None
-    start_rounds: int = 0
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model on its way, with all that a restart needs to go on as if nothing had happened."""
-
-    rounds: int
-    model: bytes
-    history: EvalsLog
-    callbacks: tuple[bytes | None, ...] = ()
-    """The state of each callback, pickled; None for one that cannot be."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """Rank 0's report of a finished round."""
-
-    index: int
-    model: bytes | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The trained model, from rank 0; its configuration says how it was trained."""
-
-    rounds: int
-    model: bytes
-    history: dict[str, dict[str, list[float]]]
-    config: str
+    from raydp_ml.training.xgboost.spec import EvalsLog, Gradients
 
 
 def train_worker(
@@ -161,8 +71,12 @@ def train_worker(
 
     verbosity = spec.params.get("verbosity")
     settings = {} if verbosity is None else {"verbosity": verbosity}
-    with xgboost.config_context(**settings), _joined(communicator, rank):
-        train, evals = build_matrices(parts, spec)
+    with (
+        xgboost.config_context(**settings),
+        _joined(communicator, rank),
+        _scratch(spec) as folder,
+    ):
+        train, evals = build_matrices(parts, spec, folder)
         require_rows_everywhere(train.num_row(), spec.params)
         booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
         if rank != 0:
@@ -187,14 +101,29 @@ def _joined(communicator: dict[str, Any] | None, rank: int) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _scratch(spec: TrainSpec) -> Iterator[str | None]:
+    """Lend a folder for what does not fit into memory, where that is so."""
+    if not spec.external:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="raydp_ml-", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
 def build_matrices(
-    parts: Sequence[Part], spec: TrainSpec
+    parts: Sequence[Part], spec: TrainSpec, folder: str | None
 ) -> tuple[xgboost.DMatrix, list[tuple[xgboost.DMatrix, str]]]:
     """Build the matrix to train on and those to evaluate on.
 
     A worker without rows builds empty ones: XGBoost agrees on the split points with all workers,
     and would wait for one that stayed away.
     """
+    if folder is not None:
+        from raydp_ml.training.xgboost.external import external_matrices
+
+        train, held_out_sets = external_matrices(parts, spec, folder)
+        return train, _named(held_out_sets)
     first, *others = parts
     table, layout = first.read(), first.layout
     held_out = None
@@ -204,60 +133,43 @@ def build_matrices(
     sets = [(part.read(), part.layout) for part in others]
     if spec.evaluates_validation:
         sets.append((held_out, layout))
-    evals = [build_matrix(rows, of, spec, train) for rows, of in sets]
-    return train, [(matrix, f"validation_{index}") for index, matrix in enumerate(evals)]
+    return train, _named([build_matrix(rows, of, spec, train) for rows, of in sets])
+
+
+def _named(evals: Sequence[xgboost.DMatrix]) -> list[tuple[xgboost.DMatrix, str]]:
+    return [(matrix, f"validation_{index}") for index, matrix in enumerate(evals)]
 
 
 def build_matrix(
     table: pa.Table, layout: Layout, spec: TrainSpec, ref: xgboost.DMatrix | None
 ) -> xgboost.DMatrix:
     """Build one matrix; `ref` is the training matrix for an evaluation set."""
-    weight = layout.weight
-    if weight is not None and ref is None:
-        table = drop_weightless(table, weight)
-        if spec.repeats_rows:
-            table, weight = repeat_rows(table, weight), None
-    label = label_of(table, layout, spec.classes)
-    weights = None
-    if weight is not None:
-        values = one_array(table.column(weight)).cast(pa.float64())
-        weights = values.to_numpy(zero_copy_only=False)
-    sizes = group_sizes(table, layout) if spec.task == "ranking" else None
-    if sizes is not None and weights is not None:
-        weights = _group_weights(weights, sizes, layout)
-    extras = (weights, sizes, spec.feature_weights if ref is None else None)
-    make = partial(_new_matrix, table, layout, spec, ref, extras)
+    batch = batch_of(table, layout, spec, trains=ref is None)
+    make = partial(_new_matrix, batch, spec, ref)
     # An evaluation set shares the split points of its training matrix.
     if ref is not None:
         matrix = make()
     else:
-        matrix = made_once(
-            table, _column_names(layout), partial(_about, layout, spec, extras), make
-        )
-    if label is not None and layout.bounds:
-        matrix.set_info(label_lower_bound=label[:, 0], label_upper_bound=label[:, 1])
-    elif label is not None:
-        matrix.set_label(label)
-    margin = margin_of(table, layout)
-    if margin is not None:
-        matrix.set_base_margin(margin)
+        matrix = made_once(batch.table, _column_names(layout), partial(_about, batch, spec), make)
+    if batch.labels:
+        matrix.set_info(**batch.labels)
     return matrix
 
 
-Extras = tuple["np.ndarray | None", "np.ndarray | None", "ArrayLike | None"]
-"""Weights, sizes of groups, weights of features."""
-
-
-def _about(layout: Layout, spec: TrainSpec, extras: Extras) -> tuple[object, ...]:
-    """Return what a training matrix depends on beside the features; labels and the like are set."""
+def _about(batch: Batch, spec: TrainSpec) -> tuple[object, ...]:
+    """Return what a training matrix depends on beside the features; labels are set in it."""
+    # XGBoost weighs the rows where it looks for split points.
+    weighing = [batch.weighing.get(name) for name in ("weight", "group")]
     return (
         "matrix",
         spec.quantile,
         spec.max_bin,
-        repr(layout),
+        repr(batch.layout),
         repr(sorted(spec.matrix.items())),
-        # XGBoost weighs the rows where it looks for split points.
-        *(None if array is None else np.asarray(array).tobytes() for array in extras),
+        *(
+            None if array is None else np.asarray(array).tobytes()
+            for array in (*weighing, spec.feature_weights)
+        ),
     )
 
 
@@ -265,62 +177,21 @@ def _column_names(layout: Layout) -> list[str]:
     return list(SPARSE) if layout.sparse is not None else [item.name for item in layout.features]
 
 
-def _new_matrix(
-    table: pa.Table,
-    layout: Layout,
-    spec: TrainSpec,
-    ref: xgboost.DMatrix | None,
-    extras: Extras,
-) -> xgboost.DMatrix:
+def _new_matrix(batch: Batch, spec: TrainSpec, ref: xgboost.DMatrix | None) -> xgboost.DMatrix:
     import xgboost
 
-    arguments: dict[str, Any] = dict(spec.matrix)
-    arguments["data"] = data = features_of(table, layout)
-    if not isinstance(data, pa.Table):
-        arguments["feature_names"] = booster_names(layout.feature_names)
-    names = ("weight", "group", "feature_weights")
-    given = zip(names, extras, strict=True)
-    arguments.update({name: array for name, array in given if array is not None})
+    arguments: dict[str, Any] = {**spec.matrix, **batch.features(), **batch.weighing}
+    if ref is None and spec.feature_weights is not None:
+        arguments["feature_weights"] = spec.feature_weights
     try:
         if spec.quantile:
             return xgboost.QuantileDMatrix(**arguments, ref=ref, max_bin=spec.max_bin)
         return xgboost.DMatrix(**arguments)
     except xgboost.core.XGBoostError as error:
-        columns = _infinite_columns(data) if "inf" in str(error) else []
+        columns = infinite_columns(arguments["data"]) if "inf" in str(error) else []
         if not columns:
             raise
-        raise SchemaError(
-            f"The features {columns} hold infinite values, or such beyond single precision, which "
-            "XGBoost cannot use. Replace them, for example with null, which stands for a missing "
-            "value."
-        ) from error
-
-
-def _group_weights(weights: np.ndarray, sizes: np.ndarray, layout: Layout) -> np.ndarray:
-    if not len(sizes):
-        return weights
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    low, high = np.minimum.reduceat(weights, starts), np.maximum.reduceat(weights, starts)
-    if (low != high).any():
-        raise SchemaError(
-            "The rows of a group must all have the same weight, since XGBoost weighs whole groups "
-            f"when it ranks, and {int((low != high).sum())} of {len(sizes)} groups have different "
-            "weights. Give each group one weight, for example its mean."
-        )
-    return low
-
-
-def _infinite_columns(data: object) -> list[str]:
-    if isinstance(data, pa.Table):
-        return [
-            item.name
-            for item in data.schema
-            if pat.is_floating(item.type)
-            and pc.any(pc.greater(pc.abs(data.column(item.name)), _MOST)).as_py()
-        ]
-    if isinstance(data, np.ndarray):
-        return [f"#{index}" for index in np.flatnonzero((np.abs(data) > _MOST).any(axis=0))]
-    return []
+        raise infinite_values(columns) from error
 
 
 def _boost(

@@ -14,8 +14,9 @@ from numpy.testing import assert_allclose
 from raydp_ml.training.rows.data_sets import Part
 from raydp_ml.training.rows.layout import Layout, feature_of
 from raydp_ml.training.xgboost.fit import communicator
-from raydp_ml.training.xgboost.loop import TrainSpec, build_matrix, train_worker
+from raydp_ml.training.xgboost.loop import build_matrix, train_worker
 from raydp_ml.training.xgboost.scores import needs_all_rows
+from raydp_ml.training.xgboost.spec import TrainSpec
 
 
 @pytest.fixture(scope="module")

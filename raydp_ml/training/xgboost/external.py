@@ -1,0 +1,106 @@
+"""Rows that a worker does not hold: XGBoost reads them block by block, and keeps bins on disk.
+
+Imported on a worker only, where xgboost is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xgboost
+
+from raydp_ml.training.rows.data_sets import Part
+from raydp_ml.training.rows.layout import Layout
+from raydp_ml.training.rows.reports import split_validation
+from raydp_ml.training.xgboost.batches import Batch, batch_of, infinite_columns, infinite_values
+from raydp_ml.training.xgboost.spec import TrainSpec
+
+Tables = Callable[[], Iterator[pa.Table]]
+
+
+def external_matrices(
+    parts: Sequence[Part], spec: TrainSpec, folder: str
+) -> tuple[xgboost.DMatrix, list[xgboost.DMatrix]]:
+    """Build the matrix to train on and those to evaluate on.
+
+    Parameters
+    ----------
+    parts : list of Part
+    spec : TrainSpec
+    folder : str
+        Where the bins go.
+    """
+    first, *others = parts
+    sets: list[tuple[Tables, Layout]] = [(partial(_split, first, 0), first.layout)]
+    sets += [(part.tables, part.layout) for part in others]
+    if spec.evaluates_validation:
+        sets.append((partial(_split, first, 1), first.layout))
+    made: list[xgboost.DMatrix] = []
+    for index, (tables, layout) in enumerate(sets):
+        ref = made[0] if made else None
+        made.append(_matrix(tables, layout, spec, f"{folder}/{index}", ref))
+    return made[0], made[1:]
+
+
+def _split(part: Part, which: int) -> Iterator[pa.Table]:
+    """Yield the rows to train on (0) or those that the validation column marks (1)."""
+    column = part.layout.validation
+    for table in part.tables():
+        yield table if column is None else split_validation(table, column)[which]
+
+
+def _matrix(
+    tables: Tables, layout: Layout, spec: TrainSpec, prefix: str, ref: xgboost.DMatrix | None
+) -> xgboost.DMatrix:
+    make = partial(batch_of, layout=layout, spec=spec, trains=ref is None)
+    settings = {name: spec.matrix[name] for name in ("missing", "enable_categorical", "nthread")}
+    try:
+        batches = _Batches(tables, make, prefix, spec.matrix["feature_types"])
+        matrix = xgboost.ExtMemQuantileDMatrix(batches, **settings, max_bin=spec.max_bin, ref=ref)
+    except xgboost.core.XGBoostError as error:
+        found = [infinite_columns(make(table).features()["data"]) for table in tables()]
+        columns = list(dict.fromkeys(chain.from_iterable(found)))
+        if "inf" not in str(error) or not columns:
+            raise
+        raise infinite_values(columns) from error
+    if ref is None and spec.feature_weights is not None:
+        matrix.set_info(feature_weights=np.asarray(spec.feature_weights))
+    return matrix
+
+
+class _Batches(xgboost.DataIter):
+    """Tables one after the other, as often as XGBoost asks for them."""
+
+    def __init__(
+        self, tables: Tables, make: Callable[[pa.Table], Batch], prefix: str, types: Any
+    ) -> None:
+        self._tables = tables
+        self._types = {"feature_types": types}
+        self._make = make
+        self._rows: Iterator[pa.Table] = iter(())
+        self._given = False
+        super().__init__(cache_prefix=prefix, on_host=False)
+
+    def reset(self) -> None:
+        """Begin again."""
+        self._rows = self._tables()
+        self._given = False
+
+    def next(self, input_data: Callable[..., Any]) -> bool:
+        """Give XGBoost the next table; one without rows where there is no other."""
+        last = None
+        for table in self._rows:
+            last = table
+            if len(table):
+                break
+        if last is None or (self._given and not len(last)):
+            return False
+        self._given = True
+        batch = self._make(last)
+        input_data(**self._types, **batch.features(), **batch.weighing, **batch.labels)
+        return True
