@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import inspect
 import io
 import tempfile
@@ -76,12 +77,23 @@ def train_worker(
         _joined(communicator, rank),
         _scratch(spec) as folder,
     ):
-        train, evals = build_matrices(parts, spec, folder)
-        require_rows_everywhere(train.num_row(), spec.params)
-        booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
-        if rank != 0:
-            return None
-        return Outcome(rounds, bytes(booster.save_raw("ubj")), history, booster.save_config())
+        return _train(rank, parts, spec, checkpoint, folder)
+
+
+def _train(
+    rank: int,
+    parts: Sequence[Part],
+    spec: TrainSpec,
+    checkpoint: Checkpoint | None,
+    folder: str | None,
+) -> Outcome | None:
+    """Build the matrices and boost; at the end nothing refers to the matrices' files."""
+    train, evals = build_matrices(parts, spec, folder)
+    require_rows_everywhere(train.num_row(), spec.params)
+    booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
+    if rank != 0:
+        return None
+    return Outcome(rounds, bytes(booster.save_raw("ubj")), history, booster.save_config())
 
 
 @contextlib.contextmanager
@@ -109,6 +121,7 @@ def _scratch(spec: TrainSpec) -> Iterator[str | None]:
         return
     with tempfile.TemporaryDirectory(prefix="raydp_ml-", ignore_cleanup_errors=True) as folder:
         yield folder
+        gc.collect()  # XGBoost removes the files of a matrix with it, and warns where they are gone
 
 
 def build_matrices(
