@@ -122,6 +122,10 @@ def folds_case(df: DataFrame) -> bool:
     return str(df.sparkSession.conf.get("spark.sql.caseSensitive", "false")).lower() != "true"
 
 
+HELD = ("estimator", "regressor", "estimator_", "regressor_", "best_estimator_")
+"""The attributes by which meta-estimators hold what they wrap."""
+
+
 class SparkEstimator:
     """Mixin of everything in raydp_ml that has a ``fit``.
 
@@ -134,8 +138,6 @@ class SparkEstimator:
 
     n_features_in_: int
     feature_names_in_: np.ndarray
-    _holds: tuple[str, ...] = ()
-    """Parameters and fitted attributes that are estimators, which are saved to folders."""
 
     def _set_features_in(self, names: list[str] | None, count: int) -> None:
         """Set the fitted names as scikit-learn's ``validate_data`` does for its own kinds."""
@@ -191,8 +193,8 @@ class SparkEstimator:
 
     def _saved_estimators(self) -> dict[str, BaseEstimator]:
         """Return the estimators that it holds and that have folders of their own, by name."""
-        held = {name: getattr(self, name, None) for name in self._holds}
-        return {name: estimator for name, estimator in held.items() if estimator is not None}
+        own = vars(self)
+        return {name: own[name] for name in HELD if own.get(name) is not None}
 
     def _saved_state(self, folder: Path) -> dict[str, object]:
         """Return the fitted attributes, as plain values and arrays; may write files as well."""

@@ -68,8 +68,6 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
     ['distance', 'late', 'probability']
     """
 
-    _holds = ("estimator",)
-
     def fit(
         self,
         X: Data,

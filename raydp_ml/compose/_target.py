@@ -57,8 +57,6 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
     ['distance', 'fare', 'prediction']
     """
 
-    _holds = ("regressor", "regressor_")
-
     def fit(self, X: Data, y: Values | None = None, **fit_params: Any) -> Self:
         """Fit the transformer to the target, and the regressor to what it makes of it.
 

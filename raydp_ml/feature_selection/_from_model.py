@@ -53,7 +53,6 @@ class SelectFromModel(Selector, feature_selection.SelectFromModel):
     array([ True, False])
     """
 
-    _holds = ("estimator", "estimator_")
     _kinds = _COLUMNS | {"vector"}
 
     def fit(self, X: Data, y: Values | None = None, **fit_params: Any) -> Self:

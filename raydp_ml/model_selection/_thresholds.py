@@ -55,7 +55,6 @@ class _ThresholdClassifier(SparkEstimator):
     estimator: Any
     estimator_: Any
     response_method: str
-    _holds = ("estimator", "estimator_")
 
     def fit(self, X: Data, y: Values | None = None, **params: Any) -> Self:
         """Fit the classifier.

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from raydp_ml.base import require_column_name
+from raydp_ml.base import HELD, require_column_name
 from raydp_ml.exchange.columns import check_exists, from_spark_schema
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 __all__ = ["label_of", "last_step", "require_ours", "show_features_of", "writing_to"]
-
-_HELD = ("estimator", "regressor", "estimator_", "regressor_", "best_estimator_")
-"""The attributes by which meta-estimators hold what they wrap."""
 
 _PAIRS = "calibrated_classifiers_"
 """The attribute that holds several: each with a calibrator of its own."""
@@ -40,7 +37,7 @@ def _held_by(estimator: Any) -> dict[str, Any]:
     """Return what a meta-estimator holds, by the attributes' names."""
     # (Its own ones: a FrozenEstimator shows those of what it holds as well.)
     own = getattr(estimator, "__dict__", {})
-    return {name: own[name] for name in (*_HELD, _PAIRS) if own.get(name) is not None}
+    return {name: own[name] for name in (*HELD, _PAIRS) if own.get(name) is not None}
 
 
 def require_ours(estimator: Any, who: str, parameter: str) -> None:

@@ -163,14 +163,13 @@ def losses() -> tuple[type[Exception], ...]:
     """Return Ray's exceptions that say that a process, or its node, has ended."""
     import ray
 
-    names = (
-        "RayActorError",
-        "ActorUnschedulableError",
-        "NodeDiedError",
-        "OutOfMemoryError",
-        "WorkerCrashedError",
+    return (
+        ray.exceptions.RayActorError,
+        ray.exceptions.ActorUnschedulableError,
+        ray.exceptions.NodeDiedError,
+        ray.exceptions.OutOfMemoryError,
+        ray.exceptions.WorkerCrashedError,
     )
-    return tuple(getattr(ray.exceptions, name) for name in names)
 
 
 def hold(obj: object) -> None:

@@ -266,8 +266,7 @@ default=None
         options: dict[str, Any]
         options = {"iteration_range": iteration_range, "base_margin": base_margin}
         if output_margin:
-            made = self._predicted(X, "value", output_margin=True, **options)
-            return made if is_spark(X) else made.astype(np.float64)
+            return self._predicted(X, "value", output_margin=True, **options)
         if is_spark(X):
             return self._predicted(X, "class", **options)
         shares = self._shares(X, **options)  # raises before there are classes_

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +10,9 @@ import pyarrow as pa
 import pyarrow.types as pat
 from sklearn.utils._param_validation import InvalidParameterError
 
-from raydp_ml.models.predictor import Predictor, list_array
-from raydp_ml.training.rows.layout import Layout
-from raydp_ml.xgboost.output import best_rounds, load_booster
-from raydp_ml.xgboost.predict import features_of_rows
+from raydp_ml.models.predictor import list_array
+from raydp_ml.xgboost.output import best_rounds, is_linear
+from raydp_ml.xgboost.predict import OfBooster, features_of_rows
 
 if TYPE_CHECKING:
     import xgboost
@@ -53,7 +51,7 @@ def contributions(
     """
     import xgboost
 
-    if interactions and _is_linear(booster):
+    if interactions and is_linear(booster):
         # XGBoost fails there: it holds room for other features than it returns.
         alone = contributions(booster, data, missing, n_jobs=n_jobs)
         return alone[..., None] * np.eye(alone.shape[-1], dtype=alone.dtype)
@@ -77,11 +75,6 @@ def contributions(
     )
 
 
-def _is_linear(booster: xgboost.Booster) -> bool:
-    config = json.loads(booster.save_config())
-    return bool(config["learner"]["gradient_booster"]["name"] == "gblinear")
-
-
 def _finite(data: np.ndarray | csr_array | pa.Table) -> np.ndarray | csr_array | pa.Table:
     """Replace what is infinite as a float, which a matrix of XGBoost's refuses, by the largest.
 
@@ -101,7 +94,7 @@ def _finite(data: np.ndarray | csr_array | pa.Table) -> np.ndarray | csr_array |
 
 
 @dataclass(frozen=True)
-class BoosterExplainer(Predictor["xgboost.Booster"]):
+class BoosterExplainer(OfBooster):
     """All that a Spark task needs besides the booster.
 
     Attributes
@@ -113,14 +106,6 @@ class BoosterExplainer(Predictor["xgboost.Booster"]):
 
     missing: float
     depth: int
-
-    def load(self, raw: bytes) -> xgboost.Booster:
-        """Return the booster."""
-        return load_booster(raw, n_jobs=1)
-
-    def with_layout(self, layout: Layout) -> BoosterExplainer:
-        """Return an explainer of the same features under other names."""
-        return replace(self, layout=layout)
 
     def compute(self, model: xgboost.Booster, rows: pa.StructArray) -> np.ndarray:
         """Return contributions or, for the output "interactions", those."""

@@ -339,23 +339,28 @@ class XGBModel(Explainable):
         Returns
         -------
         pyspark.sql.DataFrame or ndarray
-            In memory, the booster's output: of shape (n,) or (n, n_outputs).
+            In memory, the booster's output: of shape (n,) or (n, n_outputs), values as doubles.
         """
         check_is_fitted(self)
-        # Where the model's own output is a class, probabilities need the scores before that.
-        margin = output_margin or (output != "value" and gives_classes(self._Booster))
-        rounds = checked_rounds(self._Booster, iteration_range)
-        asked = Asked(self.missing, margin, rounds)
+        asked = self._asked(output, output_margin, iteration_range)
         if not is_spark(X):
-            return self._raw(X, asked, base_margin)
+            made = self._raw(X, asked, base_margin)
+            return made.astype(np.float64) if output == "value" else made
         is_probability = output == "probability"
         parameter = "probability_col" if is_probability else "prediction_col"
         column = self.probability_col if is_probability else self.prediction_col
         return self._with_prediction(X, column, parameter, output, asked, base_margin)
 
+    def _asked(
+        self, output: str, output_margin: bool = False, iteration_range: Any = None
+    ) -> Asked:
+        # Where the model's own output is a class, probabilities need the scores before that.
+        margin = output_margin or (output != "value" and gives_classes(self._Booster))
+        return Asked(self.missing, margin, checked_rounds(self._Booster, iteration_range))
+
     def _raw(self, X: Any, asked: Asked | None = None, base_margin: Any = None) -> np.ndarray:
         """Return the booster's output for an in-memory X, shape (n,) or (n, n_outputs)."""
-        asked = asked or Asked(self.missing)
+        asked = asked or self._asked("value")
         if isinstance(base_margin, str):
             X, base_margin, _ = self._score_inputs(X, base_margin, None)
         parts = list(self._features(X))
@@ -380,9 +385,7 @@ class XGBModel(Explainable):
         base_margin: str | None = None,
     ) -> Any:
         check_is_fitted(self)
-        if asked is None:
-            margin = output != "value" and gives_classes(self._Booster)
-            asked = Asked(self.missing, margin)
+        asked = asked or self._asked(output)
         outputs = self._outputs(asked) if output == "value" or base_margin is not None else 0
         if output == "value" and outputs:
             output = "values"

@@ -179,7 +179,7 @@ def checked_rounds(booster: xgboost.Booster, rounds: object) -> tuple[int, int] 
 def is_linear(booster: xgboost.Booster) -> bool:
     """Whether a booster is no sum of trees."""
     learner = json.loads(booster.save_config())["learner"]
-    return bool(learner["learner_train_param"]["booster"] == "gblinear")
+    return bool(learner["gradient_booster"]["name"] == "gblinear")
 
 
 def best_rounds(booster: xgboost.Booster) -> tuple[int, int]:

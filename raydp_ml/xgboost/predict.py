@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,8 +34,17 @@ _INTEGERS = pa.list_(pa.int32())
 _LIKELY = 0.5
 
 
+class OfBooster(Predictor["xgboost.Booster"]):
+    """Base of what Spark's tasks ask a booster."""
+
+    def load(self, raw: bytes) -> xgboost.Booster:
+        """Return the booster."""
+        # Spark runs one task per core already.
+        return load_booster(raw, n_jobs=1)
+
+
 @dataclass(frozen=True)
-class BoosterPredictor(Predictor["xgboost.Booster"]):
+class BoosterPredictor(OfBooster):
     """All that a Spark task needs besides the booster.
 
     Attributes
@@ -49,15 +58,6 @@ class BoosterPredictor(Predictor["xgboost.Booster"]):
 
     asked: Asked
     from_margin: bool = False
-
-    def load(self, raw: bytes) -> xgboost.Booster:
-        """Return the booster."""
-        # Spark runs one task per core already.
-        return load_booster(raw, n_jobs=1)
-
-    def with_layout(self, layout: Layout) -> BoosterPredictor:
-        """Return a predictor of the same features under other names."""
-        return replace(self, layout=layout)
 
     def compute(self, model: xgboost.Booster, rows: pa.StructArray) -> np.ndarray:
         """Return values, or the shares of classes."""
@@ -92,7 +92,7 @@ class BoosterPredictor(Predictor["xgboost.Booster"]):
 
 
 @dataclass(frozen=True)
-class LeafPredictor(Predictor["xgboost.Booster"]):
+class LeafPredictor(OfBooster):
     """The same for the leaves of all trees.
 
     Attributes
@@ -101,14 +101,6 @@ class LeafPredictor(Predictor["xgboost.Booster"]):
     """
 
     asked: Asked
-
-    def load(self, raw: bytes) -> xgboost.Booster:
-        """Return the booster."""
-        return load_booster(raw, n_jobs=1)
-
-    def with_layout(self, layout: Layout) -> LeafPredictor:
-        """Return a predictor of the same features under other names."""
-        return replace(self, layout=layout)
 
     def compute(self, model: xgboost.Booster, rows: pa.StructArray) -> np.ndarray:
         """Return leaves of shape (n, n_trees)."""

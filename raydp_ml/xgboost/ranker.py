@@ -276,14 +276,13 @@ class XGBRanker(XGBModel):
         SchemaError
             If a feature is missing, or there is a column `prediction_col` already.
         """
-        made = self._predicted(
+        return self._predicted(
             X,
             "value",
             output_margin=output_margin,
             iteration_range=iteration_range,
             base_margin=base_margin,
         )
-        return made if is_spark(X) else made.astype(np.float64)
 
     def score(
         self,

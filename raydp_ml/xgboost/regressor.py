@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from raydp_ml.base import is_spark
 from raydp_ml.fit_data.given import Given
 from raydp_ml.models.predicting import PredictsNumbers
 from raydp_ml.models.trained_model import fit_context
@@ -400,14 +399,13 @@ default=None
         ValueError
             If the model has no such rounds.
         """
-        made = self._predicted(
+        return self._predicted(
             X,
             "value",
             output_margin=output_margin,
             iteration_range=iteration_range,
             base_margin=base_margin,
         )
-        return made if is_spark(X) else made.astype(np.float64)
 
     def score(self, X: Data, y: Values | None = None, sample_weight: Values | None = None) -> float:
         """Return the coefficient of determination R² of the predictions.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -86,12 +86,16 @@ def _gathered(stack: contextlib.ExitStack, workers: Workers, blocks: Blocks, ela
     try:
         return stack.enter_context(_gang_of(workers, blocks))
     except ResourceError as error:
-        nodes = _live_nodes()
+        if not elastic:
+            raise
+        from raydp_ml.training.gang.actors import live_nodes
+
+        nodes = live_nodes()
         wanted = fewer = workers.count or len(nodes)
         # Each keeps the CPUs that it had.
         share = -(-wanted // len(nodes))
         cpus = workers.cpus or max(1, int(min(node["CPU"] for node in nodes.values()) // share))
-        while elastic and fewer > 1:
+        while fewer > 1:
             fewer = min(fewer - 1, fewer * 3 // 4)
             with contextlib.suppress(ResourceError):
                 some = replace(workers, count=fewer, cpus=cpus)
@@ -118,12 +122,6 @@ def _gang_of(
         blocks=blocks,
         patience=patience,
     )
-
-
-def _live_nodes() -> Mapping[str, Mapping[str, float]]:
-    from raydp_ml.training.gang.actors import live_nodes
-
-    return live_nodes()
 
 
 class Attempt(contextlib.AbstractContextManager["Attempt", bool]):

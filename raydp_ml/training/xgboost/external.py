@@ -63,9 +63,11 @@ def _matrix(
         batches = _Batches(tables, make, prefix, spec.matrix["feature_types"])
         matrix = xgboost.ExtMemQuantileDMatrix(batches, **settings, max_bin=spec.max_bin, ref=ref)
     except xgboost.core.XGBoostError as error:
+        if "inf" not in str(error):
+            raise
         found = [infinite_columns(make(table).features()["data"]) for table in tables()]
         columns = list(dict.fromkeys(chain.from_iterable(found)))
-        if "inf" not in str(error) or not columns:
+        if not columns:
             raise
         raise infinite_values(columns) from error
     if ref is None and spec.feature_weights is not None:
