@@ -155,13 +155,7 @@ class Blocks:
         import ray.data
 
         refs = self.refs
-        held, cpus = sum(executor_cpus().values()), ray.cluster_resources().get("CPU", 0.0)
-        if held and cpus - held < 1:
-            raise ResourceError(
-                f"Ray Data needs a CPU of its own, and Spark's executors hold {held:g} of the "
-                f"cluster's {cpus:g}. Start Spark with fewer executors or executor_cores, or with "
-                'executor_resources={"CPU": 0.5}, or give Ray more CPUs.'
-            )
+        require_cpu_for_ray_data()
         if not refs:
             return ray.data.from_arrow(self._schema.empty_table())
         return ray.data.from_arrow_refs(refs)  # type: ignore[arg-type]
@@ -279,3 +273,19 @@ def results(refs: Sequence[ray.ObjectRef[pa.Table]]) -> list[Any]:
         if isinstance(result, SchemaError):
             raise result
     return found
+
+
+def require_cpu_for_ray_data() -> None:
+    """Raise `ResourceError` where this session's executors hold all CPUs of the cluster.
+
+    A task of Ray Data would wait for one for ever.
+    """
+    import ray
+
+    held, cpus = sum(executor_cpus().values()), ray.cluster_resources().get("CPU", 0.0)
+    if held and cpus - held < 1:
+        raise ResourceError(
+            f"Ray Data needs a CPU of its own, and Spark's executors hold {held:g} of the "
+            f"cluster's {cpus:g}. Start Spark with fewer executors or executor_cores, or with "
+            'executor_resources={"CPU": 0.5}, or give Ray more CPUs.'
+        )

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.blocks import Blocks, results
+from raydp_ml.exchange.blocks import Blocks, require_cpu_for_ray_data, results
 from raydp_ml.exchange.pandas_frames import pandas_table
 from raydp_ml.exchange.unify import aligned, unified_schema
 
 if TYPE_CHECKING:
     import pandas as pd
+    import ray
     import ray.data
 
 __all__ = ["from_dataset"]
 
 _A_DATASET = "the ray.data.Dataset"
+_LOCATE_MS = 20_000
 
 
 def from_dataset(dataset: ray.data.Dataset) -> Blocks:
@@ -30,16 +32,23 @@ def from_dataset(dataset: ray.data.Dataset) -> Blocks:
     ------
     SchemaError
         The Dataset has no block, and so no schema, or blocks that have no schema in common.
+    ResourceError
+        It is still to be executed, and Spark's executors hold all CPUs of the cluster.
     """
     import ray
+    from ray.data.dataset import MaterializedDataset
 
+    if not isinstance(dataset, MaterializedDataset):
+        require_cpu_for_ray_data()
     try:
-        refs = dataset.to_arrow_refs()
+        # Its `to_arrow_refs` would turn pandas blocks into Arrow by tasks that hold a CPU each.
+        bundles = list(dataset.iter_internal_ref_bundles())
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise SchemaError(
             f"{_A_DATASET} has blocks whose columns have no types in common: {error}. Cast them "
             "where the blocks are made."
         ) from error
+    refs = [ref for bundle in bundles for ref in bundle.block_refs]
     describe = ray.remote(num_cpus=0)(_describe)
     facts = results([describe.remote(ref) for ref in refs])
     kept = [(ref, fact) for ref, fact in zip(refs, facts, strict=True) if fact[0]]
@@ -57,9 +66,19 @@ def from_dataset(dataset: ray.data.Dataset) -> Blocks:
     new_sizes = results([size for size, _ in made.values()])
     for (at, (_, ref)), nbytes in zip(made.items(), new_sizes, strict=True):
         blocks[at], sizes[at] = ref, nbytes
-    here = ray.get_runtime_context().get_node_id()
     rows = [count for _, (count, *_) in kept]
-    return Blocks(blocks, rows, sum(sizes), schema, [here] * len(kept))
+    return Blocks(blocks, rows, sum(sizes), schema, _nodes(blocks))
+
+
+def _nodes(blocks: list[ray.ObjectRef[pa.Table]]) -> list[str]:
+    """Return the Ray node that holds each block; this one where Ray cannot say."""
+    import ray
+    from ray.experimental import get_object_locations
+
+    here = ray.get_runtime_context().get_node_id()
+    known = get_object_locations(blocks, timeout_ms=_LOCATE_MS) if blocks else {}
+    held = [known.get(block, {}).get("node_ids") or [here] for block in blocks]
+    return [here if here in nodes else nodes[0] for nodes in held]
 
 
 def _describe(block: pa.Table | pd.DataFrame) -> tuple[int, int, pa.Schema, type]:

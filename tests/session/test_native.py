@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import ray
 import xgboost
 
 import raydp_ml
@@ -136,6 +137,8 @@ def test_ray_data_is_told_that_spark_holds_all_cpus(spark):
         pytest.raises(ResourceError, match="Spark's executors hold 2 of the cluster's 2"),
     ):
         blocks.to_dataset()
+    with pytest.raises(ResourceError, match="Spark's executors hold 2 of the cluster's 2"):
+        raydp_ml.to_spark(ray.data.range(10))
 
 
 def test_cache_shuffle_and_broadcast(spark):

@@ -76,7 +76,7 @@ def test_columns_of_the_frame_may_be_given_by_name(frame, plain):
         XGBRegressor().fit(frame.to_numpy(), "y")
 
 
-def test_blocks_and_ray_datasets(ray_cluster, frame, plain):
+def test_blocks_and_ray_datasets(spark, frame, plain):  # in its mode Ray Data has CPUs
     import ray
 
     from raydp_ml.exchange.blocks import put_table

@@ -43,7 +43,7 @@ def blocks_of(rows):
     )
 
 
-def test_blocks_that_differ_train_as_one_table(ray_cluster, rows, plain):
+def test_blocks_that_differ_train_as_one_table(spark, rows, plain):  # Ray Data has CPUs there
     model = XGBRegressor(**OPTIONS, num_workers=1)
     model.fit(blocks_of(rows), "y", eval_set=[(blocks_of(rows[200:]), "y")])
     predicted = model.predict(rows[["a", "b"]])
