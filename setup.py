@@ -157,6 +157,7 @@ setup(
     packages=find_packages(include=["raydp_ml", "raydp_ml.*"]),
     package_data={"raydp_ml": ["py.typed", "session/*.properties"]},
     install_requires=[
+        "cryptography>=42",  # the certificates of block servers
         "numpy>=1.26",
         "pandas>=2.2,<3",
         "pyarrow>=18",

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import mmap
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 
 _ALIGNMENT = 64
 _KEPT = 4
+_PIECE = 32 << 20
 
 
 class Arena:
@@ -23,11 +25,11 @@ class Arena:
         self._memory = memoryview(mmap.mmap(-1, size))
         self._used = 0
 
-    def take(self, size: int) -> memoryview:
-        """Memory for `size` bytes: the arena's own while there is room."""
+    def take(self, size: int) -> memoryview | None:
+        """Memory for `size` bytes, or None where the arena has no room for them."""
         start = -(-self._used // _ALIGNMENT) * _ALIGNMENT
         if start + size > len(self._memory):
-            return memoryview(bytearray(size))
+            return None
         self._used = start + size
         return self._memory[start : self._used]
 
@@ -52,31 +54,37 @@ class ArenaStream:
     def __init__(self, connection: socket.socket, arena: Arena) -> None:
         self._connection = connection
         self._arena = arena
+        # In an encrypted stream, bytes come by records.
+        self._flags = 0 if isinstance(connection, ssl.SSLSocket) else socket.MSG_WAITALL
 
     def read_buffer(self, size: int) -> memoryview:
         """Read `size` bytes (fewer at the end of the stream) without a copy."""
         view = self._arena.take(size)
+        if view is not None:
+            return view[: self._fill(view)]
+        # What a message says of its own size is believed as far as its bytes arrive.
+        made = bytearray()
+        while len(made) < size:
+            piece = memoryview(bytearray(min(_PIECE, size - len(made))))
+            received = self._fill(piece)
+            made += piece[:received]
+            if received < len(piece):
+                break
+        return memoryview(made)
+
+    def _fill(self, view: memoryview) -> int:
+        """Read as many bytes as there is room for, or as come; return their number."""
         received = 0
-        while received < size:
-            count = self._connection.recv_into(view[received:], 0, socket.MSG_WAITALL)
+        while received < len(view):
+            count = self._connection.recv_into(view[received:], 0, self._flags)
             if not count:
                 break
             received += count
-        return view[:received]
+        return received
 
     def read(self, size: int) -> bytes:
         """Read as any file does."""
         return bytes(self.read_buffer(size))
-
-    def readline(self, limit: int) -> bytes:
-        """Read up to a line's end, byte by byte: what follows belongs to another reader."""
-        line = b""
-        while not line.endswith(b"\n") and len(line) < limit:
-            byte = self._connection.recv(1)
-            if not byte:
-                break
-            line += byte
-        return line
 
     def readable(self) -> bool:
         """Tell pyarrow that this file is for reading."""

@@ -1,12 +1,13 @@
 """The actor on each Ray node that takes Arrow streams from Spark tasks and sends blocks to them.
 
 It owns the blocks that it receives, so they live as long as it does and not as long as Spark. A
-request is one line over a Unix-domain (or TCP) stream socket::
+request is one line over a Unix-domain socket, or over TCP with TLS (see certificate.py)::
 
     SECRET PUT job partition attempt     then an Arrow IPC stream; answer: ok, rows (8 bytes)
     SECRET GET table part                answer: ok, then an Arrow IPC stream
 
-The answer begins with a zero byte, or with another byte and the text of an error.
+The answer begins with a zero byte, or with another byte, a length (4 bytes) and the text of an
+error.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import hmac
 import os
 import select
 import socket
+import ssl
 import struct
 import tempfile
 import threading
@@ -27,6 +29,7 @@ import pyarrow as pa
 
 from raydp_ml.exceptions import RayDPMLError, ResourceError, SchemaError
 from raydp_ml.exchange.arena import Arena, ArenaPool, ArenaStream
+from raydp_ml.exchange.certificate import certified
 from raydp_ml.exchange.schema import VECTOR, fixed_size, spark_ready
 from raydp_ml.exchange.unify import aligned
 from raydp_ml.session.guard import Guard
@@ -46,11 +49,21 @@ _ARENA_BYTES = BLOCK_BYTES + (8 << 20)
 _SEND_ROWS = 1 << 16
 _OK = b"\0"
 _LONGEST_ROOT = 70
+_LONGEST_REQUEST = 4096
 _ACCEPT_AGAIN_SECONDS = 0.1
 _DRAIN_SECONDS = 5.0
 _REFUSAL_SECONDS = 0.2
 REFUSE_SECONDS = 60.0
 """So long a task may wait while no connection can be accepted, before it is told why."""
+
+GREETING_SECONDS = 20.0
+"""Until which a connection must have shown the secret."""
+
+MOST_STRANGERS = 128
+"""Connections at a time that have not shown the secret yet; further ones wait to be accepted."""
+
+# A host that is gone must be noticed; silence alone is no sign, a slow task is silent too.
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 6}
 
 
 _Part = tuple["ray.ObjectRef[pa.Table]", int, int]
@@ -97,7 +110,7 @@ class BlockServer:
         self._lock = threading.Lock()
         self._arenas = ArenaPool(_ARENA_BYTES)
         self._listeners: list[socket.socket] = []
-        self._port = 0
+        self._tcp: tuple[int, str] | None = None
         self._closed = False
         # A descriptor to give up when there is none left to say so with.
         self._spare = open(os.devnull, "rb")  # noqa: SIM115
@@ -114,13 +127,21 @@ class BlockServer:
         """Path of the Unix-domain socket."""
         return self._path
 
-    def listen_tcp(self, host: str) -> int:
-        """Listen on TCP too, for Spark executors on other hosts; return the port."""
-        if not self._port:
+    def listen_tcp(self, host: str) -> tuple[int, str]:
+        """Listen on TCP too, for Spark executors on other hosts.
+
+        Returns
+        -------
+        port : int
+        certificate : str
+            What clients are to expect (DER, in base64).
+        """
+        if self._tcp is None:
+            context, certificate = certified(self._directory)
             listener = socket.create_server((host, 0))
-            self._port = listener.getsockname()[1]
-            self._listen(listener)
-        return self._port
+            self._tcp = listener.getsockname()[1], certificate
+            self._listen(listener, context)
+        return self._tcp
 
     def close(self) -> None:
         """Serve Spark no more: remove the socket file, let go of what was offered."""
@@ -209,17 +230,20 @@ class BlockServer:
 
     # -- data, asked for by Spark tasks --
 
-    def _listen(self, listener: socket.socket) -> None:
+    def _listen(self, listener: socket.socket, context: ssl.SSLContext | None = None) -> None:
         listener.listen(1024)
         self._listeners.append(listener)
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        threading.Thread(target=self._accept, args=(listener, context), daemon=True).start()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         waiting_since: float | None = None
+        strangers = threading.BoundedSemaphore(MOST_STRANGERS)
         while not self._closed:
+            strangers.acquire()
             try:
                 connection, _ = listener.accept()
             except OSError as error:
+                strangers.release()
                 # Descriptors or memory that others will give back, or a client that is gone. Who
                 # comes meanwhile waits in the socket's queue, but not for ever.
                 now = time.monotonic()
@@ -230,8 +254,11 @@ class BlockServer:
                 continue
             waiting_since = None
             try:
-                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+                threading.Thread(
+                    target=self._answer, args=(connection, context, strangers), daemon=True
+                ).start()
             except RuntimeError as error:  # no more threads
+                strangers.release()
                 with connection:
                     _send_error(connection, error)
 
@@ -250,22 +277,57 @@ class BlockServer:
         with contextlib.suppress(OSError):
             self._spare = open(os.devnull, "rb")  # noqa: SIM115
 
-    def _answer(self, connection: socket.socket) -> None:
+    def _answer(
+        self,
+        plain: socket.socket,
+        context: ssl.SSLContext | None,
+        strangers: threading.BoundedSemaphore,
+    ) -> None:
+        try:
+            connection, request = self._greeted(plain, context)
+        except (OSError, RayDPMLError) as error:
+            with plain:
+                _send_error(plain, error)
+            return
+        finally:
+            strangers.release()
         with connection:
             try:
                 with self._arenas.lend() as arena:
-                    self._serve(connection, ArenaStream(connection, arena), arena)
+                    self._serve(connection, request, arena)
             except Exception as error:
                 # Whatever it is, the task must hear of it, unless it has ended: then its attempt
                 # is not committed.
                 _send_error(connection, error)
 
-    def _serve(self, connection: socket.socket, stream: ArenaStream, arena: Arena) -> None:
-        secret, verb, *request = stream.readline(4096).decode().split()
-        if not hmac.compare_digest(secret.encode(), self._secret.encode()):
-            raise RayDPMLError("The block server was given a wrong secret.")
+    def _greeted(
+        self, connection: socket.socket, context: ssl.SSLContext | None
+    ) -> tuple[socket.socket, list[str]]:
+        """Return the connection, encrypted where it is to be, and the request that came first."""
+        connection.settimeout(GREETING_SECONDS)
+        if context is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEP_ALIVE.items():
+                if hasattr(socket, option):
+                    connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+            connection = context.wrap_socket(connection, server_side=True)
+        try:
+            secret, *request = _first_line(connection).decode(errors="replace").split() or [""]
+            if not hmac.compare_digest(secret.encode(), self._secret.encode()):
+                raise RayDPMLError("The block server was given a wrong secret.")
+        except BaseException as error:
+            if context is not None:  # which has taken the socket out of the plain one
+                with connection:
+                    _send_error(connection, error)
+            raise
+        connection.settimeout(None)
+        return connection, request
+
+    def _serve(self, connection: socket.socket, request: list[str], arena: Arena) -> None:
+        verb, *request = request
         if verb == "PUT":
             job, partition, attempt = request[0], int(request[1]), int(request[2])
+            stream = ArenaStream(connection, arena)
             rows = self._receive(stream, arena, job, partition, attempt)
             connection.sendall(_OK + struct.pack(">q", rows))
         else:
@@ -307,6 +369,20 @@ class BlockServer:
             writer.write_table(rows, max_chunksize=_SEND_ROWS)
 
 
+def _first_line(connection: socket.socket) -> bytes:
+    """Read a line byte by byte: what follows belongs to another reader."""
+    line = b""
+    until = time.monotonic() + GREETING_SECONDS
+    while not line.endswith(b"\n") and len(line) < _LONGEST_REQUEST:
+        byte = connection.recv(1)
+        if not byte:
+            break
+        if time.monotonic() > until:  # a byte now and then is not enough
+            raise TimeoutError(f"No request came within {GREETING_SECONDS:.0f} s.")
+        line += byte
+    return line
+
+
 def _has_client(listener: socket.socket) -> bool:
     """Whether a connection waits to be accepted; accept itself may fail before it looks."""
     if listener.fileno() < 0:
@@ -321,7 +397,8 @@ def _send_error(
 ) -> None:
     with contextlib.suppress(OSError):
         connection.settimeout(patience)
-        connection.sendall(b"\1" + f"{type(error).__name__}: {error}".encode())
+        text = f"{type(error).__name__}: {error}".encode()
+        connection.sendall(b"\1" + struct.pack(">i", len(text)) + text)
         # Read what the task still sends: closing on unread bytes would destroy our answer.
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(1 << 20):
@@ -374,8 +451,10 @@ def _with_vectors(table: pa.Table, job: _Job) -> pa.Table:
     """Make the vector columns fixed-size lists, as long as their width is known (else 0 wide)."""
     for name in job.vectors:
         column = fixed_size(table.column(name), name, job.widths.get(name))
-        if column.type.list_size:
-            job.widths.setdefault(name, column.type.list_size)
+        # Another stream may have told its width meanwhile.
+        width = job.widths.setdefault(name, column.type.list_size) if column.type.list_size else 0
+        if width != column.type.list_size:
+            column = fixed_size(column, name, width)  # says which lengths there are
         index = table.schema.get_field_index(name)
         table = table.set_column(index, pa.field(name, column.type, metadata=VECTOR), column)
     return table

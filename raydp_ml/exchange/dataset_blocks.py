@@ -76,9 +76,15 @@ def _nodes(blocks: list[ray.ObjectRef[pa.Table]]) -> list[str]:
     from ray.experimental import get_object_locations
 
     here = ray.get_runtime_context().get_node_id()
-    known = get_object_locations(blocks, timeout_ms=_LOCATE_MS) if blocks else {}
-    held = [known.get(block, {}).get("node_ids") or [here] for block in blocks]
-    return [here if here in nodes else nodes[0] for nodes in held]
+    if len([node for node in ray.nodes() if node["Alive"]]) == 1:
+        return [here] * len(blocks)
+    held = []
+    for block in blocks:
+        # One at a time: asked for blocks of several owners at once, Ray 2.60 may abort ("Promise
+        # already satisfied").
+        nodes = get_object_locations([block], timeout_ms=_LOCATE_MS)[block]["node_ids"]
+        held.append(here if here in nodes or not nodes else nodes[0])
+    return held
 
 
 def _describe(block: pa.Table | pd.DataFrame) -> tuple[int, int, pa.Schema, type]:

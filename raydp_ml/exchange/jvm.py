@@ -29,12 +29,21 @@ def is_connect(spark: SparkSession | DataFrame) -> bool:
 
 
 def require_live(spark: SparkSession) -> None:
-    """Raise `SessionError` where the session was stopped."""
+    """Raise `SessionError` where the session was stopped, or its JVM has ended."""
+    from py4j.protocol import Py4JError
+
     if is_connect(spark):
         stopped = cast("ConnectSession", spark).is_stopped
     else:
         context = spark.sparkContext
-        stopped = context._jsc is None or context._jsc.sc().isStopped()
+        try:
+            stopped = context._jsc is None or context._jsc.sc().isStopped()
+        except (Py4JError, OSError) as error:  # of a session of the user's own
+            raise SessionError(
+                f"The JVM of this SparkSession has ended, or cannot be reached: {error}. Look at "
+                "what it printed last, start a session anew (raydp_ml.init_spark) and make the "
+                "DataFrame again from its source."
+            ) from error
     if stopped:
         raise SessionError(
             "The SparkSession of this DataFrame was stopped. Start one (raydp_ml.init_spark) and "

@@ -36,7 +36,7 @@ def run_export(df: DataFrame, endpoints: str, secret: str, job: str) -> list[tup
     list of (partition, attempt, rows, endpoint)
         What each successful task attempt reported.
     """
-    connect = _connector(endpoints)
+    connect, expect_ok = _connector(endpoints), _expectation()
 
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import struct
@@ -60,8 +60,7 @@ def run_export(df: DataFrame, endpoints: str, secret: str, job: str) -> list[tup
             writer.close()
             stream.flush()
             with connection, connection.makefile("rb") as answer:
-                if answer.read(1) != b"\0":
-                    raise OSError(answer.read().decode() or "The block server has ended.")
+                expect_ok(answer)
                 (stored,) = struct.unpack(">q", answer.read(8))
             if stored != rows:
                 raise OSError(f"The block server stored {stored} of {rows} rows.")
@@ -90,7 +89,7 @@ def import_frame(
     schema: StructType,
 ) -> DataFrame:
     """Make a DataFrame whose partitions read ``(endpoint, part)`` from the block servers."""
-    connect = _connector(endpoints)
+    connect, expect_ok = _connector(endpoints), _expectation()
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -99,8 +98,7 @@ def import_frame(
                 _, connection, stream = connect(f"{secret} GET {table} {part}", endpoint)
                 stream.flush()
                 with connection, connection.makefile("rb", 1 << 16) as answer:
-                    if answer.read(1) != b"\0":
-                        raise OSError(answer.read().decode() or "The block server has ended.")
+                    expect_ok(answer)
                     for rows in pa.ipc.open_stream(answer):
                         yield rows.rename_columns(names)
 
@@ -124,23 +122,42 @@ def _connector(endpoints: str) -> _Connect:
     limit = _SILENCE_SECONDS
 
     def connect(request: str, chosen: int | None = None) -> tuple[int, socket.socket, io.IOBase]:
+        import base64
         import os
         import socket
+        import ssl
 
-        lines = [line.split("|", 3) for line in endpoints.split("\n")]
+        lines = [line.split("|", 4) for line in endpoints.split("\n")]
         node = os.environ.get("RAYDP_ML_NODE_ID")
-        local = [i for i, (_, _, _, path) in enumerate(lines) if os.path.exists(path)]
+        local = [i for i, (*_, path) in enumerate(lines) if os.path.exists(path)]
         same = [i for i, line in enumerate(lines) if line[0] == node]
         index = chosen if chosen is not None else [*same, *local, 0][0]
-        _, host, port, path = lines[index]
+        _, host, port, certificate, path = lines[index]
         if index in local:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             connection.connect(path)
         else:
-            connection = socket.create_connection((host, int(port)), timeout=20)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False  # the certificate alone is known
+            context.load_verify_locations(cadata=base64.b64decode(certificate))
+            plain = socket.create_connection((host, int(port)), timeout=20)
+            connection = context.wrap_socket(plain)
         connection.settimeout(limit)
         stream = connection.makefile("wb", 1 << 16)
         stream.write(f"{request}\n".encode())
         return index, connection, stream
 
     return connect
+
+
+def _expectation() -> Callable[[io.IOBase], None]:
+    """A function that runs in a Spark task and raises what the server says was wrong."""
+
+    def expect_ok(answer: io.IOBase) -> None:
+        import struct
+
+        if answer.read(1) != b"\0":
+            (size,) = struct.unpack(">i", answer.read(4) or bytes(4))
+            raise OSError(answer.read(size).decode() or "The block server has ended.")
+
+    return expect_ok

@@ -33,10 +33,11 @@ class Server:
     secret: str
     connection: str
     port: int = 0
+    certificate: str = ""
 
     def line(self) -> str:
         """Its form for the Spark tasks (see Endpoint.java)."""
-        return f"{self.node_id}|{self.host}|{self.port}|{self.path}"
+        return f"{self.node_id}|{self.host}|{self.port}|{self.certificate}|{self.path}"
 
 
 _servers: dict[str, Server] = {}
@@ -53,7 +54,7 @@ def servers_on(node_ids: Iterable[str], *, tcp: bool = False) -> list[Server]:
     node_ids : iterable of str
         Ray nodes (hex ids).
     tcp : bool, default=False
-        Whether Spark's executors may be on hosts that are not Ray nodes.
+        Whether Spark's executors may be on other hosts than the servers.
 
     Raises
     ------
@@ -73,7 +74,8 @@ def servers_on(node_ids: Iterable[str], *, tcp: bool = False) -> list[Server]:
         for node in nodes if tcp else []:
             server = _servers[node]
             if not server.port:
-                _servers[node] = replace(server, port=call(server.actor.listen_tcp, server.host))
+                port, certificate = call(server.actor.listen_tcp, server.host)
+                _servers[node] = replace(server, port=port, certificate=certificate)
         servers = [_servers[node] for node in nodes]
     if is_first:
         ray_runtime.on_stop(stop)

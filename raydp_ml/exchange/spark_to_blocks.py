@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from raydp_ml.exceptions import DataLostError, SchemaError
+from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.exchange.columns import quoted
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _DTYPES = {"float32": "float", "float64": "double"}
 _ATTEMPTS = 2
+_ABORT_SECONDS = 20.0
 
 
 def from_spark(
@@ -182,20 +184,23 @@ def _run(df: DataFrame, fields: list[StructField], *, use_jar: bool, use_columns
     servers = server_pool.servers_on(nodes, tcp=tcp)
     endpoints = "\n".join(server.line() for server in servers)
     job = uuid.uuid4().hex
-    for server in servers:
-        server_pool.call(server.actor.open_job, job, schema, vectors)
     writer = jvm.java_object(spark, "exchange.BlockExport") if use_jar else None
     try:
+        for server in servers:
+            server_pool.call(server.actor.open_job, job, schema, vectors)
         if writer is not None:
             reports = _run_jar(
                 df, writer, endpoints, servers[0].secret, job, time_zone, use_columns
             )
         else:
             reports = python_tasks.run_export(df, endpoints, servers[0].secret, job)
-    except BaseException as error:
+        return _commit(servers, job, reports, schema, vectors)
+    except Exception as error:
         _raise_better(error, servers, job)
         raise
-    return _commit(servers, job, reports, schema, vectors)
+    except BaseException:  # Ctrl-C: nothing is to be tried again
+        _abort(servers, job)
+        raise
 
 
 def _run_jar(
@@ -219,26 +224,38 @@ def _run_jar(
 
 def _raise_better(error: BaseException, servers: list[server_pool.Server], job: str) -> None:
     """Raise what was really wrong: bad data found by a server, or a server that has died."""
-    if server_pool.forget_dead():
+    died = server_pool.forget_dead()
+    bad_data = _abort(servers, job)
+    if died:
         raise DataLostError(
             "A block server ended while Spark wrote to it (killed, out of memory, or its node is "
             "gone). Look at Ray's logs, and call from_spark again."
         ) from error
+    if bad_data is not None:
+        raise bad_data from error
+
+
+def _abort(servers: list[server_pool.Server], job: str) -> SchemaError | None:
+    """Have each server let go of what was sent for a job; return the error found in the data."""
+    found = None
     for server in servers:
-        bad_data = server_pool.call(server.actor.abort, job)
-        if bad_data is not None:
-            raise bad_data from error
+        with contextlib.suppress(DataLostError, ResourceError):  # it has ended, and its blocks too
+            found = server_pool.call(server.actor.abort, job, timeout=_ABORT_SECONDS) or found
+    return found
 
 
 def _placement(spark: SparkSession) -> tuple[list[str], bool]:
-    """Ray nodes whose servers this session's executors write to, and whether over TCP."""
+    """Ray nodes whose servers this session's executors write to, and whether over TCP too.
+
+    An executor may start on another host while its session lives.
+    """
     import ray
 
     ray_runtime.ensure_ray()
     ours = list(executor_cpus())
     here = ray.get_runtime_context().get_node_id()
     if ours:
-        return ours, False
+        return ours, True
     if jvm.is_connect(spark):
         return [here], True
     return [here], not str(spark.sparkContext.master).startswith("local")

@@ -85,9 +85,15 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         made = Path(scratch) / "new"
         _write(estimator, made)
+        old = Path(scratch) / "old"
         if target.exists():
-            target.rename(Path(scratch) / "old")
-        made.rename(target)
+            target.rename(old)
+        try:
+            made.rename(target)
+        except BaseException:  # another program was faster, say
+            if old.exists() and not target.exists():
+                old.rename(target)
+            raise
 
 
 def load(path: str | os.PathLike[str], *, module: OwnModule | None = None) -> Any:

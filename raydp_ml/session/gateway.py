@@ -25,6 +25,7 @@ from raydp_ml.session.launch import (
     write_private,
 )
 from raydp_ml.session.log4j import log4j_properties
+from raydp_ml.session.lost_jvm import LostJvm
 
 if TYPE_CHECKING:
     from py4j.java_gateway import JavaGateway, JVMView
@@ -62,6 +63,7 @@ class DriverJvm:
     ) -> None:
         self._folder = folder
         self._guard: Guard | None = None
+        self._lost: LostJvm | None = None
         self._output: JvmOutput | None = None
         self._interrupts = InterruptHandling()
         self._spark: SparkSession | None = None
@@ -75,7 +77,7 @@ class DriverJvm:
         settings.pop("spark.driver.extraClassPath", None)
         try:
             if self._gateway is None:
-                self._launch(environment)
+                self._launch(environment, conf["spark.driver.memory"])
                 # What spark-submit made of the rest (resolved packages, say) must stay.
                 named = ("spark.master", "spark.app.name")
                 settings = {**{key: conf[key] for key in named}, **secrets}
@@ -85,7 +87,7 @@ class DriverJvm:
             self.stop()
             raise
 
-    def _launch(self, environment: Mapping[str, str]) -> None:
+    def _launch(self, environment: Mapping[str, str], memory: str) -> None:
         from pyspark.errors import PySparkRuntimeError
         from pyspark.java_gateway import launch_gateway
 
@@ -121,6 +123,7 @@ class DriverJvm:
         self._process = self._gateway.proc
         if self._process is not None:  # None: spark-submit started this program and its JVM
             self._guard = Guard(self._process.pid, self._folder)
+            self._lost = LostJvm(self._gateway, self._process, output, memory)
 
     def _start_spark(
         self, settings: Mapping[str, str], on_launch: Callable[[JVMView], object] | None
@@ -169,7 +172,7 @@ class DriverJvm:
             return False
         try:
             return not context._jsc.sc().isStopped()
-        except (Py4JError, OSError):
+        except (Py4JError, OSError, SessionError):
             return False
 
     def stop_context(self) -> None:
@@ -196,12 +199,14 @@ class DriverJvm:
         else:
             _keep_texts(sys.exc_info()[1])
             self._end_process(self._process)
-            self._forget()
+            forget_gateway(self._gateway)
         self._spark = None
         self._interrupts.remove()
 
     def _end_process(self, process: subprocess.Popen[bytes]) -> None:
         self._silence_py4j()
+        if self._lost is not None:
+            self._lost.expect_end()
         if self._output is not None:
             self._output.expect_end()
         # The end of its standard input makes the JVM exit, and its exit hooks stop Spark and
@@ -231,25 +236,6 @@ class DriverJvm:
             client.is_connected = False
             client.finalizer_deque.appendleft(SHUTDOWN_FINALIZER_WORKER)
 
-    def _forget(self) -> None:
-        """Make PySpark forget the JVM that has ended."""
-        from pyspark import SparkContext
-        from pyspark.sql import SparkSession, SQLContext
-
-        context = SparkContext._active_spark_context
-        if context is not None and context._gateway is self._gateway:
-            context._jsc = None  # nothing is left to be told to stop
-            context.stop()
-        SparkSession._instantiatedSession = None
-        SparkSession._activeSession = None
-        SQLContext._instantiatedContext = None
-        with contextlib.suppress(Exception):
-            self._gateway.close(keep_callback_server=True)
-            self._gateway.shutdown_callback_server()
-        if SparkContext._gateway is self._gateway:
-            SparkContext._gateway = None
-            SparkContext._jvm = None
-
 
 def _keep_texts(error: BaseException | None) -> None:
     """Fix the texts of Spark's errors on their way out, which ask the JVM each time for them."""
@@ -274,7 +260,7 @@ def _keep_text(error: BaseException) -> None:
 
 def foreign_session() -> str | None:
     """Name of a live Spark session in this process that init_spark did not start, or None."""
-    if "pyspark.core.context" not in sys.modules:
+    if running_gateway() is None:
         return None
     from pyspark import SparkContext
 
@@ -317,4 +303,29 @@ def running_gateway() -> JavaGateway | None:
         return None
     from pyspark import SparkContext
 
-    return SparkContext._gateway
+    gateway = SparkContext._gateway
+    process = getattr(gateway, "proc", None)
+    if process is not None and process.poll() is not None:
+        forget_gateway(gateway)
+        return None
+    return gateway
+
+
+def forget_gateway(gateway: JavaGateway) -> None:
+    """Make PySpark forget a JVM that has ended."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession, SQLContext
+
+    context = SparkContext._active_spark_context
+    if context is not None and context._gateway is gateway:
+        context._jsc = None  # nothing is left to be told to stop
+        context.stop()
+    SparkSession._instantiatedSession = None
+    SparkSession._activeSession = None
+    SQLContext._instantiatedContext = None
+    with contextlib.suppress(Exception):
+        gateway.close(keep_callback_server=True)
+        gateway.shutdown_callback_server()
+    if SparkContext._gateway is gateway:
+        SparkContext._gateway = None
+        SparkContext._jvm = None

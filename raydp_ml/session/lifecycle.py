@@ -184,7 +184,7 @@ def spark_session(
 ) -> Iterator[SparkSession]:
     """Context manager: ``init_spark`` on entry, ``stop_spark`` on exit.
 
-    Takes the arguments of `init_spark`.
+    Takes the arguments of `init_spark`. Where the session was live before, it stays.
 
     Yields
     ------
@@ -198,6 +198,7 @@ def spark_session(
     ...     spark.range(3).count()
     3
     """
+    was_live = _active is not None and _active.is_live()
     spark = init_spark(
         app_name,
         mode=mode,
@@ -213,7 +214,8 @@ def spark_session(
     try:
         yield spark
     finally:
-        stop_spark()
+        if not was_live:
+            stop_spark()
 
 
 def executor_cpus() -> dict[str, float]:

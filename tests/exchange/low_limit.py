@@ -46,7 +46,7 @@ class Client:
         finally:
             if text:
                 self.close()
-        return text[1:].decode()
+        return text[5:].decode()  # after a byte and the length
 
 
 def main() -> None:

@@ -6,7 +6,11 @@ executors are on one host; so two attempts of one partition are played here.
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,7 +19,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from raydp_ml.exchange import block_server
 from raydp_ml.exchange.block_server import BLOCK_BYTES, BlockServer
+from raydp_ml.exchange.certificate import certified
 
 SCHEMA = pa.schema([("x", pa.int64())])
 
@@ -27,12 +33,22 @@ def server(ray_cluster):
     made.close()
 
 
+def said(file):
+    """The text of an error, after its first byte."""
+    return file.read(int.from_bytes(file.read(4), "big")).decode()
+
+
+def connected(server):
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(server.path())
+    return connection
+
+
 class Attempt:
     """A task attempt that has sent all its rows, but not the end of its stream."""
 
-    def __init__(self, server, partition, number, values, batch_rows=100_000):
-        self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.connection.connect(server.path())
+    def __init__(self, server, partition, number, values, batch_rows=100_000, connection=None):
+        self.connection = connection or connected(server)
         self.file = self.connection.makefile("rwb")
         self.file.write(f"secret PUT job {partition} {number}\n".encode())
         self.writer = pa.ipc.new_stream(self.file, SCHEMA)
@@ -44,9 +60,9 @@ class Attempt:
         self.writer.close()
         self.file.flush()
         status = self.file.read(1)
-        answer = self.file.read(8) if status == b"\0" else self.file.read()
+        answer = int.from_bytes(self.file.read(8), "big") if status == b"\x00" else said(self.file)
         self.connection.close()
-        return int.from_bytes(answer, "big") if status == b"\0" else answer.decode()
+        return answer
 
     def die(self):
         self.connection.shutdown(socket.SHUT_RDWR)
@@ -116,3 +132,73 @@ def test_a_server_without_file_descriptors_answers_when_it_has_some_again():
     assert "takes no connection ([Errno 24] Too many open files)" in refused
     assert "ulimit -n" in refused
     assert said == {"none": "no answer", "again": freed, "at last": freed, "left": "0 False"}
+
+
+def encrypted(server, certificate=None):
+    port, its_own = server.listen_tcp("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=base64.b64decode(certificate or its_own))
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", port)))
+
+
+def test_rows_come_encrypted_from_other_hosts(server, ray_cluster):
+    server.open_job("job", SCHEMA, ())
+    big = range(BLOCK_BYTES // 4)
+    assert Attempt(server, 0, 1, big, connection=encrypted(server)).finish() == len(big)
+    blocks, _ = server.commit("job", [(0, 1, 0)])
+    assert rows_of(ray_cluster, blocks) == [*big]
+    assert (
+        "This export has ended" in Attempt(server, 0, 2, [1], connection=encrypted(server)).finish()
+    )
+    # Nothing of the key is left for others to read.
+    assert os.listdir(Path(server.path()).parent) == ["blocks"]
+
+
+def test_another_server_in_its_place_is_not_trusted(server, tmp_path):
+    _, certificate = certified(str(tmp_path))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        encrypted(server, certificate)
+
+
+def test_what_is_not_encrypted_is_not_answered(server):
+    with half_open(server) as plain:
+        plain.sendall(b"secret GET table 0\n")
+        got = b""
+        with contextlib.suppress(ConnectionError):
+            while part := plain.recv(1 << 16):
+                got += part
+    # A TLS alert, and nothing of the protocol behind it.
+    assert b"freed" not in got
+    assert len(got) < 16
+
+
+@pytest.mark.parametrize("make", [connected, encrypted])
+@pytest.mark.parametrize(
+    "first", [b"wrong PUT job 0 0\n", b"\n", b"\xff" * 5000, b"secretx GET t 0\n"]
+)
+def test_without_the_secret_nothing_is_done(server, make, first):
+    server.open_job("job", SCHEMA, ())
+    with make(server) as connection, connection.makefile("rb") as file:
+        connection.sendall(first)
+        assert file.read(1) == b"\1"
+        assert said(file) == "RayDPMLError: The block server was given a wrong secret."
+
+
+@pytest.mark.parametrize("make", [connected, encrypted])
+def test_strangers_who_say_nothing_are_sent_away(ray_cluster, make, monkeypatch):
+    monkeypatch.setattr(block_server, "GREETING_SECONDS", 0.5)
+    monkeypatch.setattr(block_server, "MOST_STRANGERS", 4)
+    server = BlockServer("secret")
+    mute = [make(server) if make is connected else half_open(server) for _ in range(12)]
+    # They are more than may be undecided at a time; whoever has the secret is served after them.
+    server.open_job("job", SCHEMA, ())
+    assert Attempt(server, 0, 1, [1, 2], connection=make(server)).finish() == 2
+    for connection in mute:
+        connection.close()
+    server.close()
+
+
+def half_open(server):
+    """A TCP connection on which no encryption begins."""
+    return socket.create_connection(("127.0.0.1", server.listen_tcp("127.0.0.1")[0]))

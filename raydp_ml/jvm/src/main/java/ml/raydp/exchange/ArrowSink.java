@@ -1,9 +1,6 @@
 package ml.raydp.exchange;
 
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.channels.Channels;
-import java.nio.channels.SocketChannel;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.vector.ipc.ArrowStreamWriter;
 import org.apache.arrow.vector.types.pojo.Schema;
@@ -18,7 +15,7 @@ final class ArrowSink implements AutoCloseable {
   private final String request;
   private final BufferAllocator allocator;
   private final ArrowBatch batch;
-  private SocketChannel channel;
+  private Connection channel;
   private ArrowStreamWriter stream;
   private long rows;
 
@@ -71,12 +68,10 @@ final class ArrowSink implements AutoCloseable {
       return 0;
     }
     stream.end();
-    Endpoint.expectOk(channel);
-    ByteBuffer stored = ByteBuffer.allocate(Long.BYTES);
-    stored.put(Channels.newInputStream(channel).readNBytes(Long.BYTES));
-    if (stored.getLong(0) != rows) {
-      throw new IOException(
-          "The block server stored " + stored.getLong(0) + " of " + rows + " rows.");
+    channel.expectOk();
+    long stored = channel.readLong();
+    if (stored != rows) {
+      throw new IOException("The block server stored " + stored + " of " + rows + " rows.");
     }
     return rows;
   }

@@ -2,7 +2,6 @@ package ml.raydp.exchange;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.channels.SocketChannel;
 import java.util.List;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.vector.FieldVector;
@@ -82,7 +81,7 @@ final class BlockRDD extends RDD<InternalRow> {
     private java.util.Iterator<InternalRow> rows = java.util.Collections.emptyIterator();
 
     Rows(Endpoint endpoint, String request, TaskContext task) throws IOException {
-      SocketChannel channel = endpoint.request(request);
+      Connection channel = endpoint.request(request);
       BufferAllocator allocator =
           ArrowUtils.rootAllocator().newChildAllocator("raydp_ml", 0, Long.MAX_VALUE);
       reader = new ArrowStreamReader(channel, allocator);
@@ -99,7 +98,7 @@ final class BlockRDD extends RDD<InternalRow> {
                   allocator.close();
                 }
               });
-      Endpoint.expectOk(channel);
+      channel.expectOk();
       root = reader.getVectorSchemaRoot();
       columns = new ColumnVector[root.getFieldVectors().size()];
     }

@@ -2,11 +2,7 @@ package ml.raydp.exchange;
 
 import java.io.IOException;
 import java.io.Serializable;
-import java.net.InetSocketAddress;
-import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
-import java.nio.channels.Channels;
-import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,23 +12,22 @@ import org.apache.spark.util.Utils;
 
 /**
  * Where one block server listens. A list of them travels as text, one per line: {@code
- * nodeId|host|port|unixPath}; port 0 means that it does not listen on TCP.
+ * nodeId|host|port|certificate|unixPath}; port 0 means that it does not listen on TCP.
  */
-record Endpoint(int index, String nodeId, String host, int port, String path)
+record Endpoint(
+    int index, String nodeId, String host, int port, String certificate, String path)
     implements Serializable {
 
   /** Ours write it into the environment of the executors that they start. */
   private static final String NODE_ID = "RAYDP_ML_NODE_ID";
 
-  private static final int CONNECT_TIMEOUT_MS = 20_000;
-
   static List<Endpoint> parse(String text) {
     List<Endpoint> endpoints = new ArrayList<>();
     for (String line : text.split("\n")) {
-      String[] parts = line.split("\\|", 4);
+      String[] parts = line.split("\\|", 5);
+      int port = Integer.parseInt(parts[2]);
       endpoints.add(
-          new Endpoint(
-              endpoints.size(), parts[0], parts[1], Integer.parseInt(parts[2]), parts[3]));
+          new Endpoint(endpoints.size(), parts[0], parts[1], port, parts[3], parts[4]));
     }
     return endpoints;
   }
@@ -59,13 +54,12 @@ record Endpoint(int index, String nodeId, String host, int port, String path)
   }
 
   /** Connects and sends the request line, which carries the secret. */
-  SocketChannel request(String line) throws IOException {
-    SocketChannel channel;
+  Connection request(String line) throws IOException {
+    Connection connection;
     if (isLocal()) {
-      channel = SocketChannel.open(UnixDomainSocketAddress.of(path));
+      connection = Connection.local(path);
     } else if (port > 0) {
-      channel = SocketChannel.open();
-      channel.socket().connect(new InetSocketAddress(host, port), CONNECT_TIMEOUT_MS);
+      connection = Connection.remote(host, port, certificate);
     } else {
       throw new IOException(
           "The block server " + path + " of Ray node " + nodeId + " cannot be reached from "
@@ -73,19 +67,8 @@ record Endpoint(int index, String nodeId, String host, int port, String path)
     }
     ByteBuffer bytes = ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8));
     while (bytes.hasRemaining()) {
-      channel.write(bytes);
+      connection.write(bytes);
     }
-    return channel;
-  }
-
-  /** Reads the server's answer: a zero byte, or a message that says what went wrong. */
-  static void expectOk(SocketChannel channel) throws IOException {
-    var in = Channels.newInputStream(channel);
-    int status = in.read();
-    if (status != 0) {
-      String text = status < 0 ? "" : new String(in.readAllBytes(), StandardCharsets.UTF_8);
-      throw new IOException(
-          text.isEmpty() ? "The block server closed the connection: it has ended." : text);
-    }
+    return connection;
   }
 }

@@ -1,0 +1,301 @@
+"""What a fault can hit, and the faults: run by programs of their own (see test_faults.py).
+
+Each phase is real work with a gate in its middle, in a Spark task or in a training worker: the
+first process that comes there writes its number down and waits until the fault has happened. What
+the phase gives is compared with what it gives without a fault.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+import xgboost
+
+WAITS = 150.0
+"""Seconds after which a phase counts as hanging."""
+
+
+class Gate:
+    """A place in the middle of a phase; None for `folder` is an open one."""
+
+    def __init__(self, folder: str | None) -> None:
+        self.folder = folder
+
+    def __call__(self) -> None:
+        if self.folder is None:
+            return
+        try:
+            with open(f"{self.folder}/pid", "x") as file:
+                file.write(str(os.getpid()))
+        except FileExistsError:
+            return  # another came first, or this one is its successor
+        os.rename(f"{self.folder}/pid", f"{self.folder}/begun")
+        Path(self.folder, "pid").touch()
+        deadline = time.monotonic() + WAITS
+        while not os.path.exists(f"{self.folder}/go") and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def held(self) -> int:
+        """Wait until a process is in the gate, and return its number."""
+        while not os.path.exists(f"{self.folder}/begun"):
+            time.sleep(0.02)
+        return int(Path(f"{self.folder}/begun").read_text())
+
+    def open(self) -> None:
+        Path(f"{self.folder}/go").touch()
+
+
+class InRound(xgboost.callback.TrainingCallback):
+    """Comes to the gate after the third round."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+
+    def after_iteration(self, model, epoch, evals_log):
+        if epoch == 3:
+            self.gate()
+        return False
+
+
+class InStep(torch.nn.Module):
+    """A linear model that comes to the gate in its fifth step."""
+
+    def __init__(self, gate: Gate, in_features: int = 2, out_features: int = 1) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 1)
+        self.gate = gate
+        self.steps = 0
+
+    def forward(self, X):
+        self.steps += 1
+        if self.steps == 5:
+            self.gate()
+        return self.linear(X)
+
+
+def rows(spark, gate: Gate):
+    """Three thousand rows in eight partitions, whose first batch comes to the gate."""
+    df = spark.range(0, 3000, 1, 8).selectExpr(
+        "cast(id as double) / 3000 as a", "cast(id % 97 as double) as b", "id % 97 + id / 1e3 as y"
+    )
+    return df.mapInArrow(through(gate), df.schema)
+
+
+def through(gate: Gate):
+    def pass_on(batches):
+        for batch in batches:
+            gate()
+            yield batch
+
+    return pass_on
+
+
+def grid() -> pd.DataFrame:
+    return pd.DataFrame({"a": np.linspace(0, 1, 400), "b": np.arange(400) % 97.0})
+
+
+def from_spark(spark, gate):
+    with raydp_ml().from_spark(rows(spark, gate)) as blocks:
+        return blocks.to_arrow().to_pandas().to_numpy()
+
+
+def to_spark(spark, gate):
+    from raydp_ml.exchange.blocks import put_table
+
+    table = rows(spark, Gate(None)).toArrow()
+    with put_table(table, 8) as blocks:
+        df = raydp_ml().to_spark(blocks, spark)
+        return df.mapInArrow(through(gate), df.schema).toPandas().to_numpy()
+
+
+def statistics(spark, gate):
+    from raydp_ml.preprocessing import StandardScaler
+
+    fitted = StandardScaler().fit(rows(spark, gate))
+    return np.array([fitted.mean_, fitted.var_])
+
+
+def xgboost_fit(spark, gate):
+    from raydp_ml.xgboost import XGBRegressor
+
+    model = XGBRegressor(n_estimators=8, max_depth=3, num_workers=2, callbacks=[InRound(gate)])
+    return model.fit(rows(spark, Gate(None)), "y").predict(grid())
+
+
+def torch_fit(spark, gate):
+    from raydp_ml.torch import TorchRegressor
+
+    model = TorchRegressor(InStep, module__gate=gate, max_epochs=3, num_workers=2, random_state=0)
+    return model.fit(rows(spark, Gate(None)), "y").predict(grid())
+
+
+def predict(spark, gate):
+    from raydp_ml.xgboost import XGBRegressor
+
+    X = grid()
+    model = XGBRegressor(n_estimators=5, num_workers=0).fit(X, X["a"] + X["b"])
+    with tempfile.TemporaryDirectory() as folder:
+        given = rows(spark, gate).select("a", "b")
+        model.predict(given).write.parquet(f"{folder}/written")
+        made = spark.read.parquet(f"{folder}/written").toPandas().sort_values(["a", "b"])
+    return made.to_numpy()
+
+
+def search(spark, gate):
+    from raydp_ml.model_selection import GridSearchCV, KFold
+    from raydp_ml.xgboost import XGBRegressor
+
+    model = XGBRegressor(n_estimators=6, num_workers=1, callbacks=[InRound(gate)])
+    cv = KFold(2, shuffle=True, random_state=0)
+    found = GridSearchCV(model, {"max_depth": [1, 2]}, cv=cv, refit=False)
+    return found.fit(rows(spark, Gate(None)), "y").cv_results_["mean_test_score"]
+
+
+def idle(spark, gate):
+    if gate.folder is not None:
+        threading.Thread(target=gate, daemon=True).start()
+        while not os.path.exists(f"{gate.folder}/go"):
+            time.sleep(0.05)
+    return from_spark(spark, Gate(None))
+
+
+PHASES = {
+    "from_spark": from_spark,
+    "to_spark": to_spark,
+    "statistics": statistics,
+    "XGBoost fit": xgboost_fit,
+    "torch fit": torch_fit,
+    "predict": predict,
+    "search": search,
+    "idle": idle,
+}
+
+
+def kill_held(spark, held: int) -> None:
+    os.kill(held, signal.SIGKILL)
+
+
+def stop_held(spark, held: int) -> None:
+    os.kill(held, signal.SIGSTOP)
+    time.sleep(60)
+    os.kill(held, signal.SIGCONT)
+
+
+def kill_named(*names: str):
+    """Kill one of this program's processes whose command line holds one of `names`."""
+
+    def strike(spark, held: int) -> None:
+        token = os.environ["RAYDP_ML_TEST_PROGRAM"]
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                line = " ".join(process.cmdline())
+                ours = process.environ().get("RAYDP_ML_TEST_PROGRAM") == token
+                if ours and any(name in line for name in names):
+                    process.kill()
+                    process.wait(20)
+                    return
+        raise AssertionError(f"no process is named {names}")
+
+    return strike
+
+
+def stop_session(spark, held: int) -> None:
+    raydp_ml().stop_spark()
+
+
+def end_ray(spark, held: int) -> None:
+    import ray
+
+    ray.shutdown()
+
+
+EVENTS = {
+    "training worker killed": ("local", kill_held),
+    "training worker stopped for 60 s": ("local", stop_held),
+    "block server killed": ("local", kill_named("ray::BlockServer")),
+    "driver's JVM killed": ("local", kill_named("org.apache.spark.deploy.SparkSubmit")),
+    "stop_spark() in another thread": ("local", stop_session),
+    "ray.shutdown() in another thread": ("local", end_ray),
+    "native executor killed": ("native", kill_named("-executor-")),
+    "AppMaster killed": ("native", kill_named("-appmaster")),
+    "standalone Worker killed": ("standalone", kill_named("deploy.worker.Worker")),
+    "standalone Master killed": ("standalone", kill_named("deploy.master.Master")),
+}
+
+
+def raydp_ml():
+    import raydp_ml
+
+    return raydp_ml
+
+
+def session(mode: str):
+    shuffle = {"spark.sql.shuffle.partitions": "4", "spark.ui.showConsoleProgress": "false"}
+    return raydp_ml().init_spark(
+        "faults", mode=mode, num_executors=2, driver_memory="1g", configs=shuffle
+    )
+
+
+def hit(event: str, phase: str, expected: np.ndarray) -> str:
+    """Run a phase through the fault; say what came of it."""
+    mode, strike = EVENTS[event]
+    spark = session(mode)
+    folder = tempfile.mkdtemp()
+    gate = Gate(folder)
+    struck: list[float] = []
+
+    def act() -> None:
+        held = gate.held()
+        try:
+            strike(spark, held)
+        finally:
+            struck.append(time.monotonic())
+            gate.open()
+
+    threading.Thread(target=act, daemon=True).start()
+    try:
+        got = PHASES[phase](spark, gate)
+        outcome = "exact" if np.array_equal(got, expected) else f"another result: {got - expected}"
+    except Exception as error:
+        outcome = f"{type(error).__name__}: {error}"
+    assert struck, f"The fault did not happen: {outcome}"
+    sys.stderr.write(f"{event}, {phase}: {time.monotonic() - struck[0]:.1f} s, {outcome[:300]}\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    return outcome
+
+
+def main(event: str, phases: list[str]) -> None:
+    """Print, for each phase, what came of it, as JSON."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    for phase in phases:
+        faulthandler.dump_traceback_later(WAITS, exit=True)
+        if not ray.is_initialized():
+            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        expected = PHASES[phase](session(EVENTS[event][0]), Gate(None))
+        outcome = hit(event, phase, expected)
+        print(json.dumps([phase, outcome]), flush=True)
+        # Whatever it was, the same process can go on.
+        if not ray.is_initialized():
+            raydp_ml().stop_spark()
+            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        again = from_spark(session(EVENTS[event][0]), Gate(None))
+        assert again.shape == (3000, 3), "nothing works after it"
+    faulthandler.cancel_dump_traceback_later()
+    raydp_ml().stop_spark()
+    ray.shutdown()
