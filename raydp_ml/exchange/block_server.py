@@ -33,6 +33,7 @@ from raydp_ml.exchange.certificate import certified
 from raydp_ml.exchange.schema import VECTOR, fixed_size, spark_ready
 from raydp_ml.exchange.unify import aligned
 from raydp_ml.session.guard import Guard
+from raydp_ml.session.sealing import Receiver
 
 if TYPE_CHECKING:
     import ray
@@ -93,16 +94,11 @@ class _Job:
 
 
 class BlockServer:
-    """Owner of blocks on one node; see the module's text for its protocol.
+    """Owner of blocks on one node; see the module's text for its protocol."""
 
-    Parameters
-    ----------
-    secret : str
-        What a request must begin with.
-    """
-
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self) -> None:
+        self._receiver = Receiver()
+        self._secret: str | None = None
         self._jobs: dict[str, _Job] = {}
         self._tables: dict[
             str, tuple[list[tuple[ray.ObjectRef[pa.Table], int, int]], pa.Schema]
@@ -126,6 +122,14 @@ class BlockServer:
     def path(self) -> str:
         """Path of the Unix-domain socket."""
         return self._path
+
+    def public_key(self) -> bytes:
+        """What to seal the secret with."""
+        return self._receiver.public_key()
+
+    def take_secret(self, sealed: bytes) -> None:
+        """Serve whoever begins with this secret (see sealing.py); until then, nobody."""
+        self._secret = self._receiver.open(sealed)
 
     def listen_tcp(self, host: str) -> tuple[int, str]:
         """Listen on TCP too, for Spark executors on other hosts.
@@ -313,7 +317,8 @@ class BlockServer:
             connection = context.wrap_socket(connection, server_side=True)
         try:
             secret, *request = _first_line(connection).decode(errors="replace").split() or [""]
-            if not hmac.compare_digest(secret.encode(), self._secret.encode()):
+            known = self._secret
+            if known is None or not hmac.compare_digest(secret.encode(), known.encode()):
                 raise RayDPMLError("The block server was given a wrong secret.")
         except BaseException as error:
             if context is not None:  # which has taken the socket out of the plain one

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from raydp_ml.exceptions import DataLostError, ResourceError
 from raydp_ml.exchange.block_server import BlockServer
 from raydp_ml.session import ray_runtime
+from raydp_ml.session.sealing import seal
 
 if TYPE_CHECKING:
     from raydp_ml.session.actors import Actor, RemoteMethod
@@ -95,12 +96,13 @@ def _start_missing(nodes: list[str], connection: str) -> None:
             f"The Ray nodes {gone}, which held the data, are gone. Call from_spark again."
         )
     secret = next((server.secret for server in _servers.values()), None) or secrets.token_hex(16)
-    for node, actor in {node: _start(node, secret) for node in missing}.items():
+    for node, actor in {node: _start(node) for node in missing}.items():
         path = call(actor.path, timeout=_START_TIMEOUT)
+        call(actor.take_secret, seal(secret, call(actor.public_key)))
         _servers[node] = Server(actor, node, hosts[node], path, secret, connection)
 
 
-def _start(node: str, secret: str) -> Actor:
+def _start(node: str) -> Actor:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -110,7 +112,7 @@ def _start(node: str, secret: str) -> Actor:
         max_concurrency=4,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
     )
-    return cast("Actor", server.remote(secret))
+    return cast("Actor", server.remote())
 
 
 def call(method: RemoteMethod, *args: object, timeout: float = 600.0) -> Any:

@@ -18,6 +18,7 @@ from raydp_ml.session.guard import OwnedProcess
 from raydp_ml.session.java import find_java
 from raydp_ml.session.launch import LIGHT_JVM, spark_home, to_properties, write_private
 from raydp_ml.session.log4j import log4j_properties
+from raydp_ml.session.sealing import Receiver
 
 # The log file is on this machine and short, so reading it again often costs next to nothing.
 _POLL_SECONDS = 0.05
@@ -30,20 +31,25 @@ class SparkDaemon:
     def __init__(self) -> None:
         self._process: OwnedProcess | None = None
         self._folder: Path | None = None
+        self._receiver = Receiver()
 
-    def node_id(self) -> str:
-        """Id of the Ray node on which this actor runs."""
+    def place(self) -> tuple[str, bytes]:
+        """Id of the Ray node on which this actor runs, and the key to seal secrets with."""
+        return self._node_id(), self._receiver.public_key()
+
+    @staticmethod
+    def _node_id() -> str:
         import ray
 
         return ray.get_runtime_context().get_node_id()
 
-    def start_master(self, secret: str, timeout: float) -> str:
+    def start_master(self, secret: bytes, timeout: float) -> str:
         """Start a Master on a free port and return its URL."""
         self._launch("org.apache.spark.deploy.master.Master", [], secret)
         return self._await_log(r"Starting Spark master at (spark://\S+)", timeout)[1]
 
     def start_worker(
-        self, master_url: str, cores: int, memory_mib: int, secret: str, timeout: float
+        self, master_url: str, cores: int, memory_mib: int, secret: bytes, timeout: float
     ) -> None:
         """Start a Worker and return when it has registered with the Master."""
         self._launch(
@@ -76,7 +82,7 @@ class SparkDaemon:
         if self._process is not None:
             self._process.stop()
 
-    def _launch(self, daemon: str, arguments: list[str], secret: str) -> None:
+    def _launch(self, daemon: str, arguments: list[str], secret: bytes) -> None:
         import ray
 
         java = find_java()
@@ -87,7 +93,10 @@ class SparkDaemon:
         # A configuration folder of its own: a spark-env.sh meant for another cluster must not
         # move the ports or the log, and the secret must not be on a command line.
         (folder / "conf").mkdir()
-        security = {"spark.authenticate": "true", "spark.authenticate.secret": secret}
+        security = {
+            "spark.authenticate": "true",
+            "spark.authenticate.secret": self._receiver.open(secret),
+        }
         write_private(folder / "conf" / "spark-defaults.conf", to_properties(security))
         write_private(folder / "conf" / "log4j2.properties", log4j_properties("info"))
         # A user's SPARK_WORKER_CORES, SPARK_MASTER_PORT and the like are for another cluster.
@@ -107,7 +116,7 @@ class SparkDaemon:
             "SPARK_DAEMON_MEMORY": "512m",
             "SPARK_DAEMON_JAVA_OPTS": LIGHT_JVM,
             "SPARK_LAUNCHER_OPTS": LIGHT_JVM,
-            "RAYDP_ML_NODE_ID": self.node_id(),
+            "RAYDP_ML_NODE_ID": self._node_id(),
         }
         if java.home is not None:
             environment["JAVA_HOME"] = java.home

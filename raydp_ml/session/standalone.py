@@ -13,6 +13,7 @@ from raydp_ml.session.daemons import SparkDaemon
 from raydp_ml.session.driver import start_driver
 from raydp_ml.session.memory import parse_mib
 from raydp_ml.session.options import SessionOptions
+from raydp_ml.session.sealing import seal
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -79,10 +80,12 @@ class StandaloneSession(ClusterSession):
     def _start(self) -> None:
         self._room.reserve()
         master = self._create_owners()
-        nodes = self._await_placement()
+        nodes, keys = self._await_placement()
         self._started = list(self._owners)
-        master_url = self._ask([master.start_master.remote(self._secret, self._room.left())])[0]
-        workers = self._start_workers(master_url)
+        ((_, key),) = self._ask([master.place.remote()])
+        secret = seal(self._secret, key)
+        master_url = self._ask([master.start_master.remote(secret, self._room.left())])[0]
+        workers = self._start_workers(master_url, keys)
         self._start_driver(master_url)
         self._ask(workers)
         self._await_executors()
@@ -112,23 +115,28 @@ class StandaloneSession(ClusterSession):
             self._owners.append(self._workers[-1])
         return master
 
-    def _await_placement(self) -> list[str]:
-        """Ids of the Ray nodes on which the Workers' owners run, once all do."""
+    def _await_placement(self) -> tuple[list[str], list[bytes]]:
+        """Ids of the Ray nodes on which the Workers' owners run, once all do, and their keys."""
         import ray
 
-        placed = [worker.node_id.remote() for worker in self._workers]
+        placed = [worker.place.remote() for worker in self._workers]
         ready, waiting = ray.wait(placed, num_returns=len(placed), timeout=self._room.left())
         if waiting:
             raise ResourceError(self._room.not_in_time(len(ready)))
-        return self._ask(placed)
+        answers = self._ask(placed)
+        return [node for node, _ in answers], [key for _, key in answers]
 
-    def _start_workers(self, master_url: str) -> list[ObjectRef[object]]:
+    def _start_workers(self, master_url: str, keys: list[bytes]) -> list[ObjectRef[object]]:
         memory = (parse_mib(self.options.executor_memory) or 0) + _SPARE_MIB
         return [
             worker.start_worker.remote(
-                master_url, self.options.executor_cores, memory, self._secret, self._room.left()
+                master_url,
+                self.options.executor_cores,
+                memory,
+                seal(self._secret, key),
+                self._room.left(),
             )
-            for worker in self._workers
+            for worker, key in zip(self._workers, keys, strict=True)
         ]
 
     def _start_driver(self, master_url: str) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 
 from raydp_ml.exchange import block_server
+from raydp_ml.session.sealing import seal
 
 _LIMIT = 64
 
@@ -50,7 +51,8 @@ class Client:
 
 
 def main() -> None:
-    server = block_server.BlockServer("secret")
+    server = block_server.BlockServer()
+    server.take_secret(seal("secret", server.public_key()))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_LIMIT, hard))
     hoard: list[int] = []

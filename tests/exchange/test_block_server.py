@@ -22,13 +22,20 @@ import pytest
 from raydp_ml.exchange import block_server
 from raydp_ml.exchange.block_server import BLOCK_BYTES, BlockServer
 from raydp_ml.exchange.certificate import certified
+from raydp_ml.session.sealing import seal
 
 SCHEMA = pa.schema([("x", pa.int64())])
 
 
+def started():
+    server = BlockServer()
+    server.take_secret(seal("secret", server.public_key()))
+    return server
+
+
 @pytest.fixture
 def server(ray_cluster):
-    made = BlockServer("secret")
+    made = started()
     yield made
     made.close()
 
@@ -185,11 +192,21 @@ def test_without_the_secret_nothing_is_done(server, make, first):
         assert said(file) == "RayDPMLError: The block server was given a wrong secret."
 
 
+def test_before_it_has_a_secret_nobody_is_served(ray_cluster):
+    server = BlockServer()
+    for first in (b"\n", b"None GET t 0\n", b" GET t 0\n"):
+        with connected(server) as connection, connection.makefile("rb") as file:
+            connection.sendall(first)
+            assert file.read(1) == b"\1"
+            assert "wrong secret" in said(file)
+    server.close()
+
+
 @pytest.mark.parametrize("make", [connected, encrypted])
 def test_strangers_who_say_nothing_are_sent_away(ray_cluster, make, monkeypatch):
     monkeypatch.setattr(block_server, "GREETING_SECONDS", 0.5)
     monkeypatch.setattr(block_server, "MOST_STRANGERS", 4)
-    server = BlockServer("secret")
+    server = started()
     mute = [make(server) if make is connected else half_open(server) for _ in range(12)]
     # They are more than may be undecided at a time; whoever has the secret is served after them.
     server.open_job("job", SCHEMA, ())

@@ -110,7 +110,6 @@ public final class AppMaster {
     driver = rpcEnv.setupEndpointRef(address, RaySchedulerBackend.ENDPOINT);
     RpcEndpointRef self = rpcEnv.setupEndpoint("AppMaster", new Orders(rpcEnv));
     target = ask(new Messages.Register(self), Integer.class);
-    executors.values().forEach(this::run);
   }
 
   private void begin(String text) throws IOException {
@@ -143,10 +142,11 @@ public final class AppMaster {
         if (next != null) {
           next.run();
         }
+        runPlaced();
         reap();
         cancelSurplus();
         while (executors.size() < target) {
-          run(create(ask(new Messages.NextExecutorId(), String.class)));
+          create(ask(new Messages.NextExecutorId(), String.class));
         }
       }
     } catch (Throwable error) {
@@ -175,9 +175,24 @@ public final class AppMaster {
     return executor;
   }
 
-  private void run(Executor executor) {
-    String text = settings.forExecutor(executor.id).text();
-    executor.ended = executor.actor.task(ExecutorActor::run, text).remote();
+  /** Runs the executors that have a place, and so a key to seal the secret with. */
+  private void runPlaced() {
+    for (Executor executor : executors.values()) {
+      if (executor.ended == null && isReady(executor.placed)) {
+        executor.ended = executor.placed; // of one whose JVM ended before, which `reap` finds
+        try {
+          String text = settings.forExecutor(executor.id).text();
+          String sealed = Sealed.seal(text, executor.placed.get());
+          executor.ended = executor.actor.task(ExecutorActor::run, sealed).remote();
+        } catch (RuntimeException error) {
+          log.warn("Executor {} did not start", executor.id, error);
+        }
+      }
+    }
+  }
+
+  private static boolean isReady(ObjectRef<String> answer) {
+    return !Ray.wait(List.of(answer), 1, 0).getReady().isEmpty();
   }
 
   /** Amounts as text: {@code CPU=1.0,memory=1073741824.0}. */
@@ -194,15 +209,19 @@ public final class AppMaster {
 
   /** Finds the executors that have ended by themselves, and tells the driver why. */
   private void reap() {
-    if (executors.isEmpty()) {
+    List<ObjectRef<String>> running = new ArrayList<>();
+    for (Executor executor : executors.values()) {
+      if (executor.ended != null) {
+        running.add(executor.ended);
+      }
+    }
+    if (running.isEmpty()) {
       return;
     }
-    List<ObjectRef<String>> running = new ArrayList<>();
-    executors.values().forEach(executor -> running.add(executor.ended));
     // Not to wait: a thread in Ray's native wait can crash a JVM that exits.
     List<ObjectRef<String>> ended = Ray.wait(running, running.size(), 0).getReady();
     for (Executor executor : List.copyOf(executors.values())) {
-      if (ended.contains(executor.ended)) {
+      if (executor.ended != null && ended.contains(executor.ended)) {
         String reason = reason(executor.ended);
         log.warn("Executor {} has ended: {}", executor.id, reason);
         end(executor); // the actor itself lives on where only its method has ended
@@ -228,7 +247,7 @@ public final class AppMaster {
     Iterator<Executor> candidates = List.copyOf(executors.values()).iterator();
     while (executors.size() > target && candidates.hasNext()) {
       Executor executor = candidates.next();
-      if (Ray.wait(List.of(executor.placed), 1, 0).getReady().isEmpty()) {
+      if (!isReady(executor.placed)) {
         end(executor);
       }
     }

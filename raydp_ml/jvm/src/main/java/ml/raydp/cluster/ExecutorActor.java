@@ -22,12 +22,18 @@ public final class ExecutorActor {
   /** The Ray node on which an executor runs; the exchange finds its block server by it. */
   static final String NODE_ID = "RAYDP_ML_NODE_ID";
 
-  /** Answers as soon as Ray has found a place for this actor, and gets ready meanwhile. */
+  private final Sealed receiver = Sealed.receiver();
+
+  /**
+   * Answers as soon as Ray has found a place for this actor, and gets ready meanwhile.
+   *
+   * @return the key to seal its settings with
+   */
   public String place() {
     Logging.apply();
     // Loads most of what an executor needs while the driver may still be starting.
     CoarseGrainedExecutorBackend$.MODULE$.logName();
-    return node();
+    return receiver.publicKey();
   }
 
   private static String node() {
@@ -35,8 +41,8 @@ public final class ExecutorActor {
   }
 
   /** Runs the executor; returns a reason when it has ended in good order. */
-  public String run(String text) throws IOException {
-    Settings settings = Settings.parse(text);
+  public String run(String sealed) throws IOException {
+    Settings settings = Settings.parse(receiver.open(sealed));
     Path folder = GuardedFolder.create();
     System.setProperty(NODE_ID, node());
     System.setProperty("spark.local.dir", folder.toString());
