@@ -16,7 +16,7 @@ from raydp_ml.diagnosis.report import Check, failure, ok, warning
 _LEAST_MIB = 1024 + 512
 _EASY_MIB = 3 * 1024
 _STORE_SHARE = 0.3  # of the memory, for Ray's object store
-_EASY_SHM_MIB = 1024
+_MOST_ON_DISK_MIB = 10 * 10**9 // 1024**2  # of a store that Ray would rather keep on disk
 _LEAST_DISK_MIB = 1024
 _FULL = 0.95  # of a disk, beyond which Ray writes nothing more to it
 _EASY_FILES = 1024
@@ -48,14 +48,19 @@ def memory() -> Check:
 
 def shared_memory() -> Check:
     """Look whether Ray's object store fits into ``/dev/shm``."""
-    from raydp_ml.session.memory import shared_memory_bytes
+    from raydp_ml.session.memory import available_mib, shared_memory_bytes
 
     size, free = (count // _MIB for count in shared_memory_bytes())
     if not size:
         return warning("there is no /dev/shm: Ray keeps its object store on disk", _SHM_REMEDY)
+    wanted = min(int(available_mib() * _STORE_SHARE), _MOST_ON_DISK_MIB)
     found = f"{free:,} MiB free of {size:,}"
-    if free < _EASY_SHM_MIB:
-        return warning(f"{found}: Ray keeps its object store on disk, which is slow", _SHM_REMEDY)
+    if free < wanted:
+        return warning(
+            f"{found}, and Ray wants {wanted:,} for its object store: it keeps the store on disk, "
+            "which is slow",
+            _SHM_REMEDY,
+        )
     return ok(f"{found}, for Ray's object store")
 
 

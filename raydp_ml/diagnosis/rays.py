@@ -14,7 +14,8 @@ from raydp_ml.diagnosis.report import Check, failure, ok, warning
 _REACH_SECONDS = 3.0
 _CONNECT_SECONDS = 60.0
 _LISTENS = "0A"  # a socket's state in /proc/net/tcp
-_NO_TOKEN = "authentication"
+_NO_TOKEN = ("InvalidAuthToken", "AuthenticationError")
+_TRIES = {"RAY_NUM_REDIS_GET_RETRIES": "3"}  # of one a second, where Ray itself makes 20
 # As ensure_ray connects. It says who is there, or ends with the error in its last line.
 _CONNECT = """
 import logging, ray
@@ -79,7 +80,7 @@ def cluster() -> Check:
             if said_by == "RAY_ADDRESS"
             else f"It has ended: remove {said_by} (`ray stop` does).",
         )
-    user = _owner(int(port))
+    user = owner_of(int(port))
     other = user not in (None, os.getuid())
     whose = f", of the user {_user_name(user)}" if other and user is not None else ""
     return _let_in(f"a Ray runs at {place} ({said_by}){whose}", other=other)
@@ -94,6 +95,7 @@ def _let_in(what: str, *, other: bool) -> Check:
     try:
         done = subprocess.run(
             [sys.executable, "-c", _CONNECT],
+            env={**os.environ, **_TRIES},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -104,27 +106,31 @@ def _let_in(what: str, *, other: bool) -> Check:
     except subprocess.TimeoutExpired:
         return failure(f"{what}, and does not answer within {_CONNECT_SECONDS:.0f} s", leave)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        error = said[-1] if said else f"exit status {done.returncode}"
-        return failure(f"{what}, and does not let this process in: {error}", _remedy(error, leave))
+        error, remedy = _refusal(done.stderr)
+        return failure(f"{what}, and does not let this process in: {error}", f"{remedy}{leave}")
     found = f"{what}: {done.stdout.strip()}"
     if other:
         return warning(f"{found}; what you fit runs in that user's processes", leave)
     return ok(found)
 
 
-def _remedy(error: str, leave: str) -> str:
-    if "ersion mismatch" in error:
-        return f"Use the cluster's versions of Python and Ray. {leave}"
-    if _NO_TOKEN in error.lower():
+def _refusal(said: str) -> tuple[str, str]:
+    """Tell why Ray did not let a process in, from what that printed, and what to do."""
+    lines = [line for line in said.splitlines() if line.strip()] or ["it said nothing"]
+    if any(word in said for word in _NO_TOKEN):
         return (
+            "it asks for a token, and this process has none or another one",
             "Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to a file with the cluster's token, "
-            f"which who started it has (`ray get-auth-token`). {leave}"
+            "which who started it has (`ray get-auth-token`). ",
         )
-    return leave
+    if "Version mismatch" in said:
+        (line, *rest) = said[said.index("Version mismatch") :].splitlines()
+        versions = "; ".join(text.strip() for text in rest[:5] if text.strip())
+        return f"{line} {versions}", "Use the cluster's versions of Python and Ray. "
+    return lines[-1], ""
 
 
-def _owner(port: int) -> int | None:
+def owner_of(port: int) -> int | None:
     """User id of the program that listens on a port of this machine, or None."""
     wanted = f":{port:04X}"
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):

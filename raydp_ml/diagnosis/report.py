@@ -81,7 +81,7 @@ class Diagnosis:
     def summary(self) -> str:
         """Say in one line how it went."""
         failed = ", ".join(check.name for check in self.checks if check.status == "failure")
-        counts = Counter(check.status for check in self.checks)
+        counts: Counter[str] = Counter(check.status for check in self.checks)
         words = {"warning": "with warnings", "skipped": "not tried"}
         parts = [f"{counts[status]} {word}" for status, word in words.items() if counts[status]]
         more = f" ({', '.join(parts)})" if parts else ""
