@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def make_checks(*, quick: bool, timeout: float) -> Iterator[Check]:
         check = not_tried(needed[0]) if needed else _guarded(look)
         if check.status in {"failure", "skipped"}:
             failed.add(name)
-        yield check.named(name)
+        yield replace(check, name=name)
     if quick:
         return
     spark = _live_spark()
@@ -100,7 +101,7 @@ def make_checks(*, quick: bool, timeout: float) -> Iterator[Check]:
         yield from following.in_process_of_its_own(timeout)
         return
     for name in (*trip.STARTS, *trip.SETTLED, trip.STOP):
-        yield not_tried(", ".join(needed)).named(name)
+        yield not_tried(", ".join(needed), name)
 
 
 def _guarded(look: Callable[[], Check]) -> Check:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,19 +92,19 @@ def _followed(
     failed = ""
     for name in names:
         if failed:
-            yield not_tried(failed).named(name)
+            yield not_tried(failed, name)
             continue
         limit = max(0.0, min(timeout * _STEP_SHARE, deadline - time.monotonic()))
         try:
             check = told.get(timeout=limit)
         except queue.Empty:
-            check = failure(f"did not end within {limit:.0f} s{_tail(log)}", _BUSY).named(name)
+            check = failure(f"did not end within {limit:.1f} s{_tail(log)}", _BUSY)
             failed = name
         if check is None:
             said = f"the process of the round trip ended{_tail(log)}"
-            check = failure(said, f"If it was killed, it lacked memory. {_BUSY}").named(name)
+            check = failure(said, f"If it was killed, it lacked memory. {_BUSY}")
             failed = name
-        yield check
+        yield replace(check, name=name)
 
 
 def _read(descriptor: int, told: _Reports) -> None:

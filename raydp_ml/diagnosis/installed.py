@@ -50,9 +50,10 @@ def library(name: str) -> Check:
             f"not installed; {missing} needs it",
             f"pip install '{_PACKAGE}[{name}]', or xgboost itself on a machine with GPUs",
         )
-    if name == "pyspark" and (mixed := _mixed_spark(version)) is not None:
-        return mixed
-    return _judged(name, version, wanted)
+    check = _judged(name, version, wanted)
+    if name == "pyspark" and check.status == "ok":
+        return _mixed_spark(version) or check
+    return check
 
 
 def _version(name: str) -> str | None:

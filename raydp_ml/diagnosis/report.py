@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Status = Literal["ok", "warning", "failure", "skipped"]
@@ -44,10 +44,6 @@ class Check:
         found = self.found.replace("\n", f"\n{_INDENT}")
         line = f"{status:<8} {self.name:<{_NAME_WIDTH}}{found}{time}"
         return f"{line}\n{_INDENT}-> {self.remedy}" if self.remedy else line
-
-    def named(self, name: str) -> Check:
-        """Return the same under another name."""
-        return replace(self, name=name)
 
 
 @dataclass(frozen=True)
@@ -116,6 +112,6 @@ def failure(found: str, remedy: str) -> Check:
     return Check("", "failure", found, remedy)
 
 
-def not_tried(needed: str) -> Check:
+def not_tried(needed: str, name: str = "") -> Check:
     """Something else has to work first."""
-    return Check("", "skipped", f"not tried: needs {needed}")
+    return Check(name, "skipped", f"not tried: needs {needed}")

@@ -227,7 +227,7 @@ def reports(steps: Iterator[Step]) -> Iterator[Check]:
     """Do steps until one fails; those after it are not tried."""
     failed = ""
     for name, step in steps:
-        check = not_tried(failed).named(name) if failed else report(name, step)
+        check = not_tried(failed, name) if failed else report(name, step)
         failed = failed or (name if check.status == "failure" else "")
         yield check
 
