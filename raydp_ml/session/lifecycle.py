@@ -119,6 +119,13 @@ def init_spark(
     sklearn.utils._param_validation.InvalidParameterError
         (a ValueError) if an argument is of the wrong type or range.
 
+    Notes
+    -----
+    The terminal shows Spark's errors. Its warnings go to ``spark-driver-*.log`` in Ray's log folder
+    (``/tmp/ray/session_latest/logs``); ``spark.sparkContext.setLogLevel("WARN")`` shows them too,
+    as does `configs` ``{"spark.log.level": "WARN"}`` from the start. The logger ``raydp_ml`` tells
+    at INFO of the session and where Spark's UI is, if there is one.
+
     See Also
     --------
     spark_session : The same as a context manager.

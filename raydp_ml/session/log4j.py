@@ -64,7 +64,8 @@ def driver_log(folder: str) -> Path:
     logs = Path(node.get_logs_dir_path()) if node is not None else None
     if logs is None or not os.access(logs, os.W_OK):
         logs = Path(folder)
-    return logs / f"spark-driver-{os.getpid()}.log"
+    # Others can write to that folder: the name is not to be foreseen, like the session's folder's.
+    return logs / f"spark-driver-{os.getpid()}-{folder.rpartition('-')[2]}.log"
 
 
 def show_when_asked(context: SparkContext) -> None:
