@@ -67,22 +67,22 @@ def _version(name: str) -> str | None:
 
 def _specifier(name: str) -> str:
     """Return the versions that raydp_ml declares, as ``>=1.9``; empty where it declares none."""
-    from packaging.requirements import Requirement
-
     try:
         declared = metadata.requires(_PACKAGE) or []
     except metadata.PackageNotFoundError:
         return ""
+    from packaging.requirements import Requirement
+
     names = {name, _ALSO.get(name, name)}
     found = {str(r.specifier) for r in map(Requirement, declared) if r.name in names}
     return min(found, key=len, default="")
 
 
 def _judged(name: str, version: str, wanted: str) -> Check:
-    from packaging.specifiers import SpecifierSet
-
     if not wanted:
         return ok(version)
+    from packaging.specifiers import SpecifierSet
+
     if SpecifierSet(wanted).contains(version, prereleases=True):
         return ok(f"{version} ({wanted})")
     remedy = (

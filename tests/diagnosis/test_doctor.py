@@ -26,12 +26,12 @@ REMEDY = "Java runtime of version 17 or newer: install one"
 pytestmark = pytest.mark.cluster
 
 
-def doctor(*arguments, **environment):
+def doctor(*arguments, python=(sys.executable,), **environment):
     """Run the doctor with --json; its exit status, and its checks by name."""
     changed = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), **environment}
     changed = {name: value for name, value in changed.items() if value is not None}
     done = subprocess.run(
-        [sys.executable, "-m", "raydp_ml", "doctor", "--json", *arguments],
+        [*python, "-m", "raydp_ml", "doctor", "--json", *arguments],
         cwd="/",  # Python looks for modules in its working folder first
         env=changed,
         stdin=subprocess.DEVNULL,
@@ -67,6 +67,22 @@ def test_all_is_well_and_nothing_is_left(tmp_path):
         (line,) = [line for line in lines if line[9:].startswith(f"{name} ")]
         assert line.startswith("ok "), done.stdout
         assert line.endswith(" s)")
+
+
+def test_nothing_is_installed():
+    status, checks = doctor(python=(sys.executable, "-S"))  # without the installed packages
+    needed = ["pyspark", "ray", "scikit-learn", "pyarrow", "pandas", "numpy"]
+    assert (status, failures(checks)) == (1, needed)
+    assert checks["ray"] == {
+        "name": "ray",
+        "status": "failure",
+        "found": "not installed",
+        "remedy": "pip install 'ray'",
+        "seconds": None,
+    }
+    assert (checks["xgboost"]["status"], checks["torch"]["status"]) == ("warning", "ok")
+    assert "raydp_ml itself is not installed" in checks["python"]["found"]
+    assert_not_tried(checks, "pyspark, ray, scikit-learn, pyarrow, pandas, numpy, Ray cluster")
 
 
 def test_no_java(tmp_path):
@@ -164,6 +180,18 @@ def test_a_small_shared_memory(tmp_path):
     assert checks["/dev/shm"]["found"].startswith("64 MiB free of 64, and Ray wants ")
     assert "--shm-size" in checks["/dev/shm"]["remedy"]
     assert [checks[name]["status"] for name in TRIP] == ["ok"] * len(TRIP)
+    # Whoever has not asked the doctor is warned by the session.
+    start = "from raydp_ml.session import ray_runtime; ray_runtime.ensure_ray()"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f'{small} && exec "{sys.executable}" -c "{start}"'],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert done.stderr.startswith("Ray's object store is a file on disk, as /dev/shm has no more")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.fixture
