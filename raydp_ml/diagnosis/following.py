@@ -32,6 +32,7 @@ _Reports = queue.Queue[Check | None]
 _STEP_SHARE = 0.5
 _END_SECONDS = 10.0
 _TAIL_LINES = 10
+_PROGRAM = "import sys; from raydp_ml.diagnosis.trip import main; main(int(sys.argv[1]))"
 _BUSY = (
     "The machine may be busy or short of memory: end other work and try again, or give the "
     "diagnosis more time (--timeout, timeout=)."
@@ -47,7 +48,7 @@ def in_process_of_its_own(timeout: float) -> Iterator[Check]:
     log = Path(folder, "log")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "raydp_ml.diagnosis.trip", str(write_end)],
+            [sys.executable, "-c", _PROGRAM, str(write_end)],
             cwd=folder,
             env=_environment(folder),
             pass_fds=[write_end],

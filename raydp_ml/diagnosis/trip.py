@@ -1,14 +1,12 @@
 """A round trip through every layer, step by step, each compared with an independent answer.
 
-As a program (``python -m raydp_ml.diagnosis.trip DESCRIPTOR``) it writes its reports, one JSON
-object a line, to the file descriptor.
+As a program of its own (`main`) it writes its reports, one JSON object a line, to a descriptor.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -239,7 +237,3 @@ def main(descriptor: int) -> None:
         for check in reports(Trip().steps()):
             out.write(json.dumps(asdict(check)) + "\n")
         out.write(json.dumps(asdict(report(STOP, _stop))) + "\n")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
