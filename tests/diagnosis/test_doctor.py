@@ -16,6 +16,7 @@ import pytest
 
 import raydp_ml
 from raydp_ml.diagnosis import diagnose
+from raydp_ml.diagnosis.following import in_process_of_its_own
 from raydp_ml.diagnosis.trip import SETTLED, STARTS, STOP
 from tests.fresh_folder import run_python
 
@@ -244,6 +245,17 @@ def test_a_round_trip_that_takes_too_long_is_ended(tmp_path):
     assert done.returncode == 1, done.stderr
     assert "FAILURE  start Ray           did not end within 0.2 s" in done.stdout
     assert "not tried: needs start Ray" in done.stdout
+
+
+def test_what_follows_a_step_that_fails_is_not_tried(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(PACKAGE.parent))
+    monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.1:1")  # is refused before anything starts
+    first, *others, last = in_process_of_its_own(200)
+    assert (first.name, first.status) == ("start Ray", "failure")
+    assert first.found.startswith("SessionError: RAY_ADDRESS is 'ray://10.0.0.1:1', a client con")
+    assert first.remedy
+    assert {check.found for check in others} == {"not tried: needs start Ray"}
+    assert (last.name, last.status, last.found) == (STOP, "ok", "nothing is left")
 
 
 def test_a_live_session_is_used(spark):
