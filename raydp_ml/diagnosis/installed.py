@@ -16,7 +16,16 @@ _PACKAGE = "raydp_ml"
 _OPTIONAL = {"xgboost": "raydp_ml.xgboost", "torch": "raydp_ml.torch"}
 # Either of these is the module of the first name.
 _ALSO = {"xgboost": "xgboost-cpu"}
-LIBRARIES = ("pyspark", "ray", "scikit-learn", "pyarrow", "pandas", "numpy", *_OPTIONAL)
+LIBRARIES = (
+    "pyspark",
+    "ray",
+    "scikit-learn",
+    "pyarrow",
+    "pandas",
+    "numpy",
+    "cryptography",
+    *_OPTIONAL,
+)
 
 _VECTOR = "jdk.incubator.vector"
 _CLASS = "ml/raydp/exchange/BlockExport.class"

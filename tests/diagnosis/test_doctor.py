@@ -72,7 +72,7 @@ def test_all_is_well_and_nothing_is_left(tmp_path):
 
 def test_nothing_is_installed():
     status, checks = doctor(python=(sys.executable, "-S"))  # without the installed packages
-    needed = ["pyspark", "ray", "scikit-learn", "pyarrow", "pandas", "numpy"]
+    needed = ["pyspark", "ray", "scikit-learn", "pyarrow", "pandas", "numpy", "cryptography"]
     assert (status, failures(checks)) == (1, needed)
     assert checks["ray"] == {
         "name": "ray",
@@ -83,7 +83,7 @@ def test_nothing_is_installed():
     }
     assert (checks["xgboost"]["status"], checks["torch"]["status"]) == ("warning", "ok")
     assert "raydp_ml itself is not installed" in checks["python"]["found"]
-    assert_not_tried(checks, "pyspark, ray, scikit-learn, pyarrow, pandas, numpy, Ray cluster")
+    assert_not_tried(checks, ", ".join([*needed, "Ray cluster"]))
 
 
 def test_no_java(tmp_path):
