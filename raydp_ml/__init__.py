@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raydp_ml.diagnosis import diagnose
     from raydp_ml.exchange import Blocks, from_spark, to_spark
     from raydp_ml.roles import set_roles
     from raydp_ml.saving.folders import load, save
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Blocks": "raydp_ml.exchange",
+    "diagnose": "raydp_ml.diagnosis",
     "from_spark": "raydp_ml.exchange",
     "to_spark": "raydp_ml.exchange",
     "init_spark": "raydp_ml.session",
@@ -34,6 +36,7 @@ _SUBMODULES = (
     "compose",
     "datasets",
     "decomposition",
+    "diagnosis",
     "exceptions",
     "exchange",
     "feature_extraction",
@@ -52,6 +55,7 @@ _SUBMODULES = (
 
 __all__ = [
     "Blocks",
+    "diagnose",
     "from_spark",
     "init_spark",
     "load",

@@ -22,6 +22,7 @@ MODULES = [
     "raydp_ml.compose",
     "raydp_ml.datasets",
     "raydp_ml.decomposition",
+    "raydp_ml.diagnosis",
     "raydp_ml.exceptions",
     "raydp_ml.exchange",
     "raydp_ml.feature_extraction.text",

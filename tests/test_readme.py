@@ -38,6 +38,7 @@ label = "2 * x0 - x1 + 3 as arr_delay"
 df = spark.range(250_000).selectExpr("id", *features).selectExpr("* except (id)", label)
 train, test = df.randomSplit([0.8, 0.2], seed=0)
 """,
+    "log": "",
     "search": """
 import raydp_ml
 from raydp_ml.pipeline import make_pipeline
@@ -85,6 +86,15 @@ assert len(model.history_) == 20
 # The label is a rule without noise, which a network of 64 units comes near to.
 assert 0.9 < model.score(test, "arr_delay") < 1
 """,
+    "log": """
+import contextlib
+import io
+from raydp_ml.xgboost import XGBRegressor
+with contextlib.redirect_stderr(io.StringIO()) as said:
+    logging.getLogger().handlers[0].setStream(said)
+    XGBRegressor(n_estimators=2).fit([[1.0], [2.0]], [1.0, 2.0])
+assert "fit estimator=XGBRegressor rows=2 " in said.getvalue()
+""",
     "search": """
 assert (train.count(), test.count()) == (1600, 400)
 assert search.best_score_ == max(search.cv_results_["mean_test_score"]) > 0.98
@@ -99,6 +109,7 @@ OUTPUT = {
     "cluster": "",
     "inspection": "contributions",
     "torch": "|prediction|",
+    "log": "",
     "search": "|prediction|",
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import DataLostError, SchemaError, SessionError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks, checked_refs, put_table
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     import ray.data
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import StructType
+
+logger = logging.getLogger(__name__)
 
 _PART_BYTES = 64 << 20
 _PART_ROWS = 10_000
@@ -67,15 +71,24 @@ def import_data(
     """`to_spark`, with the choice of path that tests and measurements need."""
     spark = spark or _active_session()
     jvm.require_live(spark)
+    watch = Stopwatch()
     ray_runtime.ensure_ray()
     blocks = _as_blocks(data)
     _require_owners(blocks)
     try:
-        df, vectors = _offer(blocks, spark, use_jar)
+        df, vectors, parts = _offer(blocks, spark, use_jar)
     except DataLostError:
         # A server died while nobody used it, and owned none of these blocks.
         server_pool.forget_dead()
-        df, vectors = _offer(blocks, spark, use_jar)
+        df, vectors, parts = _offer(blocks, spark, use_jar)
+    watch.tell(
+        logger,
+        "to_spark",
+        rows=blocks.num_rows,
+        bytes=blocks.nbytes,
+        blocks=len(blocks.refs),
+        partitions=parts,
+    )
     if not vectors:
         return df
     from pyspark.ml.functions import array_to_vector
@@ -138,7 +151,7 @@ def _spark_schema(schema: pa.Schema) -> tuple[StructType, set[str]]:
     return from_arrow_schema(spark_ready(schema.empty_table()).schema), vectors
 
 
-def _offer(blocks: Blocks, spark: SparkSession, use_jar: bool) -> tuple[DataFrame, set[str]]:
+def _offer(blocks: Blocks, spark: SparkSession, use_jar: bool) -> tuple[DataFrame, set[str], int]:
     """Have the servers of the blocks' nodes offer them, cut into parts of a fair size.
 
     Returns
@@ -146,6 +159,8 @@ def _offer(blocks: Blocks, spark: SparkSession, use_jar: bool) -> tuple[DataFram
     DataFrame
     set of str
         The columns that are to become vectors again.
+    int
+        Number of partitions.
     """
     refs, arrow_schema = checked_refs(blocks)
     schema, vectors = _spark_schema(arrow_schema)
@@ -173,10 +188,10 @@ def _offer(blocks: Blocks, spark: SparkSession, use_jar: bool) -> tuple[DataFram
     reader = jvm.java_object(spark, "exchange.BlockImport") if use_jar else None
     if reader is None:
         made = python_tasks.import_frame(spark, endpoints, secret, table, parts, schema)
-        return made, vectors
+        return made, vectors, len(parts)
     lines = "\n".join(f"{at},{part}" for at, part in parts)
     frame = reader.dataFrame(spark, endpoints, secret, table, lines, schema.json())
-    return jvm.as_frame(frame, spark), vectors
+    return jvm.as_frame(frame, spark), vectors, len(parts)
 
 
 def _parallelism(spark: SparkSession) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import DataType, StructField
+
+logger = logging.getLogger(__name__)
 
 _DTYPES = {"float32": "float", "float64": "double"}
 _ATTEMPTS = 2
@@ -88,17 +92,29 @@ def export(
             "from_spark takes a batch DataFrame; got a streaming one, which has no end. Read the "
             "source with spark.read, or call from_spark inside writeStream.foreachBatch."
         )
+    watch = Stopwatch()
     fields = select_fields(df.schema, columns)
     plain, fields = _projected(df, fields, dtype)
     for attempt in range(_ATTEMPTS):
         try:
             with refused_values():
-                return _run(plain, fields, use_jar=use_jar, use_columns=use_columns)
+                blocks, tasks = _run(plain, fields, use_jar=use_jar, use_columns=use_columns)
         except DataLostError:
             # A server died, and its blocks with it: the job runs again on new ones.
             server_pool.forget_dead()
             if attempt == _ATTEMPTS - 1:
                 raise
+        else:
+            watch.tell(
+                logger,
+                "from_spark",
+                rows=blocks.num_rows,
+                bytes=blocks.nbytes,
+                blocks=len(blocks.refs),
+                tasks=tasks,
+                retries=attempt,
+            )
+            return blocks
     raise AssertionError("unreachable")
 
 
@@ -174,8 +190,17 @@ def _spark_dtype(dtype: DTypeLike | None) -> str | None:
         ) from None
 
 
-def _run(df: DataFrame, fields: list[StructField], *, use_jar: bool, use_columns: bool) -> Blocks:
-    """One export: open the servers for it, run the Spark job, commit what succeeded."""
+def _run(
+    df: DataFrame, fields: list[StructField], *, use_jar: bool, use_columns: bool
+) -> tuple[Blocks, int]:
+    """One export: open the servers for it, run the Spark job, commit what succeeded.
+
+    Returns
+    -------
+    Blocks
+    int
+        Number of Spark's tasks.
+    """
     spark = df.sparkSession
     time_zone = str(spark.conf.get("spark.sql.session.timeZone"))
     vectors = tuple(field.name for field in fields if is_vector(field.dataType))
@@ -194,7 +219,7 @@ def _run(df: DataFrame, fields: list[StructField], *, use_jar: bool, use_columns
             )
         else:
             reports = python_tasks.run_export(df, endpoints, servers[0].secret, job)
-        return _commit(servers, job, reports, schema, vectors)
+        return _commit(servers, job, reports, schema, vectors), len(reports)
     except Exception as error:
         _raise_better(error, servers, job)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,7 @@ from sklearn.model_selection._validation import (
 )
 
 from raydp_ml.base import is_spark, require_column_name
+from raydp_ml.events import Stopwatch
 from raydp_ml.model_selection._marks import as_frame
 from raydp_ml.model_selection._scores import score_of_frame
 from raydp_ml.model_selection._splitters import seed_of
@@ -29,6 +31,8 @@ from raydp_ml.model_selection._trials import Sample, Trial
 if TYPE_CHECKING:
     from raydp_ml.exchange.data_kinds import Data, Values
     from raydp_ml.training.gang.tasks import Result
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "GridSearchCV",
@@ -143,6 +147,7 @@ class _SparkFit:
 
     def run(self) -> None:
         """Search and refit."""
+        watch = Stopwatch()
         search = self.search
         context = search._init_callback_context(max_subtasks=1 + (search.refit is not False))
         context.call_on_fit_task_begin(**self.about)
@@ -173,6 +178,16 @@ class _SparkFit:
         self._set_scorer()
         search.cv_results_ = self.results
         context.call_on_fit_task_end(**self.about)
+        watch.tell(
+            logger,
+            "search",
+            estimator=type(search).__name__,
+            of=type(search.estimator).__name__,
+            rows=study.marked.rows,
+            candidates=len(self.candidates),
+            folds=search.n_splits_,
+            failed=sum(result["fit_error"] is not None for result in self.out),
+        )
 
     def evaluate(
         self,

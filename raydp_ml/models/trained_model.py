@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import SparkEstimator, kind_of
+from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import DataLostError, SchemaError
 from raydp_ml.exchange.columns import check_kinds, from_arrow_schema, pick_columns
 from raydp_ml.exchange.frames import named_table
@@ -39,7 +41,11 @@ from raydp_ml.models.prediction_column import (
 )
 from raydp_ml.models.predictor import Predictor, class_array
 from raydp_ml.training.gang.attempts import Attempt, Workers, attempts
+from raydp_ml.training.gang.gang import Gang
+from raydp_ml.training.rows.inspection import Inspected
 from raydp_ml.training.rows.layout import Feature, Layout
+
+logger = logging.getLogger(__name__)
 
 
 class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
@@ -128,6 +134,23 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
             setattr(self, name, value)
         if attributes.get("feature_names_in_", self) is None:
             del self.feature_names_in_
+
+    def _tell_fit(
+        self, watch: Stopwatch, gang: Gang, rows: Inspected, data: TrainingData, retries: int
+    ) -> None:
+        """Log a fit that has ended."""
+        watch.tell(
+            logger,
+            "fit",
+            estimator=type(self).__name__,
+            rows=rows.report.rows,
+            validation_rows=rows.report.validation_rows or None,
+            bytes=data.sets[0].nbytes,
+            features=rows.layout.num_features,
+            workers=0 if gang.in_process else gang.size,
+            cpus_per_worker=gang.cpus_per_worker,
+            retries=retries,
+        )
 
     # ----------------------------------------------------------------- predict
 

@@ -24,7 +24,7 @@ from raydp_ml.session.launch import (
     to_properties,
     write_private,
 )
-from raydp_ml.session.log4j import log4j_properties
+from raydp_ml.session.log4j import driver_log, driver_properties, show_when_asked
 from raydp_ml.session.lost_jvm import LostJvm
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ class DriverJvm:
         self._interrupts = InterruptHandling()
         self._spark: SparkSession | None = None
         write_private(Path(folder, "spark.conf"), to_properties(conf))
-        write_private(log4j_file(folder), log4j_properties("warn"))
+        self._log = driver_log(folder)
+        shown = conf.get("spark.log.level", "error")
+        write_private(log4j_file(folder), driver_properties(self._log, shown))
         self._process: subprocess.Popen[bytes] | None = None
         # A stopped session of the user's own may have left its JVM; it is not ours to end.
         self._gateway: JavaGateway = running_gateway()
@@ -142,12 +144,14 @@ class DriverJvm:
             # When the JVM ends, the server for accumulators would print a stack trace.
             context._accumulatorServer.handle_error = _ignore_error  # type: ignore[method-assign]
             self._interrupts.install(context)
+            show_when_asked(context)
             self._spark = SparkSession(context)
         except (Py4JError, OSError) as error:
             java = getattr(error, "java_exception", None)
             said = java.toString() if java is not None else str(error)
             raise SessionError(
-                f"Spark did not start: {said} Check configs, driver_memory and the log above."
+                f"Spark did not start: {said} Check configs and driver_memory. It may have "
+                f"said more in {self._log}."
             ) from error
 
     @property

@@ -12,7 +12,7 @@ from pathlib import Path
 from raydp_ml.exceptions import SessionError
 
 OLDEST_JAVA = 17
-_REMEDY = (
+REMEDY = (
     f"Spark needs a Java runtime of version {OLDEST_JAVA} or newer: install one (Debian, Ubuntu: "
     "`apt install openjdk-17-jre-headless`; macOS: `brew install openjdk@17`; conda: "
     "`conda install openjdk=17`) and put its `java` on PATH, or set JAVA_HOME to its folder."
@@ -41,7 +41,7 @@ def find_java() -> Java:
     if version < OLDEST_JAVA:
         where = f"JAVA_HOME={home!r}" if home is not None else "PATH"
         raise SessionError(
-            f"Java {version}, found through {where} ({executable!r}), is too old. {_REMEDY}"
+            f"Java {version}, found through {where} ({executable!r}), is too old. {REMEDY}"
         )
     return Java(executable, version, home)
 
@@ -72,7 +72,7 @@ def check_java_of_ray() -> None:
     if version < OLDEST_JAVA:
         raise SessionError(
             f"Ray runs its Java actors with the `java` on PATH, which is {executable!r} of version "
-            f"{version}: too old. {_REMEDY}"
+            f"{version}: too old. {REMEDY}"
         )
 
 
@@ -92,13 +92,13 @@ def _locate() -> tuple[str, str | None]:
         executable = str(Path(home) / "bin" / "java")
         if not os.access(executable, os.X_OK) or Path(executable).is_dir():
             raise SessionError(
-                f"JAVA_HOME is {home!r}, but there is no program {executable!r}. {_REMEDY}"
+                f"JAVA_HOME is {home!r}, but there is no program {executable!r}. {REMEDY}"
             )
         return executable, home
     found = shutil.which("java")
     if found is None:
         raise SessionError(
-            f"No Java was found: JAVA_HOME is not set, and PATH has no `java`. {_REMEDY}"
+            f"No Java was found: JAVA_HOME is not set, and PATH has no `java`. {REMEDY}"
         )
     return found, None
 
@@ -115,13 +115,13 @@ def _version_of(executable: str) -> int:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SessionError(f"{executable!r} could not be run ({error}). {_REMEDY}") from None
+        raise SessionError(f"{executable!r} could not be run ({error}). {REMEDY}") from None
     output = f"{result.stderr}\n{result.stdout}".strip()
     version = parse_version(output)
     if result.returncode != 0 or version is None:
         shown = output.splitlines()[0] if output else "no output"
         raise SessionError(
             f"`{executable} -version` did not answer with a version (exit status "
-            f"{result.returncode}: {shown}). {_REMEDY}"
+            f"{result.returncode}: {shown}). {REMEDY}"
         )
     return version

@@ -11,10 +11,11 @@ from typing import IO
 
 # What no option turns off: the JVM prints the first whenever Spark's launcher is used, Ray the
 # other when a JVM connects to it.
-_NOISE = re.compile(
-    rb"WARNING: Using incubator modules: jdk\.incubator\.vector$"
-    rb"|\[[^]]+ I \d+ \d+\] gcs_client\.cc"
+NOISE = (
+    r"^WARNING: Using incubator modules: jdk\.incubator\.vector$"
+    r"|^\[[^]]+ I \d+ \d+\] gcs_client\.cc"
 )
+_NOISE = re.compile(NOISE.encode())
 
 
 class JvmOutput:

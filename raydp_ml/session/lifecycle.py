@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import SessionError
 from raydp_ml.session import ray_runtime
 from raydp_ml.session.class_path import ArchiveBuilder
@@ -42,6 +44,7 @@ class Session(Protocol):
         """End everything that this session started; never raises."""
 
 
+logger = logging.getLogger(__name__)
 _lock = threading.RLock()
 _active: Session | None = None
 _archive: ArchiveBuilder | None = None
@@ -116,6 +119,13 @@ def init_spark(
     sklearn.utils._param_validation.InvalidParameterError
         (a ValueError) if an argument is of the wrong type or range.
 
+    Notes
+    -----
+    The terminal shows Spark's errors. Its warnings go to ``spark-driver-*.log`` in Ray's log folder
+    (``/tmp/ray/session_latest/logs``); ``spark.sparkContext.setLogLevel("WARN")`` shows them too,
+    as does `configs` ``{"spark.log.level": "WARN"}`` from the start. The logger ``raydp_ml`` tells
+    at INFO of the session and where Spark's UI is, if there is one.
+
     See Also
     --------
     spark_session : The same as a context manager.
@@ -147,7 +157,7 @@ def init_spark(
         if session is None:
             _check_no_foreign_session()
             find_java()
-            session = _active = _start(options)
+            session = _active = _start(options, Stopwatch())
             _archive = ArchiveBuilder(session.java_options())
             # Registered last, so that it runs before the handlers of Ray and PySpark.
             atexit.unregister(_exit)
@@ -164,8 +174,11 @@ def stop_spark() -> None:
     raydp_ml started it and no ``Blocks`` are alive in it. A Ray that was already running stays.
     """
     with _lock:
+        watch, session = Stopwatch(), _active
         _stop_session()
         ray_runtime.close()
+        if session is not None:
+            watch.tell(logger, "session_stop", mode=session.options.mode)
 
 
 @contextlib.contextmanager
@@ -218,6 +231,17 @@ def spark_session(
             stop_spark()
 
 
+def live_spark() -> SparkSession | None:
+    """Return the session of this process that works, `init_spark`'s or the user's own, or None."""
+    if _active is not None:
+        return _active.spark if _active.is_live() else None
+    if foreign_session() is None:
+        return None
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.getOrCreate()
+
+
 def executor_cpus() -> dict[str, float]:
     """CPUs that the active session's executors hold in Ray, by Ray node id (hexadecimal).
 
@@ -255,25 +279,41 @@ def _check_no_foreign_session() -> None:
         )
 
 
-def _start(options: SessionOptions) -> Session:
+def _start(options: SessionOptions, watch: Stopwatch) -> Session:
     had_ray = ray_runtime.is_ours()
     try:
         ray_runtime.ensure_ray(options.timeout)
-        if options.mode == "standalone":
-            from raydp_ml.session.standalone import StandaloneSession
-
-            return StandaloneSession(options)
-        if options.mode == "native":
-            from raydp_ml.session.native import NativeSession
-
-            return NativeSession(options)
-        from raydp_ml.session.local import LocalSession
-
-        return LocalSession(options)
+        session = _of_mode(options)
     except BaseException:
         if not had_ray:  # otherwise others of this process use it
             ray_runtime.close()
         raise
+    on_cluster = options.mode != "local"
+    watch.tell(
+        logger,
+        "session_start",
+        mode=options.mode,
+        executors=options.num_executors if on_cluster else None,
+        executor_cores=options.executor_cores if on_cluster else None,
+        spark=session.spark.version,
+        ui=session.spark.sparkContext.uiWebUrl,
+    )
+    return session
+
+
+def _of_mode(options: SessionOptions) -> Session:
+    """Start the session of the mode that was asked for."""
+    if options.mode == "standalone":
+        from raydp_ml.session.standalone import StandaloneSession
+
+        return StandaloneSession(options)
+    if options.mode == "native":
+        from raydp_ml.session.native import NativeSession
+
+        return NativeSession(options)
+    from raydp_ml.session.local import LocalSession
+
+    return LocalSession(options)
 
 
 def _stop_session() -> None:

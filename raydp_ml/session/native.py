@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
-import sys
 import time
 from collections.abc import Iterable
 
@@ -13,10 +13,13 @@ from raydp_ml.session.cluster import ClusterSession
 from raydp_ml.session.driver import start_driver
 from raydp_ml.session.gateway import running_gateway
 from raydp_ml.session.java import check_java_of_ray
+from raydp_ml.session.jvm_output import NOISE
 from raydp_ml.session.options import SessionOptions
 
 _MASTER = "spark-ray"  # RayClusterManager.java answers to it
 _POLL_SECONDS = 0.05
+# What the JVMs of Ray's Java workers say before they are told where to log.
+_NOISE = rf'{NOISE}|main ERROR AsyncRoot contains an invalid element or attribute "RingBufferSize"'
 
 
 class NativeSession(ClusterSession):
@@ -36,13 +39,13 @@ class NativeSession(ClusterSession):
                 "use mode='local' or mode='standalone'."
             )
         check_java_of_ray()
+        _hide_noise()
         super().__init__(options)
         try:
             self._room.reserve()
             self._room.await_free()
             self._start_driver()
             self._await_executors()
-            self._show_ui()
         except BaseException:
             self.stop()
             raise
@@ -122,13 +125,19 @@ class NativeSession(ClusterSession):
         backend = self.spark.sparkContext._jsc.sc().schedulerBackend()
         return [line.split(" ")[1] for line in backend.executorNodes().splitlines()]
 
-    def _show_ui(self) -> None:
-        address = self.spark.sparkContext.uiWebUrl
-        if address:
-            sys.stderr.write(f"Spark UI of {self.options.app_name!r}: {address}\n")
-
 
 _LOGS = "The executors log to raydp_ml's files in Ray's log folder (<session>/logs/spark-*.log)."
+
+
+def _hide_noise() -> None:
+    """Have Ray leave `_NOISE` out of what it shows of its workers, as RAY_DEDUP_LOGS_SKIP_REGEX."""
+    from ray._private.ray_logging import stderr_deduplicator
+
+    users = stderr_deduplicator.skip_re
+    if users is None:
+        stderr_deduplicator.skip_re = re.compile(_NOISE)
+    elif _NOISE not in users.pattern:
+        stderr_deduplicator.skip_re = re.compile(f"{users.pattern}|{_NOISE}")
 
 
 def _resource_of_node(resources: Iterable[str]) -> str:

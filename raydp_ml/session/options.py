@@ -143,7 +143,12 @@ def driver_heap(options: SessionOptions) -> str:
         return options.driver_memory
     if options.mode != "local":
         return "1g"
-    return f"{max(1024, available_mib() // 4)}m"
+    return f"{default_heap_mib()}m"
+
+
+def default_heap_mib() -> int:
+    """MiB of the one JVM of local mode, where nothing else is asked for."""
+    return max(1024, available_mib() // 4)
 
 
 def spark_conf(

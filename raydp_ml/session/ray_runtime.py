@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable
 
 from raydp_ml.exceptions import ResourceError, SessionError
+from raydp_ml.session.memory import shared_memory_bytes
 
 _CLIENT_REMEDY = (
     "Spark's driver and the object store must be on a machine of the Ray cluster. Run this "
@@ -25,6 +26,7 @@ _CLIENT_REMEDY = (
 )
 
 _START_SECONDS = 120.0
+_STORE = "object_store_memory"
 _SLOW_START = "timed out during startup"  # of a plain Exception of Ray's, after 30 seconds
 
 logger = logging.getLogger(__name__)
@@ -69,12 +71,9 @@ def ensure_ray(timeout: float = _START_SECONDS) -> None:
                 f"RAY_ADDRESS is {address!r}, a client connection, which raydp_ml cannot use. "
                 f"{_CLIENT_REMEDY}"
             )
-        # Its warning that a local Ray guards itself by a token asks nothing of the user.
-        logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(
-            logging.ERROR
-        )
         _start(timeout)
         _opened = connection()
+        _warn_of_slow_store()
         _closing_is_due = False
         _close_at_exit()
 
@@ -85,7 +84,7 @@ def _start(timeout: float) -> None:
     begun = time.monotonic()
     while True:
         try:
-            ray.init(include_dashboard=False, logging_level=logging.WARNING)
+            ray.init(include_dashboard=False, logging_level=logging.ERROR)
             return
         except BaseException as error:
             _end_half_started(error)
@@ -105,6 +104,21 @@ def _start(timeout: float) -> None:
                     "or raise timeout."
                 ) from error
             logger.warning("Ray did not start within %.0f s; raydp_ml tries again.", waited)
+
+
+def _warn_of_slow_store() -> None:
+    """Say that the object store is on disk, which Ray does in a warning that is not shown."""
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    store = sum(n["Resources"].get(_STORE, 0) for n in ray.nodes() if n["NodeID"] == here)
+    room, _ = shared_memory_bytes()
+    if 0 < room < store:
+        logger.warning(
+            "Ray's object store is a file on disk, as /dev/shm has no more than %d MB, and is "
+            "slow. In Docker give the container more (--shm-size=8g), elsewhere remount /dev/shm.",
+            room // 10**6,
+        )
 
 
 def _end_half_started(error: BaseException) -> None:

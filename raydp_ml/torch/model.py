@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import kind_of
+from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import ResourceError, SchemaError
 from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.memory_data import MATRIX
@@ -107,6 +108,7 @@ class TorchModel(NestedParameters, TrainedModel):
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, resume_from: Any = None
     ) -> None:
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
+        watch = Stopwatch()
         plan = self._plan(resume_from, kind_of(X) == "spark")
         require_room(self._workers(self.num_workers))
         task = Task(
@@ -136,6 +138,7 @@ class TorchModel(NestedParameters, TrainedModel):
             self.__dict__.pop(name, None)
         self._set_fitted(self._fitted_attributes(module, outcome, rows, data))
         progress.end()
+        self._tell_fit(watch, gang, rows, data, start.number + export.number - 2)
 
     def _on_epoch(
         self, progress: Progress, module: Any, rows: Inspected, data: TrainingData, event: Epoch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from raydp_ml.base import (
     is_spark,
     require_column_name,
 )
+from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     NUMERIC,
@@ -55,6 +57,8 @@ __all__ = [
     "WeightedTransformer",
     "replace_columns",
 ]
+
+logger = logging.getLogger(__name__)
 
 ANY = NUMERIC | {"string", "category", "array", "vector", "time", "other"}
 
@@ -161,11 +165,14 @@ class SparkTransformer(SparkEstimator):
     def _fit_spark(
         self, df: DataFrame, y: Values | None, sample_weight: Values | None = None
     ) -> Self:
+        watch = Stopwatch()
         require_live(df.sparkSession)
         roles = self._resolve(df, y, sample_weight)
         with self._as_task(df, y, sample_weight), refused_values():
             self._learn_from(df, roles)
         self._fitted_on_spark = True
+        name, features = type(self).__name__, len(roles.feature_names)
+        watch.tell(logger, "fit", estimator=name, features=features)
         return self
 
     def _learn_from(self, df: DataFrame, roles: ColumnRoles) -> None:

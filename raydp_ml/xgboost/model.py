@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import is_spark, require_column_name
+from raydp_ml.events import Stopwatch
 from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.targets import check_margins
 from raydp_ml.fit_data.training_data import Task, TrainingData
@@ -121,6 +122,7 @@ class XGBModel(Explainable):
 
     def _fit(self, X: Any, given: Given, xgb_model: object = None) -> None:
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
+        watch = Stopwatch()
         import_xgboost()
         genuine = self._judged()
         begin = start_of(xgb_model)
@@ -171,6 +173,7 @@ class XGBModel(Explainable):
             self.evals_result_ = outcome.history
         self._set_fitted(self._fitted_attributes(outcome.model, rows, data, outcome.config))
         progress.end()
+        self._tell_fit(watch, gang, rows, data, start.number + export.number - 2)
 
     def _reads_blocks(self, gang: Gang, data: TrainingData) -> bool:
         """Whether the workers read their rows block by block, rather than hold them."""

@@ -16,6 +16,7 @@ from raydp_ml.exceptions import TrainingError
 from raydp_ml.preprocessing import StandardScaler
 from raydp_ml.training.xgboost import fit as fit_module
 from raydp_ml.xgboost import XGBClassifier, XGBRegressor
+from tests.log_lines import facts
 
 PARAMS = {"n_estimators": 10, "max_depth": 3, "random_state": 0}
 
@@ -179,8 +180,11 @@ class DiesOnce(xgboost.callback.TrainingCallback):
         return False
 
 
-def test_a_lost_worker_goes_on_from_the_checkpoint(ray_cluster, data, tmp_path, monkeypatch):
+def test_a_lost_worker_goes_on_from_the_checkpoint(
+    ray_cluster, data, tmp_path, monkeypatch, caplog
+):
     X, y = data
+    caplog.set_level("INFO", logger="raydp_ml")
     monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
     valid = [(X[:50], y[:50])]
     recorder = Recorder()
@@ -188,6 +192,7 @@ def test_a_lost_worker_goes_on_from_the_checkpoint(ray_cluster, data, tmp_path, 
     model = XGBRegressor(num_workers=2, callbacks=[DiesOnce(tmp_path / "marks")], **params)
     model.set_callbacks(recorder).fit(X, y, eval_set=valid)
     undisturbed = XGBRegressor(num_workers=2, **params).fit(X, y, eval_set=valid)
+    assert [fit["retries"] for fit in facts(caplog, "fit")] == ["1", "0"]
     assert (tmp_path / "marks").read_text() in ("x", "xx")
     assert_allclose(model.predict(X), undisturbed.predict(X), atol=1e-5)
     assert_allclose(
