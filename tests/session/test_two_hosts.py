@@ -66,7 +66,7 @@ def attached():
 eventually(attached, "no Ray")
 spark = raydp_ml.init_spark(
     mode="native", num_executors=1, executor_memory="600m", driver_memory="600m",
-    configs={{"spark.network.crypto.enabled": True, "spark.sql.shuffle.partitions": "2"}},
+    configs={{"spark.sql.shuffle.partitions": "2"}},
 )
 (here,) = executor_cpus()
 told("one host")
