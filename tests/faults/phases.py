@@ -206,7 +206,9 @@ def kill_named(*names: str):
                 ours = process.environ().get("RAYDP_ML_TEST_PROGRAM") == token
                 if ours and any(name in line for name in names):
                     process.kill()
-                    process.wait(20)
+                    # (psutil's wait would take a child's exit status away from its owner.)
+                    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                        time.sleep(0.02)
                     return
         raise AssertionError(f"no process is named {names}")
 

@@ -1,13 +1,13 @@
 """What raydp_ml promises of each fault in each phase: the table of docs/reliability.md.
 
-    python -m tests.faults.promises > docs/reliability-table.md    # for the page, between its marks
+    python -m tests.faults.promises
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-EXACT = "the same result"
+EXACT = "exact"
 PHASES = (
     "from_spark",
     "to_spark",
@@ -52,3 +52,16 @@ PROMISES: dict[str, dict[str, Promise | None]] = {
     "standalone Worker killed": _all(SAME),
     "standalone Master killed": _all(SAME),
 }
+
+
+def table() -> str:
+    """Return the promises as a table in Markdown."""
+    rows = [["event", *PHASES], ["---"] * (len(PHASES) + 1)]
+    for event, promised in PROMISES.items():
+        cells = ["" if of is None else of.outcome for of in promised.values()]
+        rows.append([event, *(f"`{cell}`" if cell.endswith("Error") else cell for cell in cells)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,46 @@
+"""Each fault in each phase: what docs/reliability.md promises, and then the program goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.faults.phases import EVENTS
+from tests.faults.promises import EXACT, PHASES, PROMISES, table
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("event", EVENTS)
+def test_promises(run_program, event):
+    promised = {phase: promise for phase, promise in PROMISES[event].items() if promise is not None}
+    program = run_program(f"""
+    import os, sys
+    os.environ["PYTHONPATH"] = {str(ROOT)!r}
+    sys.path.insert(0, {str(ROOT)!r})
+    from tests.faults.phases import main
+    main({event!r}, {list(promised)!r})
+    """)
+    status = program.finish(1000)
+    outcomes = dict(json.loads(line) for line in program.stdout.splitlines() if line[:2] == '["')
+    assert status == 0, (outcomes, program.stderr[-3000:])
+    assert list(outcomes) == list(promised)
+    broken = {
+        phase: (outcomes[phase][:600], promise)
+        for phase, promise in promised.items()
+        if not outcomes[phase].startswith(promise.outcome) or promise.text not in outcomes[phase]
+    }
+    assert not broken
+    program.assert_nothing_left()
+
+
+def test_the_page_says_what_is_tested():
+    assert list(PROMISES) == list(EVENTS)
+    assert all(tuple(of) == PHASES for of in PROMISES.values())
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    assert table() in page, "python -m tests.faults.promises prints the table for the page"
+    assert EXACT in page
