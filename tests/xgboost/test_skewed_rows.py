@@ -52,7 +52,8 @@ def test_a_skewed_frame_trains_the_model_of_a_spread_one(found, shape, workers):
         assert np.isfinite(predicted).all()
         return
     assert_allclose(predicted, others, **SUMS)
-    assert_same_scores(scores, their_scores)
+    if SHAPES[shape][0] is not XGBRanker:  # whose scores break ties by the order of the rows
+        assert_same_scores(scores, their_scores)
 
 
 @pytest.mark.parametrize("workers", WORKERS)
@@ -67,7 +68,10 @@ def test_the_number_of_workers_changes_nothing(found, shape, workers):
 
 def assert_same_scores(scores, others):
     if isinstance(scores, list):  # of a network, by epoch
-        scores, others = ({"": pd.DataFrame(of).drop(columns="seconds")} for of in (scores, others))
+        scores, others = (
+            {"": pd.DataFrame(of).drop(columns=["seconds", "rows_per_second"])}
+            for of in (scores, others)
+        )
     for name in scores or ():
         for metric in scores[name]:
             assert_allclose(scores[name][metric], others[name][metric], **SUMS)
@@ -107,11 +111,11 @@ def test_it_is_the_model_of_plain_xgboost(found, shape):
 def test_workers_have_equal_shares(found, shape, workers):
     """Within 5 %, or within one row or group."""
     rows, counts = found[shape]["rows"], found[shape]["counts", workers]
-    kept = rows
-    if "v" in rows and SHAPES[shape][0] is not XGBRanker:
-        kept = rows[~rows["v"]]
+    marked = rows["v"] if "v" in rows else np.zeros(len(rows), bool)
+    # (A ranker's are those that it evaluates, some of them twice.)
+    kept = pd.concat([rows, rows[marked]]) if SHAPES[shape][0] is XGBRanker else rows[~marked]
     kept = kept[kept["w"] > 0] if "w" in kept else kept
     assert sum(counts) == len(kept)
     assert len(counts) == min(workers, len(kept))
-    largest = kept["q"].value_counts().max() if "q" in kept else 1
+    largest = rows["q"].value_counts().max() if "q" in kept else 1
     assert max(counts) - min(counts) <= max(0.05 * len(kept) / workers, 2 * largest)
