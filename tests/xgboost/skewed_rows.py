@@ -46,6 +46,11 @@ SHAPES = {
     "three rows of categories": (XGBRegressor, CATEGORIES, {}),
     "three rows, one for validation": (XGBRegressor, CATEGORIES, {"validation": "v"}),
     "three rows and medians": (XGBRegressor, {**PARAMS, "objective": "reg:absoluteerror"}, {}),
+    "three rows and dropped trees": (
+        XGBRegressor,
+        {**PARAMS, "booster": "dart", "subsample": 0.7, "rate_drop": 0.5},
+        {},
+    ),
     "network, most rows in one partition": (TorchRegressor, NETWORK, {}),
     "network, validation rows in one partition": (TorchRegressor, NETWORK, {"validation": "v"}),
     "network, three rows": (TorchRegressor, NETWORK, {}),

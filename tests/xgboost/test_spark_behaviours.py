@@ -12,6 +12,7 @@ import json
 from contextlib import nullcontext
 
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
 from numpy.testing import assert_allclose, assert_array_equal
@@ -330,3 +331,28 @@ def test_rankings_of_vectors(spark, df, objective, workers):
     assert found.keys() == wanted.keys() == {"ndcg@32"} or objective == "rank:ndcg"
     for name, values in wanted.items():
         assert_allclose(found[name], values, **SUMS)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_categories_to_evaluate_on(spark, workers):
+    """One worker has all rows of a category, and there are rows without one and with another."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"c": np.sort(rng.choice(list("stuvw"), 300)), "x": rng.normal(size=300)})
+    frame["y"] = frame.c.map({"s": 3.0, "t": -1, "u": 5, "v": 0, "w": 2}) + frame.x.round(1)
+    frame["held_out"] = np.arange(300) % 3 == 0
+    frame.loc[::30, "c"] = None
+    frame.loc[::33, "c"] = "only here"
+    assert frame.held_out[::33].all()
+    assert frame.held_out[::30].all()
+    params = {**PARAMS, "enable_categorical": True, "max_cat_to_onehot": 1, "max_bin": 512}
+    own = frame.assign(c=pd.Categorical(frame.c, list("stuvw")))
+    train, held = own[~own.held_out], own[own.held_out]
+    plain = xgboost.XGBRegressor(**params)
+    plain.fit(train[["c", "x"]], train.y, eval_set=[(held[["c", "x"]], held.y)], verbose=False)
+    data = spark.createDataFrame(frame).coalesce(1)
+    data = raydp_ml.set_roles(data, label="y", validation="held_out")
+    model = XGBRegressor(**params, num_workers=workers).fit(data)
+    (found,), (wanted,) = model.evals_result_.values(), plain.evals_result_.values()
+    assert_allclose(found["rmse"], wanted["rmse"], rtol=1e-5)
+    made = column(model.predict(data.select("c", "x")), "prediction")
+    assert_allclose(made, plain.predict(own[["c", "x"]]), rtol=1e-4, atol=1e-5)

@@ -89,7 +89,7 @@ def batch_of(table: pa.Table, layout: Layout, spec: TrainSpec, trains: bool) -> 
 
 def types_of(layout: Layout, spec: TrainSpec, ref: xgboost.DMatrix | None) -> Sequence[str] | None:
     """Return the types of features that XGBoost is told; `ref` is that of an evaluation set."""
-    types: Sequence[str] | None = spec.matrix["feature_types"]
+    types: Sequence[str] | None = spec.matrix.get("feature_types")
     return types if ref is None or not layout.has_categories else ref.feature_types
 
 
