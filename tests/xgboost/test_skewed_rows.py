@@ -38,7 +38,7 @@ def found(tmp_path_factory):
     root = Path(__file__).parents[2]
     program = f"import sys; sys.path.insert(0, {str(root)!r}); "
     program += "from tests.xgboost.skewed_rows import main; main('out/results')"
-    done = run_python("-c", program, cwd=folder)
+    done = run_python("-c", program, cwd=folder, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     return pickle.loads((folder / "out" / "results").read_bytes())
 
