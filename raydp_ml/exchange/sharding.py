@@ -51,9 +51,9 @@ def shard_by_node(
     block_rows: Sequence[int],
     block_nodes: Sequence[str],
     shard_nodes: Sequence[str],
-    slack: float = 1.0,
+    slack: float = 0.05,
 ) -> list[Shard]:
-    """Give each worker rows of its own node first, then balance what is left.
+    """Give each worker rows of its own node first, and all workers nearly equally many.
 
     Parameters
     ----------
@@ -63,9 +63,10 @@ def shard_by_node(
         Ray node that holds each block.
     shard_nodes : sequence of str
         Ray node of each worker.
-    slack : float, default=1.0
-        A worker takes up to ``(1 + slack)`` times its equal share of local rows before any cross
-        the network: Spark's partitions are seldom spread evenly, and rarely that unevenly.
+    slack : float, default=0.05
+        Where shares of local rows differ by no more than this part of an equal share, no row of a
+        node with workers crosses the network. Otherwise shares are equal: all wait for the worker
+        with the most rows in each round, and a row is sent once.
 
     Returns
     -------
@@ -75,7 +76,13 @@ def shard_by_node(
     num_shards = len(shard_nodes)
     if len({*block_nodes, *shard_nodes}) <= 1:
         return shard_rows(block_rows, num_shards)
-    capacity = int(sum(block_rows) / num_shards * (1 + slack)) + 1
+    fair = -(-sum(block_rows) // num_shards)
+    local = dict.fromkeys(shard_nodes, 0)
+    for rows, node in zip(block_rows, block_nodes, strict=True):
+        if node in local:
+            local[node] += rows
+    shares = [rows / list(shard_nodes).count(node) for node, rows in local.items()]
+    capacity = sum(block_rows) if max(shares) - min(shares) <= slack * fair else fair
     shards: list[list[tuple[int, int, int]]] = [[] for _ in shard_nodes]
     filled = [0] * num_shards
     remote = []
@@ -94,7 +101,6 @@ def shard_by_node(
                     start += taken
             if start < block_rows[block]:
                 remote.append((block, start, block_rows[block]))
-    fair = -(-sum(block_rows) // num_shards)
     for block, first, stop in remote:
         start = first
         while start < stop:

@@ -235,7 +235,7 @@ class XGBModel(Explainable):
                 "nthread": params["n_jobs"],
             },
             quantile=self._uses_quantiles,
-            max_bin=self.max_bin,
+            max_bin=genuine.max_bin,
             feature_weights=None if weights is None else np.asarray(weights, dtype=np.float32),
             objective=self.objective if callable(self.objective) else None,
             metric=metric,
@@ -268,7 +268,12 @@ class XGBModel(Explainable):
 
     def _xgboost_params(self) -> dict[str, Any]:
         own = self.get_params(deep=False)
-        params = {name: value for name, value in own.items() if name not in OWN_PARAMETERS}
+        # XGBoost writes some of them as JSON, which knows no numbers of NumPy's.
+        params = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in own.items()
+            if name not in OWN_PARAMETERS
+        }
         return by_first_names(params, type(self).__name__)
 
     def _judged(self) -> Any:

@@ -54,7 +54,19 @@ def test_by_node_moves_rows_from_a_node_that_has_too_many():
     shards = shard_by_node([900, 50, 50], ["a", "b", "c"], ["a", "b", "c"])
     sizes = [sum(stop - start for _, start, stop in shard) for shard in shards]
     assert sum(sizes) == 1000
-    assert max(sizes) <= 668  # (1 + slack) of an equal share
+    assert sorted(sizes) == [332, 334, 334]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 500), st.sampled_from("abcd")), max_size=12),
+    st.lists(st.sampled_from("abc"), min_size=1, max_size=6),
+)
+def test_by_node_shares_differ_by_a_twentieth_at_most(blocks, shard_nodes):
+    block_rows = [rows for rows, _ in blocks]
+    shards = shard_by_node(block_rows, [node for _, node in blocks], shard_nodes)
+    sizes = [sum(stop - start for _, start, stop in shard) for shard in shards]
+    fair = sum(block_rows) / len(shard_nodes)
+    assert max(sizes) - min(sizes) <= max(0.05 * (fair + 1), len(shard_nodes))
 
 
 def test_on_one_node_the_shards_do_not_depend_on_where_the_workers_are():

@@ -11,6 +11,7 @@ import pyarrow as pa
 from raydp_ml.exchange.blocks import fetch
 from raydp_ml.exchange.sharding import Shard, shard_rows
 from raydp_ml.exchange.unify import aligned
+from raydp_ml.training.rows.chosen import Chosen
 
 if TYPE_CHECKING:
     import ray
@@ -38,7 +39,10 @@ class EveryRow:
 
 
 def read_shard(
-    refs: Sequence[ray.ObjectRef[pa.Table]], shard: Shard, schema: pa.Schema
+    refs: Sequence[ray.ObjectRef[pa.Table]],
+    shard: Shard,
+    schema: pa.Schema,
+    chosen: Chosen | None = None,
 ) -> pa.Table:
     """Rows of one shard, as views of the object store where the blocks are on this node.
 
@@ -50,6 +54,8 @@ def read_shard(
         Which slices of them to take.
     schema : pyarrow.Schema
         That of the Blocks, to which each block is brought.
+    chosen : Chosen, optional
+        Which rows the slices count; others between them come along.
 
     Raises
     ------
@@ -59,8 +65,8 @@ def read_shard(
         A block has other columns or types.
     """
     tables = fetch([refs[block] for block, _, _ in shard])
-    parts = [
-        table.slice(start, stop - start)
-        for table, (_, start, stop) in zip(tables, shard, strict=True)
-    ]
+    parts = []
+    for table, (_, start, stop) in zip(tables, shard, strict=True):
+        first, last = (start, stop) if chosen is None else chosen.span(table, start, stop)
+        parts.append(table.slice(first, last - first))
     return pa.concat_tables([aligned(part, schema, "the training data") for part in parts])

@@ -1,18 +1,16 @@
-"""The driver's look at the data before training: cut it into parts, have them inspected, judge."""
+"""The driver's look at the data before training: have it cut and inspected, and judge."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.sharding import Shard, shard_by_node, shard_rows
+from raydp_ml.training.rows.cutting import Workers, by_use, cut
 from raydp_ml.training.rows.data_sets import DataSet, Part
 from raydp_ml.training.rows.layout import Feature, Layout
-from raydp_ml.training.rows.ranking_groups import group_boundaries, part_group_runs
 from raydp_ml.training.rows.reports import (
     Report,
     check_report,
@@ -27,16 +25,6 @@ Parts = list[list[Part]]
 """The parts of each data set, by rank."""
 
 
-class Workers(Protocol):
-    """As much of a gang as an inspection needs."""
-
-    size: int
-    node_ids: Sequence[str]
-
-    def run(self, function: Callable[..., Any], args: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Run ``function(*args[rank])`` on each worker."""
-
-
 @dataclass(frozen=True)
 class Inspected:
     """The rows of a fit, cut into parts, and what is known of them.
@@ -44,7 +32,10 @@ class Inspected:
     Attributes
     ----------
     parts : list of list of Part
-        The parts of each data set, by rank.
+        The parts of each data set, by rank: the rows to train on, the evaluation sets, and those
+        that are marked for validation.
+    ranks : list of int
+        Workers that have rows to train on. The others have none to evaluate on either.
     layout : Layout
         Of the training data, with every feature's dictionary and width.
     classes : ndarray of shape (n_classes,) or None
@@ -53,6 +44,7 @@ class Inspected:
     """
 
     parts: Parts
+    ranks: list[int]
     layout: Layout
     classes: np.ndarray | None
     report: Report
@@ -105,64 +97,59 @@ def inspect(
     SchemaError
         Where rows cannot be trained on, naming columns, counts and remedy.
     """
-    parts = [_cut(data, gang, task) for data in sets]
-    find_classes = task == "classification" and sets[0].layout.label is not None
-    reports = _reports(parts, gang, find_classes, check_features, by_slices)
-    layout, classes = _judged(reports, sets, task, needs_evaluation, known or Known())
-    return Inspected(_fitted_parts(parts, layout), layout, classes, reports[0])
-
-
-def _cut(data: DataSet, gang: Workers, task: str) -> list[Part]:
-    if data.table is not None:
-        return [Part(data.layout, data.schema, table=data.table)]
-    rows = data.blocks.block_rows
-    if task != "ranking":
-        return _parts(data, shard_by_node(rows, data.blocks.node_ids, gang.node_ids))
-    # The rows of a group stay together, wherever they are.
-    parts = _parts(data, shard_rows(rows, gang.size))
-    runs = gang.run(part_group_runs, [(part,) for part in parts])
-    boundaries = group_boundaries([run for shard in runs for run in shard])
-    return _parts(data, shard_rows(rows, gang.size, boundaries))
-
-
-def _parts(data: DataSet, shards: Sequence[Shard]) -> list[Part]:
-    refs = tuple(data.blocks.refs)
-    return [Part(data.layout, data.schema, refs=refs, shard=shard) for shard in shards]
+    train, *held_out = by_use(sets[0], gang)
+    others = [*sets[1:], *held_out]
+    if needs_evaluation and not others:
+        raise _nothing_to_evaluate_on(needs_evaluation, sets[0].layout)
+    finds_classes = task == "classification" and train.layout.label is not None
+    how = finds_classes, check_features, by_slices
+    parts = [cut(train, gang, task, range(gang.size))]
+    by_rank = _reports(parts, gang, *how)
+    # XGBoost has no use for workers without rows, and for some models and data an error.
+    ranks = [rank for rank, (report,) in enumerate(by_rank) if report.weighted_rows] or [0]
+    report = merge_reports([report for (report,) in by_rank])
+    reports = [replace(report, rows=report.rows + train.left_out)]
+    if others:
+        more = [cut(data, gang, task, ranks) for data in others]
+        by_set = zip(*_reports(more, gang, *how), strict=True)
+        reports += [merge_reports(list(of)) for of in by_set]
+        parts += more
+    layout, classes = _judged(reports, [train, *others], task, known or Known())
+    return Inspected(_fitted_parts(parts, layout), ranks, layout, classes, reports[0])
 
 
 def _reports(
     parts: Parts, gang: Workers, find_classes: bool, check_features: bool, by_slices: bool
-) -> list[Report]:
-    """Return one merged report for each set."""
-    arguments = [
-        ([of[rank] for of in parts], find_classes, check_features, by_slices)
-        for rank in range(gang.size)
-    ]
-    by_rank = gang.run(inspect_parts, arguments)
-    return [merge_reports(list(reports)) for reports in zip(*by_rank, strict=True)]
+) -> list[list[Report]]:
+    """Return, for each rank, a report on its part of each set."""
+    return gang.run(
+        inspect_parts,
+        [
+            ([of[rank] for of in parts], find_classes, check_features, by_slices)
+            for rank in range(gang.size)
+        ],
+    )
+
+
+def _nothing_to_evaluate_on(parameter: str, layout: Layout) -> SchemaError:
+    where = (
+        f"the column {layout.validation!r} marks no row for validation"
+        if layout.validation
+        else "there is no evaluation set"
+    )
+    return SchemaError(
+        f"{parameter} needs rows to evaluate on, and {where}. Pass eval_set, or "
+        "mark rows with a boolean column: raydp_ml.set_roles(df, validation=...)."
+    )
 
 
 def _judged(
-    reports: Sequence[Report],
-    sets: Sequence[DataSet],
-    task: str,
-    needs_evaluation: str | None,
-    known: Known,
+    reports: Sequence[Report], sets: Sequence[DataSet], task: str, known: Known
 ) -> tuple[Layout, np.ndarray | None]:
     """Raise for rows that cannot be trained on; find dictionaries, widths and classes."""
     for report, data in zip(reports, sets, strict=True):
         check_report(report, data.layout, data.what)
     first, layout = reports[0], sets[0].layout
-    if needs_evaluation and len(sets) == 1 and not first.validation_rows:
-        where = (
-            f"the column {layout.validation!r} marks no row for validation"
-            if layout.validation
-            else "there is no evaluation set"
-        )
-        raise SchemaError(
-            f"{needs_evaluation} needs rows to evaluate on, and {where}. Pass eval_set, or "
-            "mark rows with a boolean column: raydp_ml.set_roles(df, validation=...)."
-        )
     classes = None
     several = label_width(first, layout)
     if layout.bounds and several != 2:
@@ -209,14 +196,14 @@ def _elements(targets: int) -> str:
 def _check_labels(reports: Sequence[Report], sets: Sequence[DataSet]) -> None:
     """Raise for lists of labels that do not say with 0 and 1 which of them a row has."""
     for report, data in zip(reports, sets, strict=True):
-        for found in (report.classes, report.eval_classes):
-            others = [] if found is None else sorted(set(found.to_pylist()) - {0, 1})
-            if others:
-                raise SchemaError(
-                    f"A list as label says with 0 and 1 which labels a row has, and the "
-                    f"{data.what} holds {others[:5]}. For several classes, fit one classifier for "
-                    "each of them; for numbers, a regressor."
-                )
+        found = report.classes
+        others = [] if found is None else sorted(set(found.to_pylist()) - {0, 1})
+        if others:
+            raise SchemaError(
+                f"A list as label says with 0 and 1 which labels a row has, and the {data.what} "
+                f"holds {others[:5]}. For several classes, fit one classifier for each of them; "
+                "for numbers, a regressor."
+            )
 
 
 def _check_eval_classes(
@@ -224,16 +211,13 @@ def _check_eval_classes(
 ) -> None:
     known = set(classes.tolist())
     # The training data itself has others where the classes are those of a model to go on from.
-    seen = [(sets[0].what, reports[0].classes), ("validation rows", reports[0].eval_classes)]
-    seen += [
-        (data.what, report.classes) for data, report in zip(sets[1:], reports[1:], strict=True)
-    ]
-    for what, found in seen:
+    for data, report in zip(sets, reports, strict=True):
+        found = report.classes
         unknown = sorted(set(found.to_pylist()) - known) if found is not None else []
         if unknown:
-            of = "the model to go on from" if what == sets[0].what else "the training data"
+            of = "the model to go on from" if data is sets[0] else "the training data"
             raise SchemaError(
-                f"The {what} hold labels that {of} has not: {unknown[:10]} (it has "
+                f"The {data.what} hold labels that {of} has not: {unknown[:10]} (it has "
                 f"{classes[:10].tolist()}). Drop such rows, or train on some of them."
             )
 

@@ -98,6 +98,11 @@ class Layout:
         """Whether a column of a frame holds several features."""
         return self.named and any(feature.kind == "vector" for feature in self.features)
 
+    @property
+    def has_categories(self) -> bool:
+        """Whether some features are categories."""
+        return any(feature.kind == "category" for feature in self.features)
+
     def with_features(self, features: list[Feature]) -> Layout:
         """Return the same layout with other features."""
         return replace(self, features=tuple(features))

@@ -58,15 +58,13 @@ class Report:
 
     Attributes
     ----------
-    rows, validation_rows, weighted_rows : int
-        Rows to train on, rows to evaluate on, and rows to train on whose weight is not zero.
+    rows, weighted_rows : int
+        All rows, and those whose weight is not zero.
     repeated_rows : int or None
         Sum of the weights, where all of them are whole numbers.
-    label, weight, group, validation, margin : Bad
+    label, weight, group, margin : Bad
     classes : pyarrow.Array or None
         Distinct labels of the rows that count.
-    eval_classes : pyarrow.Array or None
-        Distinct labels of the evaluation rows.
     categories : dict of str to set of str
         Distinct values per category column.
     widths : dict of str to set of int
@@ -78,16 +76,13 @@ class Report:
     """
 
     rows: int = 0
-    validation_rows: int = 0
     weighted_rows: int = 0
     repeated_rows: int | None = None
     label: Bad = Bad()
     weight: Bad = Bad()
     group: Bad = Bad()
-    validation: Bad = Bad()
     margin: Bad = Bad()
     classes: pa.Array | None = None
-    eval_classes: pa.Array | None = None
     categories: dict[str, set[str]] = field(default_factory=dict)
     widths: dict[str, set[int]] = field(default_factory=dict)
     features: dict[str, Bad] = field(default_factory=dict)
@@ -163,41 +158,27 @@ def _bad_values(array: pa.Array) -> Bad:
 
 
 def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
-    validation_bad = Bad()
-    evaluation = table.slice(0, 0)
-    if layout.validation is not None:
-        mask = one_array(table.column(layout.validation))
-        validation_bad = Bad(nulls=mask.null_count)
-        table, evaluation = split_validation(table, layout.validation)
     weighted = table
-    weight_bad = margin_bad = Bad()
+    label_bad = weight_bad = margin_bad = Bad()
     if layout.margin is not None:
-        margin_bad = _bad(table.column(layout.margin)) + _bad(evaluation.column(layout.margin))
+        margin_bad = _bad(table.column(layout.margin))
     if layout.weight is not None:
-        for rows in (table, evaluation):
-            weight_bad += _bad(rows.column(layout.weight), negative=True)
+        weight_bad = _bad(table.column(layout.weight), negative=True)
         weighted = drop_weightless(table, layout.weight)
-    classes = eval_classes = None
-    if find_classes and layout.label is not None:
-        classes = _distinct(weighted.column(layout.label))
-        eval_classes = _distinct(evaluation.column(layout.label))
-    label_bad = Bad()
+    classes = None
     if layout.label is not None:
-        for rows in (table, evaluation):
-            column = rows.column(layout.label)
-            label_bad += _bad_bounds(column) if layout.bounds else _bad(column)
+        column = table.column(layout.label)
+        label_bad = _bad_bounds(column) if layout.bounds else _bad(column)
+        classes = _distinct(weighted.column(layout.label)) if find_classes else None
     return Report(
         rows=len(table),
-        validation_rows=len(evaluation),
         weighted_rows=len(weighted),
         repeated_rows=None if layout.weight is None else _whole_sum(weighted.column(layout.weight)),
         label=label_bad,
         weight=weight_bad,
         group=_missing(table.column(layout.group)) if layout.group else Bad(),
-        validation=validation_bad,
         margin=margin_bad,
         classes=classes,
-        eval_classes=eval_classes,
         categories={
             item.name: set(pc.unique(as_text(table.column(item.name))).drop_null().to_pylist())
             for item in layout.features
@@ -211,12 +192,6 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
         | _widths(table, layout.label)
         | _widths(table, layout.margin),
     )
-
-
-def split_validation(table: pa.Table, column: str) -> tuple[pa.Table, pa.Table]:
-    """Split a table into the rows to train on and the rows to evaluate on."""
-    mask = pc.fill_null(one_array(table.column(column)), False)
-    return table.filter(pc.invert(mask)), table.filter(mask)
 
 
 def drop_weightless(table: pa.Table, column: str) -> pa.Table:
@@ -314,7 +289,6 @@ def merge_reports(reports: Sequence[Report]) -> Report:
         first = replace(
             first,
             rows=first.rows + report.rows,
-            validation_rows=first.validation_rows + report.validation_rows,
             weighted_rows=first.weighted_rows + report.weighted_rows,
             repeated_rows=None
             if first.repeated_rows is None or report.repeated_rows is None
@@ -322,10 +296,8 @@ def merge_reports(reports: Sequence[Report]) -> Report:
             label=first.label + report.label,
             weight=first.weight + report.weight,
             group=first.group + report.group,
-            validation=first.validation + report.validation,
             margin=first.margin + report.margin,
             classes=_union(first.classes, report.classes),
-            eval_classes=_union(first.eval_classes, report.eval_classes),
             categories={
                 name: values | report.categories[name] for name, values in first.categories.items()
             },
@@ -361,20 +333,8 @@ def check_report(report: Report, layout: Layout, what: str = "training data") ->
         Naming column, counts and remedy.
     """
     if report.rows == 0:
-        held = (
-            f", since the column {layout.validation!r} marks all "
-            f"{report.validation_rows} rows for validation"
-            if report.validation_rows
-            else ""
-        )
-        raise SchemaError(f"The {what} has no rows{held}. Check the filters and joins before it.")
-    if str(report.validation):
-        raise SchemaError(
-            f"The validation column {layout.validation!r} holds {report.validation} of "
-            f"{report.rows + report.validation_rows} values. Fill them with true or false: "
-            f"df.fillna(False, {layout.validation!r})."
-        )
-    total = report.rows + report.validation_rows
+        raise SchemaError(f"The {what} has no rows. Check the filters and joins before it.")
+    total = report.rows
     if str(report.label):
         every = " (all of them)" if report.label.nulls == total else ""
         raise SchemaError(

@@ -59,12 +59,10 @@ class NetworkTraining:
             If a worker raised.
         WorkerLostError
         """
-        marked = rows.report.validation_rows > 0
-        held_out = marked or len(rows.parts) > 1
+        held_out = len(rows.parts) > 1
         spec = replace(
             spec,
             threads=spec.threads if gang.in_process else gang.cpus_per_worker,
-            evaluates_validation=marked,
             validation_fraction=0.0 if held_out else spec.validation_fraction,
             reports_epochs=self._reports_epochs,
             checkpoint_seconds=None if gang.in_process else CHECKPOINT_SECONDS,

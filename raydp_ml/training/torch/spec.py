@@ -46,8 +46,6 @@ class TorchSpec:
     class_weight : "balanced", ndarray of shape (n_classes,), or None
     validation_fraction : float
         Share of the training rows that is held out; 0 for none.
-    evaluates_validation : bool
-        Whether the rows that the validation column marks are an evaluation set.
     patience : int or None
         Epochs without improvement before training stops; None never stops early.
     tol : float
@@ -81,7 +79,6 @@ class TorchSpec:
     one_logit: bool = False
     class_weight: str | np.ndarray | None = None
     validation_fraction: float = 0.0
-    evaluates_validation: bool = False
     patience: int | None = None
     tol: float = 0.0
     gradient_clip: float | None = None

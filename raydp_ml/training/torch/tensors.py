@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from raydp_ml.exceptions import SchemaError
@@ -48,13 +47,11 @@ class Rows:
     target : ndarray of shape (n,) or (n, n_targets)
         float32, or int64 for the positions of classes.
     weight : ndarray of shape (n,), dtype float32, or None
-    validation : ndarray of shape (n,), dtype bool, or None
     """
 
     inputs: list[np.ndarray]
     target: np.ndarray
     weight: np.ndarray | None
-    validation: np.ndarray | None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -62,13 +59,10 @@ class Rows:
 
 def read_rows(table: pa.Table, layout: Layout, spec: TorchSpec) -> Rows:
     """Convert a table."""
-    weight = mask = None
+    weight = None
     if layout.weight is not None:
         values = one_array(table.column(layout.weight)).cast(pa.float64())
         weight = values.to_numpy(zero_copy_only=False).astype(np.float32)
-    if layout.validation is not None:
-        marks = pc.fill_null(one_array(table.column(layout.validation)), False)
-        mask = marks.to_numpy(zero_copy_only=False)
     labels = label_of(table, layout, spec.classes)
     assert labels is not None
     kind = np.int64 if spec.task == "classification" else np.float32
@@ -89,7 +83,7 @@ def read_rows(table: pa.Table, layout: Layout, spec: TorchSpec) -> Rows:
         lambda: ("inputs", repr(spec.inputs), layout.named),
         lambda: trained_arrays_of(table, spec.inputs, layout.named),
     )
-    return Rows(inputs, target, weight, mask)
+    return Rows(inputs, target, weight)
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

@@ -62,11 +62,8 @@ class WorkerRows:
         self._spec = spec
         self._peers = peers
         rows = read_rows(parts[0].read(), parts[0].layout, spec)
-        chosen = np.ones(len(rows), bool) if rows.validation is None else ~rows.validation
-        marked = np.flatnonzero(~chosen).astype(np.uint32)
-        if rows.weight is not None:
-            # A row that weighs nothing is as if it were not there.
-            chosen &= rows.weight > 0
+        # A row that weighs nothing is as if it were not there.
+        chosen = np.ones(len(rows), bool) if rows.weight is None else rows.weight > 0
         index = np.flatnonzero(chosen).astype(np.uint32)
         sizes = [0] * peers.size
         sizes[peers.rank] = len(index)
@@ -94,11 +91,9 @@ class WorkerRows:
             what = f"rows of evaluation set {number}"
             every = np.arange(len(more))
             self.evaluations.append(Evaluation(more, every, source, loss, peers, what))
-        of_training = [(marked, "rows marked for validation")] if spec.evaluates_validation else []
         if held is not None:
-            of_training.append((held, "rows held out for validation"))
-        for rest, what in of_training:
-            self.evaluations.append(Evaluation(rows, rest, self.source, loss, peers, what))
+            what = "rows held out for validation"
+            self.evaluations.append(Evaluation(rows, held, self.source, loss, peers, what))
 
     def batch_weights(self, rows: np.ndarray, bounds: np.ndarray) -> np.ndarray:
         """Return the weight of each global batch, over all workers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from raydp_ml.training.rows.reports import drop_weightless, repeat_rows
 from raydp_ml.training.xgboost.matrix import booster_names, features_of
 
 if TYPE_CHECKING:
+    import xgboost
     from scipy.sparse import csr_array
 
     from raydp_ml.training.xgboost.spec import TrainSpec
@@ -37,16 +39,19 @@ class Batch:
         Weights and sizes of groups, by XGBoost's names.
     labels : dict of str to ndarray
         Labels or their bounds, and base margins.
+    as_codes : bool
+        Whether categories come without their dictionary.
     """
 
     table: pa.Table
     layout: Layout
     weighing: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
+    as_codes: bool = False
 
     def features(self) -> dict[str, Any]:
         """Return the features, and their names where the data itself has none."""
-        data = features_of(self.table, self.layout)
+        data = features_of(self.table, self.layout, self.as_codes)
         if isinstance(data, pa.Table):
             return {"data": data}
         return {"data": data, "feature_names": booster_names(self.layout.feature_names)}
@@ -76,7 +81,16 @@ def batch_of(table: pa.Table, layout: Layout, spec: TrainSpec, trains: bool) -> 
         weighing["weight"] = weights if sizes is None else _group_weights(weights, sizes)
     if sizes is not None:
         weighing["group"] = sizes
-    return Batch(table, layout, weighing, _labels(table, layout, spec))
+    # XGBoost refuses dictionaries where a worker has no rows, as may be of an evaluation set. The
+    # model has the same dictionary from the rows to train on.
+    as_codes = layout.has_categories and not trains
+    return Batch(table, layout, weighing, _labels(table, layout, spec), as_codes)
+
+
+def types_of(layout: Layout, spec: TrainSpec, ref: xgboost.DMatrix | None) -> Sequence[str] | None:
+    """Return the types of features that XGBoost is told; `ref` is that of an evaluation set."""
+    types: Sequence[str] | None = spec.matrix.get("feature_types")
+    return types if ref is None or not layout.has_categories else ref.feature_types
 
 
 def _labels(table: pa.Table, layout: Layout, spec: TrainSpec) -> dict[str, np.ndarray]:

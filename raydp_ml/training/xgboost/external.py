@@ -16,8 +16,13 @@ import xgboost
 
 from raydp_ml.training.rows.data_sets import Part
 from raydp_ml.training.rows.layout import Layout
-from raydp_ml.training.rows.reports import split_validation
-from raydp_ml.training.xgboost.batches import Batch, batch_of, infinite_columns, infinite_values
+from raydp_ml.training.xgboost.batches import (
+    Batch,
+    batch_of,
+    infinite_columns,
+    infinite_values,
+    types_of,
+)
 from raydp_ml.training.xgboost.spec import TrainSpec
 
 Tables = Callable[[], Iterator[pa.Table]]
@@ -35,23 +40,11 @@ def external_matrices(
     folder : str
         Where the bins go.
     """
-    first, *others = parts
-    sets: list[tuple[Tables, Layout]] = [(partial(_split, first, 0), first.layout)]
-    sets += [(part.tables, part.layout) for part in others]
-    if spec.evaluates_validation:
-        sets.append((partial(_split, first, 1), first.layout))
     made: list[xgboost.DMatrix] = []
-    for index, (tables, layout) in enumerate(sets):
+    for index, part in enumerate(parts):
         ref = made[0] if made else None
-        made.append(_matrix(tables, layout, spec, f"{folder}/{index}", ref))
+        made.append(_matrix(part.tables, part.layout, spec, f"{folder}/{index}", ref))
     return made[0], made[1:]
-
-
-def _split(part: Part, which: int) -> Iterator[pa.Table]:
-    """Yield the rows to train on (0) or those that the validation column marks (1)."""
-    column = part.layout.validation
-    for table in part.tables():
-        yield table if column is None else split_validation(table, column)[which]
 
 
 def _matrix(
@@ -60,7 +53,7 @@ def _matrix(
     make = partial(batch_of, layout=layout, spec=spec, trains=ref is None)
     settings = {name: spec.matrix[name] for name in ("missing", "enable_categorical", "nthread")}
     try:
-        batches = _Batches(tables, make, prefix, spec.matrix["feature_types"])
+        batches = _Batches(tables, make, prefix, types_of(layout, spec, ref))
         matrix = xgboost.ExtMemQuantileDMatrix(batches, **settings, max_bin=spec.max_bin, ref=ref)
     except xgboost.core.XGBoostError as error:
         if "inf" not in str(error):

@@ -43,7 +43,7 @@ class Boosting:
     def run(
         self, gang: Gang, rows: Inspected, spec: TrainSpec, on_round: Callable[[Round], bool]
     ) -> Outcome:
-        """Do one attempt: all workers boost in step.
+        """Do one attempt: all workers that have rows boost in step.
 
         Parameters
         ----------
@@ -62,15 +62,21 @@ class Boosting:
         spec = replace(
             spec,
             repeats_rows=self._repeats_rows(rows.report),
-            evaluates_validation=rows.report.validation_rows > 0,
             reports_rounds=self._reports_rounds,
             checkpoint_seconds=None if gang.in_process else CHECKPOINT_SECONDS,
         )
-        with communicator(gang.size, gang.host) as arguments:
+        place = {rank: place for place, rank in enumerate(rows.ranks)}
+        with communicator(len(place), gang.host) as arguments:
             outcomes = gang.run(
                 train_worker,
                 [
-                    (rank, [of[rank] for of in rows.parts], spec, arguments, self._checkpoint)
+                    (
+                        place.get(rank),
+                        [of[rank] for of in rows.parts],
+                        spec,
+                        arguments,
+                        self._checkpoint,
+                    )
                     for rank in range(gang.size)
                 ],
                 on_event=partial(self._hear, gang, on_round),

@@ -9,17 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from raydp_ml.exceptions import SchemaError
-
 # Scores that depend on all rows at once, for which XGBoost refuses several workers; the scores of
 # `xgboost_scores` would not help, since it asks for the workers only.
 _METRICS = frozenset({"ams", "cox-nloglik"})
 # Gradients from the order of all rows: from each worker's own, without a word.
 _OBJECTIVES = frozenset({"survival:cox"})
-# Leaves are means of the workers' own quantiles, and a worker without rows has none.
-_OBJECTIVES_OF_QUANTILES = frozenset({"reg:absoluteerror", "reg:quantileerror"})
 
 
 def needs_one_worker(params: Mapping[str, Any], metrics: Sequence[str]) -> str | None:
@@ -50,36 +44,3 @@ def needs_one_worker(params: Mapping[str, Any], metrics: Sequence[str]) -> str |
         if metric.partition("@")[0] in _METRICS:
             return f"eval_metric={metric!r}"
     return None
-
-
-def require_rows_everywhere(rows: int, params: Mapping[str, Any]) -> None:
-    """Raise where a worker has no rows to train on, and the workers would part (on each worker).
-
-    Parameters
-    ----------
-    rows : int
-        This worker's.
-    params : dict
-        Parameters of the booster.
-
-    Raises
-    ------
-    SchemaError
-        On every worker alike.
-    """
-    from xgboost import collective
-
-    what = None
-    if params.get("objective") in _OBJECTIVES_OF_QUANTILES:
-        what = f"objective={params['objective']!r}"
-    elif params.get("booster") == "dart" and (params.get("subsample") or 1) < 1:
-        # Which trees are dropped is drawn after the rows, and no rows draw nothing.
-        what = "booster='dart' with subsample"
-    if what is None or not collective.is_distributed():
-        return
-    if collective.allreduce(np.array([rows]), collective.Op.MIN)[0] == 0:
-        raise SchemaError(
-            f"{what} needs rows to train on at each of the {collective.get_world_size()} workers, "
-            "and one has none (weights of zero and validation rows do not count). Pass a smaller "
-            "num_workers, or repartition the data."
-        )

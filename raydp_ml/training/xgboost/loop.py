@@ -24,16 +24,13 @@ import pyarrow as pa
 from raydp_ml.training.rows.data_sets import Part
 from raydp_ml.training.rows.kept import made_once
 from raydp_ml.training.rows.layout import SPARSE, Layout
-from raydp_ml.training.rows.reports import (
-    split_validation,
-)
 from raydp_ml.training.xgboost.batches import (
     Batch,
     batch_of,
     infinite_columns,
     infinite_values,
+    types_of,
 )
-from raydp_ml.training.xgboost.limits import require_rows_everywhere
 from raydp_ml.training.xgboost.scores import PooledScores, needs_all_rows
 from raydp_ml.training.xgboost.spec import Checkpoint, Outcome, Round, TrainSpec
 
@@ -44,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def train_worker(
-    rank: int,
+    rank: int | None,
     parts: Sequence[Part],
     spec: TrainSpec,
     communicator: dict[str, Any] | None,
@@ -54,7 +51,8 @@ def train_worker(
 
     Parameters
     ----------
-    rank : int
+    rank : int or None
+        Among the workers that have rows to train on; None for one that has not.
     parts : sequence of Part
         The training data, then the evaluation sets.
     spec : TrainSpec
@@ -68,6 +66,8 @@ def train_worker(
     Outcome or None
         The model from rank 0, None from the others.
     """
+    if rank is None:
+        return None
     import xgboost
 
     verbosity = spec.params.get("verbosity")
@@ -89,7 +89,6 @@ def _train(
 ) -> Outcome | None:
     """Build the matrices and boost; at the end nothing refers to the matrices' files."""
     train, evals = build_matrices(parts, spec, folder)
-    require_rows_everywhere(train.num_row(), spec.params)
     booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
     if rank != 0:
         return None
@@ -129,8 +128,8 @@ def build_matrices(
 ) -> tuple[xgboost.DMatrix, list[tuple[xgboost.DMatrix, str]]]:
     """Build the matrix to train on and those to evaluate on.
 
-    A worker without rows builds empty ones: XGBoost agrees on the split points with all workers,
-    and would wait for one that stayed away.
+    A worker without rows to evaluate on builds an empty matrix: XGBoost adds up the scores of all
+    workers, and would wait for one that stayed away.
     """
     if folder is not None:
         from raydp_ml.training.xgboost.external import external_matrices
@@ -138,15 +137,8 @@ def build_matrices(
         train, held_out_sets = external_matrices(parts, spec, folder)
         return train, _named(held_out_sets)
     first, *others = parts
-    table, layout = first.read(), first.layout
-    held_out = None
-    if layout.validation is not None:
-        table, held_out = split_validation(table, layout.validation)
-    train = build_matrix(table, layout, spec, None)
-    sets = [(part.read(), part.layout) for part in others]
-    if spec.evaluates_validation:
-        sets.append((held_out, layout))
-    return train, _named([build_matrix(rows, of, spec, train) for rows, of in sets])
+    train = build_matrix(first.read(), first.layout, spec, None)
+    return train, _named([build_matrix(part.read(), part.layout, spec, train) for part in others])
 
 
 def _named(evals: Sequence[xgboost.DMatrix]) -> list[tuple[xgboost.DMatrix, str]]:
@@ -194,6 +186,7 @@ def _new_matrix(batch: Batch, spec: TrainSpec, ref: xgboost.DMatrix | None) -> x
     import xgboost
 
     arguments: dict[str, Any] = {**spec.matrix, **batch.features(), **batch.weighing}
+    arguments["feature_types"] = types_of(batch.layout, spec, ref)
     if ref is None and spec.feature_weights is not None:
         arguments["feature_weights"] = spec.feature_weights
     try:

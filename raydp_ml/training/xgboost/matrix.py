@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 _ILLEGAL = str.maketrans({"[": "(", "]": ")", "<": "("})
 
 
-def features_of(table: pa.Table, layout: Layout) -> np.ndarray | csr_array | pa.Table:
+def features_of(
+    table: pa.Table, layout: Layout, as_codes: bool = False
+) -> np.ndarray | csr_array | pa.Table:
     """Return the features of a table in a form that XGBoost takes.
 
     Parameters
     ----------
     table : pyarrow.Table of n rows
     layout : Layout
+    as_codes : bool, default=False
+        Whether categories are their places in the dictionary alone.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def features_of(table: pa.Table, layout: Layout) -> np.ndarray | csr_array | pa.
     for feature in layout.features:
         column = one_array(table.column(feature.name))
         if feature.kind == "category":
-            arrays.append(encode(column, feature))
+            codes = encode(column, feature)
+            arrays.append(codes.indices if as_codes else codes)
         elif feature.kind == "vector":
             matrix = vector_matrix(column, feature)
             arrays.extend(pa.array(np.ascontiguousarray(values)) for values in matrix.T)

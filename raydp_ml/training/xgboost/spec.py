@@ -39,8 +39,6 @@ class TrainSpec:
     classes : ndarray of shape (n_classes,) or None
     repeats_rows : bool
         Whether rows are repeated instead of weighted.
-    evaluates_validation : bool
-        Whether the rows that the validation column marks are an evaluation set.
     reports_rounds, reports_models : bool
         Whether rank 0 reports each round, and the model after it.
     checkpoint_seconds : float or None
@@ -66,7 +64,6 @@ class TrainSpec:
     callbacks: tuple[xgboost.callback.TrainingCallback, ...] = ()
     classes: np.ndarray | None = None
     repeats_rows: bool = False
-    evaluates_validation: bool = False
     reports_rounds: bool = False
     reports_models: bool = False
     checkpoint_seconds: float | None = None

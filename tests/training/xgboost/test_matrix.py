@@ -186,19 +186,12 @@ def test_weights_that_cannot_be_used(weights, text):
 
 
 def test_other_rows_that_cannot_be_trained_on():
-    layout = Layout((), label="y", validation="v", group="g")
+    layout = Layout((), label="y")
     with pytest.raises(SchemaError, match="training data has no rows"):
         check_report(Report(), Layout(()))
-    with pytest.raises(SchemaError, match="'v' marks all 3 rows for validation"):
-        check_report(Report(validation_rows=3), layout)
-    table = pa.table({"x": [1.0, 2.0], "v": [None, True], "g": [None, 1]})
-    parts = {"validation": "v", "group": "g"}
-    with pytest.raises(
-        SchemaError, match=r"validation column 'v' holds 1 null of 2.*fillna\(False"
-    ):
-        check_report(report_of(table, **parts), layout_of(table, **parts))
+    table = pa.table({"x": [1.0, 2.0], "g": [None, 1]})
     with pytest.raises(SchemaError, match="group column 'g' holds 1 null"):
-        check_report(report_of(table.drop_columns("v"), group="g"), layout_of(table, group="g"))
+        check_report(report_of(table, group="g"), layout_of(table, group="g"))
     with pytest.raises(SchemaError, match=r"label 'y' has one class only \(\[7\]\) in 2 rows"):
         sorted_classes(Report(classes=pa.array([7]), weighted_rows=2), layout)
 
