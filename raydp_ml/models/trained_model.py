@@ -144,7 +144,6 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
             "fit",
             estimator=type(self).__name__,
             rows=rows.report.rows,
-            validation_rows=rows.report.validation_rows or None,
             bytes=data.sets[0].nbytes,
             features=rows.layout.num_features,
             workers=0 if gang.in_process else gang.size,

@@ -1,6 +1,6 @@
 """What raydp_ml promises of each fault in each phase: the table of docs/reliability.md.
 
-    python -m tests.faults.promises
+python -m tests.faults.promises
 """
 
 from __future__ import annotations
@@ -37,13 +37,16 @@ def _all(promise: Promise | None, **but: Promise | None) -> dict[str, Promise | 
     return {phase: but.get(phase.replace(" ", "_"), promise) for phase in PHASES}
 
 
+UNREACHABLE = Promise("Py4JJavaError", "it has ended, or runs on another host")
+"""Spark's own error of a job, with the reason of its tasks."""
+
 LOST_JVM = Promise("SessionError", "The driver JVM has ended")
 WORKERS_LOST = _all(NOT_USED, XGBoost_fit=SAME, torch_fit=SAME, search=SAME)
 
 PROMISES: dict[str, dict[str, Promise | None]] = {
     "training worker killed": WORKERS_LOST,
     "training worker stopped for 60 s": _all(NOT_USED, XGBoost_fit=SAME, torch_fit=SAME),
-    "block server killed": _all(SAME),
+    "block server killed": _all(SAME, to_spark=UNREACHABLE),
     "driver's JVM killed": _all(LOST_JVM, XGBoost_fit=SAME, torch_fit=SAME),
     "stop_spark() in another thread": _all(LOST_JVM),
     "ray.shutdown() in another thread": _all(SAME),
