@@ -365,6 +365,12 @@ class TorchModel(NestedParameters, TrainedModel):
         check_is_fitted(self)
         return copy.deepcopy(self.module_)
 
+    def _genuine_object(self) -> Any:
+        raise TypeError(
+            f"scikit-learn has no object that is a {type(self).__name__}. to_torch() returns the "
+            "network as PyTorch's own, and raydp_ml.save keeps the estimator whole."
+        )
+
     def _saved_params(self) -> dict[str, Any]:
         """Return the parameters as plain values: torch's own classes by name, a module too."""
         params = self.get_params(deep=False)

@@ -522,6 +522,10 @@ class XGBModel(Explainable):
             model.evals_result_ = self.evals_result_
         return model
 
+    def _genuine_object(self) -> Any:
+        """Return what this is for `raydp_ml.to_sklearn`, fitted or not."""
+        return self.to_xgboost() if hasattr(self, "_Booster") else self._genuine()
+
     def get_num_boosting_rounds(self) -> int:
         """Return the number of rounds that ``fit`` does: `n_estimators`, by default XGBoost's."""
         return int(self._genuine().get_num_boosting_rounds())
