@@ -371,6 +371,12 @@ class TorchModel(NestedParameters, TrainedModel):
             "network as PyTorch's own, and raydp_ml.save keeps the estimator whole."
         )
 
+    def _write_onnx(self, nodes: Any, x: str, in_pipeline: bool) -> tuple[str, int]:
+        raise TypeError(
+            f"A {type(self).__name__} is not converted to ONNX. PyTorch does it itself: "
+            "torch.onnx.export(model.to_torch(), ...)."
+        )
+
     def _saved_params(self) -> dict[str, Any]:
         """Return the parameters as plain values: torch's own classes by name, a module too."""
         params = self.get_params(deep=False)
