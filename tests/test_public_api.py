@@ -32,6 +32,7 @@ MODULES = [
     "raydp_ml.model_selection",
     "raydp_ml.pipeline",
     "raydp_ml.preprocessing",
+    "raydp_ml.serve",
     "raydp_ml.session",
     "raydp_ml.sql",
     "raydp_ml.torch",

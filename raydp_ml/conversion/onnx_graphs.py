@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn import compose, impute, pipeline, preprocessing
+from sklearn import pipeline
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from raydp_ml.conversion.feature_kinds import feature_kinds
 from raydp_ml.conversion.onnx_nodes import Features, Nodes, as_labels, import_onnx
 from raydp_ml.conversion.onnx_steps import refuse, write_step
 
@@ -20,11 +20,6 @@ __all__ = ["to_onnx"]
 
 _OPSETS = {"": 21, "ai.onnx.ml": 3}
 _IR_VERSION = 10
-_ENCODERS = (
-    preprocessing.OneHotEncoder,
-    preprocessing.OrdinalEncoder,
-    preprocessing.TargetEncoder,
-)
 
 
 def to_onnx(estimator: Any) -> onnx.ModelProto:
@@ -106,7 +101,7 @@ def _inputs(plain: Any, nodes: Nodes) -> tuple[list[onnx.ValueInfoProto], Featur
     """Return the inputs of the graph, and what they are to the first step."""
     from onnx import TensorProto, helper
 
-    texts = _texts(plain, plain.n_features_in_)
+    texts = [kind == "string" for kind in feature_kinds(plain)]
     if all(texts) or not any(texts):
         wanted = [("X", len(texts), any(texts))]
     else:
@@ -154,29 +149,3 @@ def _outputs(
     for name, source, _, _ in made:
         nodes.nodes.append(helper.make_node("Identity", [source], [name]))
     return [helper.make_tensor_value_info(name, kind, shape) for name, _, kind, shape in made]
-
-
-def _texts(step: Any, count: int) -> list[bool]:
-    """Return for each feature whether it holds strings."""
-    if isinstance(step, pipeline.Pipeline):
-        kept = [part for _, part in step.steps if part is not None and part != "passthrough"]
-        return _texts(kept[0], count) if kept else [False] * count
-    if isinstance(step, pipeline.FeatureUnion):
-        parts = [part for _, part in step.transformer_list if not isinstance(part, str)]
-        return _any([_texts(part, count) for part in parts], count)
-    made = [False] * count
-    if isinstance(step, compose.ColumnTransformer):
-        for name, part, _ in step.transformers_:
-            places = step._transformer_to_input_indices[name]
-            if not isinstance(part, str):
-                for place, text in zip(places, _texts(part, len(places)), strict=True):
-                    made[place] |= text
-    elif isinstance(step, _ENCODERS):
-        made = [any(isinstance(value, str) for value in values) for values in step.categories_]
-    elif isinstance(step, impute.SimpleImputer):
-        made = [isinstance(value, str) for value in step.statistics_]
-    return made
-
-
-def _any(found: Iterable[list[bool]], count: int) -> list[bool]:
-    return [any(of) for of in zip([False] * count, *found, strict=True)]

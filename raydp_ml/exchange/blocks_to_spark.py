@@ -37,8 +37,8 @@ def to_spark(data: Frame, spark: SparkSession | None = None) -> DataFrame:
     data : Blocks, ray.data.Dataset, pyarrow.Table, pandas or polars DataFrame
         A Dataset is executed, and blocks that differ are brought to one schema by the names of
         their columns, as Ray Data does it. A Table or frame is put into the object store. As
-        ``spark.createDataFrame`` does it, a pandas frame loses its index, and its NaN are null. Times
-        without a zone are ``timestamp_ntz``.
+        ``spark.createDataFrame`` does it, a pandas frame loses its index, and its NaN are null.
+        Times without a zone are ``timestamp_ntz``.
     spark : pyspark.sql.SparkSession, optional
         The active session by default.
 
