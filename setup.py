@@ -108,6 +108,7 @@ EXTRAS = {
     "xgboost": ["xgboost-cpu>=3.1"],
     "shap": ["shap>=0.48"],
     "optuna": ["optuna>=5"],
+    "mlflow": ["mlflow-skinny>=3.10", "alembic", "sqlalchemy"],
     "onnx": ["onnx>=1.17"],
     "serve": ["ray[serve]>=2.60"],
     "torch": ["torch>=2.6", "safetensors>=0.4"],
@@ -130,6 +131,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ray[default]>=2.60",  # the state API, which shows the actors
         "ruff>=0.9",
+        "skops>=0.13",
         "twine>=6",
     ],
 }

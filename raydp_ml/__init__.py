@@ -45,6 +45,7 @@ _SUBMODULES = (
     "impute",
     "inspection",
     "metrics",
+    "mlflow",
     "model_selection",
     "pipeline",
     "preprocessing",

@@ -29,6 +29,7 @@ MODULES = [
     "raydp_ml.impute",
     "raydp_ml.inspection",
     "raydp_ml.metrics",
+    "raydp_ml.mlflow",
     "raydp_ml.model_selection",
     "raydp_ml.pipeline",
     "raydp_ml.preprocessing",
