@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.conversion.test_sklearn_objects import CASES, answers, fitted_in_memory, rows
+from tests.conversion.cases import CASES, answers, fitted_in_memory
 
 io = pytest.importorskip("skops.io", reason="needs skops")
-
-__all__ = ["rows"]
 
 
 @pytest.mark.parametrize("name", CASES)
