@@ -23,6 +23,7 @@ except ImportError as error:
         "raydp_ml.mlflow needs MLflow. Install it: pip install raydp_ml[mlflow]"
     ) from error
 
+import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from raydp_ml import model_selection, torch, xgboost
@@ -74,7 +75,10 @@ def log_model(
     """
     estimator = getattr(estimator, "best_estimator_", estimator)
     if input_example is not None:
-        signature = infer_signature(input_example, estimator.predict(input_example))
+        made = estimator.predict(input_example)
+        # A column, so that spark_udf makes one of its type rather than arrays.
+        output = pd.Series(made, name="prediction") if made.ndim == 1 else made
+        signature = infer_signature(input_example, output)
         options = {"signature": signature, "input_example": input_example, **options}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "estimator")

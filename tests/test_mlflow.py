@@ -192,7 +192,9 @@ def test_on_spark(spark, frame):
     np.testing.assert_array_equal(loaded.predict(rows), pipe.predict(rows))
 
     udf = mlflow.pyfunc.spark_udf(spark, logged.model_uri, env_manager="local")
-    made = df.withColumn("found", udf(*NAMES)).toPandas()
+    found = df.withColumn("found", udf(*NAMES))
+    assert found.schema["found"].dataType.simpleString() == "double"
+    made = found.toPandas()
     wanted = pipe.predict(df).toPandas()["prediction"]
     np.testing.assert_allclose(made["found"], wanted, rtol=1e-6)
 

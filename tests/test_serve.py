@@ -179,7 +179,7 @@ ROW = {"distance": 1.0, "delay": 2.0, "city": "Rome"}
         ("words", {"columns": ["city"], "data": [["a", "b"]]}, 422, "Row 0 is no list of 1 values"),
         ("array", {"data": [[1.0]]}, 422, "Row 0 is no list of 2 values: [1.0]"),
         ("array", {"data": [[1.0, "a"]]}, 422, "holds numbers, and row 0 has \"a\""),
-        ("network", [{"distance": 1.0, "delay": None}], 422, "missing or infinite"),
+        ("network", [{"distance": 1.0, "delay": None}], 422, "of 1 rows: 'delay' (1)"),
     ],
 )  # fmt: skip
 def test_bad_requests_say_what_was_wrong(port, name, body, status, text):

@@ -13,7 +13,7 @@ _ENCODERS = (
     preprocessing.OrdinalEncoder,
     preprocessing.TargetEncoder,
 )
-_LAYOUT_KINDS = {"number": "number", "category": "string"}
+_LAYOUT_KINDS = {"number": "number", "vector": "number", "category": "string"}
 
 
 def feature_kinds(estimator: Any) -> list[str | None]:
@@ -47,7 +47,9 @@ def _kinds(step: Any, count: int) -> list[str | None]:
         return [_kind_of([value]) for value in step.statistics_]
     if hasattr(step, "_layout"):
         layout = step._layout
-        kinds = [_LAYOUT_KINDS.get(of.kind) for of in layout.features for _ in of.names]
+        kinds: list[str | None] = [
+            _LAYOUT_KINDS[of.kind] for of in layout.features for _ in of.names
+        ]
         return kinds if layout.sparse is None else ["number"] * count
     # scikit-learn's own words for what takes numbers only.
     takes = step.__sklearn_tags__().input_tags if hasattr(step, "__sklearn_tags__") else None
