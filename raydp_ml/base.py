@@ -18,6 +18,7 @@ from sklearn.utils import _param_validation, multiclass, validation
 from raydp_ml.exceptions import SchemaError
 
 if TYPE_CHECKING:
+    import onnx
     from pyspark.sql import DataFrame
     from sklearn.base import BaseEstimator
     from typing_extensions import TypeIs
@@ -190,6 +191,12 @@ class SparkEstimator:
         from raydp_ml.saving.folders import save
 
         save(self, path)
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """Return the fitted estimator as an ONNX graph; see `raydp_ml.to_onnx`."""
+        from raydp_ml.conversion.onnx_graphs import to_onnx
+
+        return to_onnx(self)
 
     def _saved_estimators(self) -> dict[str, BaseEstimator]:
         """Return the estimators that it holds and that have folders of their own, by name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
@@ -15,14 +15,17 @@ from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks, checked_refs, put_table
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.dataset_blocks import from_dataset
+from raydp_ml.exchange.frames import named_table
 from raydp_ml.exchange.schema import VECTOR, checked, spark_ready
 from raydp_ml.exchange.sql_text import select_columns
 from raydp_ml.session import ray_runtime
 
 if TYPE_CHECKING:
-    import ray.data
+    import ray
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import StructType
+
+    from raydp_ml.exchange.data_kinds import Frame
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +33,16 @@ _PART_BYTES = 64 << 20
 _PART_ROWS = 10_000
 
 
-def to_spark(
-    data: Blocks | ray.data.Dataset | pa.Table, spark: SparkSession | None = None
-) -> DataFrame:
+def to_spark(data: Frame, spark: SparkSession | None = None) -> DataFrame:
     """Make a Spark DataFrame of Arrow data, lazily: the rows stay in Ray's object store.
 
     Parameters
     ----------
-    data : Blocks, ray.data.Dataset or pyarrow.Table
+    data : Blocks, ray.data.Dataset, pyarrow.Table, pandas or polars DataFrame
         A Dataset is executed, and blocks that differ are brought to one schema by the names of
-        their columns, as Ray Data does it; a Table is put into the object store.
+        their columns, as Ray Data does it. A Table or frame is put into the object store. As
+        ``spark.createDataFrame`` does it, a pandas frame loses its index, and its NaN are null.
+        Times without a zone are ``timestamp_ntz``.
     spark : pyspark.sql.SparkSession, optional
         The active session by default.
 
@@ -63,7 +66,7 @@ def to_spark(
 
 
 def import_data(
-    data: Blocks | ray.data.Dataset | pa.Table,
+    data: Frame,
     spark: SparkSession | None = None,
     *,
     use_jar: bool = True,
@@ -125,17 +128,20 @@ def _active_session() -> SparkSession:
     return session
 
 
-def _as_blocks(data: Blocks | ray.data.Dataset | pa.Table) -> Blocks:
+def _as_blocks(data: Frame) -> Blocks:
     if isinstance(data, Blocks):
         return data
     if isinstance(data, pa.Table):
         return put_table(checked(data))
     if hasattr(data, "to_arrow_refs"):  # a ray.data.Dataset, without importing ray.data
-        return from_dataset(data)
+        return from_dataset(cast("ray.data.Dataset", data))
+    library = type(data).__module__.partition(".")[0]
+    if library in {"pandas", "polars"} and type(data).__name__ in {"DataFrame", "LazyFrame"}:
+        return put_table(checked(named_table(data, library)))
     raise SchemaError(
-        "to_spark takes Blocks, a ray.data.Dataset or a pyarrow.Table; got "
-        f"{type(data).__module__}.{type(data).__qualname__}. Convert it first, as in "
-        "pyarrow.Table.from_pandas(frame)."
+        "to_spark takes Blocks, a ray.data.Dataset, a pyarrow.Table, a pandas or a polars "
+        f"DataFrame; got {type(data).__module__}.{type(data).__qualname__}. Convert it first, as "
+        "in pandas.DataFrame(data)."
     )
 
 

@@ -126,6 +126,14 @@ class SelectFromModel(Selector, feature_selection.SelectFromModel):
     def _checked_features(self, df: DataFrame, names: Sequence[str]) -> list[Column]:
         return self._picked(df, names, _COLUMNS)
 
+    def _genuine_state(self) -> dict[str, Any]:
+        """Return what scikit-learn's own object holds, for `raydp_ml.to_sklearn`."""
+        state = dict(vars(self))
+        if hasattr(state.get("estimator_"), "to_xgboost"):
+            # With importances, which scikit-learn's object of the same labels has not.
+            state["estimator_"] = state["estimator_"].to_xgboost()
+        return state
+
 
 def _columns_of(fitted: Any) -> list[str]:
     """Return the columns of a DataFrame that an estimator was fitted on."""

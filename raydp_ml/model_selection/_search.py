@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn import model_selection
-from sklearn.base import clone
+from sklearn.base import _fit_context, clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics._scorer import _MultimetricScorer
 
@@ -29,6 +29,8 @@ from raydp_ml.model_selection._study import PLACE, Study, given_of
 from raydp_ml.model_selection._trials import Sample, Trial
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
     from raydp_ml.exchange.data_kinds import Data, Values
     from raydp_ml.training.gang.tasks import Result
 
@@ -86,8 +88,12 @@ class SparkSearch:
         if not is_spark(X):
             super().fit(X, y, **params)  # type: ignore[misc]
             return self
-        self._validate_params()  # type: ignore[attr-defined]
-        _SparkFit(self, X, y, params).run()
+        return self._fit_frame(X, y, params)
+
+    # Its callbacks are torn down after it.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def _fit_frame(self, df: DataFrame, y: Values | None, params: dict[str, Any]) -> Self:
+        _SparkFit(self, df, y, params).run()
         return self
 
     def score(self, X: Data, y: Values | None = None, **params: Any) -> float:
@@ -175,6 +181,8 @@ class _SparkFit:
             if search.refit:
                 study.close_trials()
                 self._refit(context)
+        if hasattr(search, "_checked_cv_orig"):  # of halving, which is over
+            del search._checked_cv_orig
         self._set_scorer()
         search.cv_results_ = self.results
         context.call_on_fit_task_end(**self.about)

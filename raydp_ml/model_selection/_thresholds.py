@@ -131,6 +131,12 @@ class _ThresholdClassifier(SparkEstimator):
         made = super().predict_proba(X)  # type: ignore[misc]
         return as_pipeline_promises(self, made, "probability_col") if is_spark(X) else made
 
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X: Data) -> Any:
+        """Predict the logarithm of each probability by the fitted estimator; see its own method."""
+        made = super().predict_log_proba(X)  # type: ignore[misc]
+        return as_pipeline_promises(self, made, None) if is_spark(X) else made
+
     def score(self, X: Data, y: Values | None = None, sample_weight: Values | None = None) -> float:
         """Return the share of right predictions.
 

@@ -8,10 +8,14 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 
-from raydp_ml.base import is_spark
+from raydp_ml.base import check_output_column, is_spark
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import quoted
+from raydp_ml.exchange.sql_text import select
 from raydp_ml.fit_data.targets import plain_labels
+from raydp_ml.models.pipeline_input import as_pipeline_promises
 from raydp_ml.models.trained_model import TrainedModel
+from raydp_ml.models.wrapped import writing_to
 from raydp_ml.spark_jobs.scores import PREDICTION, spark_accuracy, spark_r2
 from raydp_ml.training.rows.classes import exact_values, holds_decimals, positions
 
@@ -19,6 +23,12 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from raydp_ml.exchange.data_kinds import Data, Values
+
+
+LOG_PROBABILITY = "log_probability"
+"""The column that ``predict_log_proba`` adds."""
+
+_SHARES, _SHARE = "__raydp_ml_shares", "__raydp_ml_share"
 
 
 class PredictsNumbers(RegressorMixin, TrainedModel):
@@ -133,6 +143,35 @@ class PredictsClasses(ClassifierMixin, TrainedModel):
         if is_spark(X):
             return self._with_prediction(X, self.probability_col, "probability_col", "probability")
         return self._shares(X)
+
+    def predict_log_proba(self, X: Data) -> Any:
+        """Predict the natural logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, or any in-memory kind that ``fit`` takes
+
+        Returns
+        -------
+        pyspark.sql.DataFrame or ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; that of zero is -inf. For Spark, lazily: the same DataFrame
+            plus the column "log_probability", an array of doubles.
+
+        Raises
+        ------
+        SchemaError
+            As `predict_proba`, of the column "log_probability".
+        """
+        if not is_spark(X):
+            with np.errstate(divide="ignore"):
+                return np.log(self.predict_proba(X))
+        check_output_column(X, LOG_PROBABILITY, None)
+        made = writing_to(self, "probability_col", _SHARES).predict_proba(X)
+        # (Spark's logarithm of zero is null.)
+        logarithm = f"if({_SHARE} = 0, double('-Infinity'), ln({_SHARE}))"
+        column = f"transform({_SHARES}, {_SHARE} -> {logarithm}) AS {LOG_PROBABILITY}"
+        made = select(made, *map(quoted, X.columns), column)
+        return as_pipeline_promises(self, made, None)
 
     def score(self, X: Data, y: Values | None = None, sample_weight: Values | None = None) -> float:
         """Return the share of right predictions.

@@ -368,6 +368,18 @@ class TorchModel(NestedParameters, TrainedModel):
         check_is_fitted(self)
         return copy.deepcopy(self.module_)
 
+    def _genuine_object(self) -> Any:
+        raise TypeError(
+            f"scikit-learn has no object that is a {type(self).__name__}. to_torch() returns the "
+            "network as PyTorch's own, and raydp_ml.save keeps the estimator whole."
+        )
+
+    def _write_onnx(self, nodes: Any, x: str, in_pipeline: bool) -> tuple[str, int]:
+        raise TypeError(
+            f"A {type(self).__name__} is not converted to ONNX. PyTorch does it itself: "
+            "torch.onnx.export(model.to_torch(), ...)."
+        )
+
     def _saved_params(self) -> dict[str, Any]:
         """Return the parameters as plain values: torch's own classes by name, a module too."""
         params = self.get_params(deep=False)

@@ -326,3 +326,27 @@ default=None
         if self._n_targets:
             return output.reshape(len(output), -1).astype(np.float64)
         return probabilities(output, gives_classes(self._Booster)).astype(np.float64)
+
+    def _genuine_object(self) -> Any:
+        made = super()._genuine_object()
+        classes = getattr(self, "classes_", None)
+        if classes is None or np.array_equal(classes, np.arange(len(classes))):
+            return made
+        return _with_labels(made, self._genuine(), classes)
+
+
+def _with_labels(fitted: Any, unfitted: Any, classes: np.ndarray) -> Any:
+    """Return scikit-learn's own vote of one classifier, which knows labels by their places."""
+    from sklearn.ensemble import VotingClassifier
+    from sklearn.preprocessing import LabelEncoder
+    from sklearn.utils import Bunch
+
+    name = "xgbclassifier"
+    made = VotingClassifier([(name, unfitted)], voting="soft")
+    made.le_ = LabelEncoder()
+    made.le_.classes_ = made.classes_ = classes
+    made.estimators_ = [fitted]
+    made.named_estimators_ = Bunch(**{name: fitted})
+    if hasattr(fitted, "feature_names_in_"):
+        made.feature_names_in_ = fitted.feature_names_in_
+    return made

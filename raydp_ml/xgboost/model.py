@@ -38,6 +38,7 @@ from raydp_ml.training.xgboost.spec import Round, TrainSpec
 from raydp_ml.xgboost.constraints import constraints_by_place
 from raydp_ml.xgboost.continuing import Start, known_to, start_of
 from raydp_ml.xgboost.explaining import Explainable
+from raydp_ml.xgboost.onnx_trees import write_booster
 from raydp_ml.xgboost.output import (
     Asked,
     booster_output,
@@ -62,6 +63,7 @@ from raydp_ml.xgboost.survival import OBJECTIVE, with_bounds
 from raydp_ml.xgboost.validation import check_parameters
 
 if TYPE_CHECKING:
+    from raydp_ml.conversion.onnx_nodes import Nodes
     from raydp_ml.exchange.data_kinds import Data
 
 # How a saved model was trained; it predicts without.
@@ -529,6 +531,35 @@ class XGBModel(Explainable):
         if hasattr(self, "evals_result_"):
             model.evals_result_ = self.evals_result_
         return model
+
+    def _genuine_object(self) -> Any:
+        """Return what this is for `raydp_ml.to_sklearn`, fitted or not."""
+        return self.to_xgboost() if hasattr(self, "_Booster") else self._genuine()
+
+    def _write_onnx(self, nodes: Nodes, x: str, in_pipeline: bool) -> tuple[str, int]:
+        """Write the trees behind a tensor of float32, for `raydp_ml.to_onnx`.
+
+        Parameters
+        ----------
+        nodes : Nodes
+        x : str
+        in_pipeline : bool
+            Whether other steps made what `x` holds.
+
+        Returns
+        -------
+        str
+            The values, or the probabilities of the classes, of shape (n, width).
+        int
+            The width.
+        """
+        if self._n_targets and self._task_kind == "classification":
+            raise TypeError("A model of several labels a row is not converted to ONNX.")
+        if in_pipeline and self._layout.sparse is not None:
+            # In memory these are sparse matrices, and what such a row does not hold is missing.
+            zero, nothing = (nodes.constant(np.float32(value)) for value in (0, np.nan))
+            x = nodes.add("Where", nodes.add("Equal", x, zero), nothing, x)
+        return write_booster(self._Booster, self.missing, nodes, x, hasattr(self, "classes_"))
 
     def get_num_boosting_rounds(self) -> int:
         """Return the number of rounds that ``fit`` does: `n_estimators`, by default XGBoost's."""

@@ -515,7 +515,7 @@ def test_bad_input_is_refused_at_once(spark):
         from_spark(twice)
     with pytest.raises(SchemaError, match=r"takes a Spark DataFrame; got builtins\.list"):
         from_spark([1, 2])
-    with pytest.raises(SchemaError, match=r"takes Blocks, a ray\.data\.Dataset or a pyarrow"):
+    with pytest.raises(SchemaError, match=r"takes Blocks, a ray\.data\.Dataset, a pyarrow"):
         to_spark([1, 2], spark)
     odd = pa.table({"t": pa.array([1], pa.duration("s"))})
     for data in (odd, put_table(odd), ray.data.from_arrow(odd)):

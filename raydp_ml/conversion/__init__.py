@@ -1,0 +1,1 @@
+"""Fitted estimators as the objects of other libraries: scikit-learn's own, ONNX graphs."""
