@@ -128,8 +128,7 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
             raise SchemaError(
                 f"The query {self.statement!r} reads the table {what!r}, and may read {_PLACE} "
                 f"only. Name the others that it may read: SQLTransformer(statement, "
-                f"tables={[*tables, what]!r})."
-                + (_TABLES_KEPT_BACK if foreign else "")
+                f"tables={[*tables, what]!r})." + (_TABLES_KEPT_BACK if foreign else "")
             )
         raise self._no_query(
             {

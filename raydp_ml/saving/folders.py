@@ -39,6 +39,8 @@ _VERSION = 1
 _DESCRIPTION = "estimator.json"
 _DEEPEST = 32
 """Estimators within estimators."""
+_LONGEST = 500
+"""Characters of an error, which may hold what a file does."""
 
 # Only these classes are ever made from a file.
 _CLASSES = {
@@ -227,8 +229,10 @@ def _read(folder: Path, module: OwnModule | None, depth: int = 0) -> BaseEstimat
     # What a library makes of a file that was tampered with, nobody can tell beforehand.
     except Exception as error:
         kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        # (Of XGBoost, the rest is where in its C++.)
+        said = str(error).partition("\n")[0][:_LONGEST]
         raise FolderError(
-            f"The saved estimator in {str(folder)!r} is damaged: {kind}{error}. Save it again."
+            f"The saved estimator in {str(folder)!r} is damaged: {kind}{said}. Save it again."
         ) from error
 
 
@@ -243,13 +247,13 @@ def _checked(folder: Path, module: OwnModule | None, depth: int) -> BaseEstimato
         raise ValueError(f"the format version is {version!r}")
     if version > _VERSION:
         raise FolderError(
-            f"{str(folder)!r} is of format version {version}, and this raydp_ml reads up to "
-            f"{_VERSION}. Upgrade raydp_ml (it was written by {description.get('raydp_ml')})."
+            f"{str(folder)!r} is of format version {str(version)[:9]}, and this raydp_ml reads up to "
+            f"{_VERSION}. Upgrade raydp_ml (it was written by {str(description.get('raydp_ml'))[:9]})."
         )
     cls = _class_of(description["class"])
     if cls is None:
         raise FolderError(
-            f"{str(folder)!r} holds a {description['class']!r}, which is not one of "
+            f"{str(folder)!r} holds a {str(description['class'])[:_LONGEST]!r}, which is not one of "
             f"{sorted(_CLASSES)}."
         )
     return _made(cls, description, folder, module, depth)
@@ -284,7 +288,8 @@ def _made(
 
 def _given_module(name: object, folder: Path, module: OwnModule | None) -> OwnModule:
     if module is None:
-        last = str(name).rsplit(".", 1)[-1]
+        name = str(name)[:_LONGEST]
+        last = name.rsplit(".", 1)[-1]
         raise FolderError(
             f"The estimator in {str(folder)!r} was trained with the module {name}, and loading "
             f"runs no code that a file names. Pass it: raydp_ml.load(path, module={last})."

@@ -120,6 +120,8 @@ def _check_strings(items: list[Any], dtype: np.dtype[Any]) -> None:
 def _decode_decimal(text: str) -> Decimal:
     made = Decimal(text)
     # (Written out, as an integer or in SQL, a large exponent takes all memory.)
-    if made.is_finite() and (len(made.as_tuple().digits) > _DIGITS or abs(made.adjusted()) > _DIGITS):
+    if made.is_finite() and (
+        len(made.as_tuple().digits) > _DIGITS or abs(made.adjusted()) > _DIGITS
+    ):
         raise ValueError(f"a decimal of more than {_DIGITS} digits")
     return made

@@ -121,9 +121,7 @@ class _Reader:
                 raise ValueError(f"no array of numbers at byte {self.at}")
             dtype = _NUMBERS[of][1]
             count = self.length()
-            return np.frombuffer(
-                self.data, dtype, max(count, 0), self.take(count * dtype.itemsize)
-            )
+            return np.frombuffer(self.data, dtype, max(count, 0), self.take(count * dtype.itemsize))
         if marker != b"#":
             raise ValueError(f"an array without a length at byte {self.at}")
         count = self.length()

@@ -28,6 +28,4 @@ def saved_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         header = json_of(file.read(length).decode(), path.name)
     if not isinstance(header, dict):
         raise ValueError(f"{path.name} names no arrays")
-    return {
-        name: tuple(about["shape"]) for name, about in header.items() if name != "__metadata__"
-    }
+    return {name: tuple(about["shape"]) for name, about in header.items() if name != "__metadata__"}

@@ -265,16 +265,17 @@ def _check_best(attributes: dict[str, Any], rounds: int) -> None:
         _require(best < rounds, f"the best round is {best} of {rounds}")
 
 
-def _check_trees(
-    model: dict[str, Any], shape: BoosterShape, size: int, own_leaves: bool
-) -> bool:
+def _check_trees(model: dict[str, Any], shape: BoosterShape, size: int, own_leaves: bool) -> bool:
     """Check a sum of trees; return whether their leaves are vectors."""
     trees = _of(model, "trees", list)
     given = _count(_of(model, "gbtree_model_param", dict), "num_trees")
     _require(given == len(trees), f"{len(trees)} trees of {given}")
     ends = _integers(model, "iteration_indptr")
     _require(
-        len(ends) >= 1 and ends[0] == 0 and ends[-1] == len(trees) and bool(np.all(np.diff(ends) > 0)),
+        len(ends) >= 1
+        and ends[0] == 0
+        and ends[-1] == len(trees)
+        and bool(np.all(np.diff(ends) > 0)),
         "rounds that do not add up to its trees",
     )
     width = {_count(_of(tree, "tree_param", dict), "size_leaf_vector") for tree in trees} or {1}
@@ -318,7 +319,7 @@ def _check_tree(tree: dict[str, Any], shape: BoosterShape, own_leaves: bool) -> 
     inner = left != -1
     _check_nodes(left, right, parents, inner, (features == _NO_FEATURE) & (default_left == 1))
     used = features[inner]
-    _require(_within(used, 0, shape.features), f"a feature beyond the {shape.features} of the model")
+    _require(_within(used, 0, shape.features), f"a feature beyond the model's {shape.features}")
     pruned = _count(parameters, "num_deleted") if "num_deleted" in parameters else 0
     gone = features == _NO_FEATURE
     gone[0] = False
@@ -370,7 +371,8 @@ def _check_sets(tree: dict[str, Any], count: int, inner: np.ndarray) -> int:
     _require(_within(sizes, 1, len(values) + 1), "a set beyond its categories")
     ends = np.cumsum(sizes.astype(np.int64))
     _require(
-        bool(np.array_equal(starts, ends - sizes)) and len(values) == (ends[-1] if len(ends) else 0),
+        bool(np.array_equal(starts, ends - sizes))
+        and len(values) == (ends[-1] if len(ends) else 0),
         "a set beyond its categories",
     )
     _require(_within(values, 0, 1 << 31), "a category below zero")
