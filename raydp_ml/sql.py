@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -151,10 +150,6 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
 
     def _saved_params(self) -> dict[str, object]:
         return {"statement": self.statement}
-
-    def _restore_state(self, state: dict[str, object], folder: Path) -> None:
-        super()._restore_state(state, folder)
-        self._distrust()
 
     def _distrust(self) -> None:
         """Take back what only who writes a query may allow it, whatever a file says."""

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from raydp_ml.saving.files import FolderError, is_file, read_json
 from raydp_ml.saving.json_estimators import TRANSFORMERS, Json
 from raydp_ml.saving.json_values import decode, encode
-from raydp_ml.saving.restored import check_names, check_pipeline, check_state
+from raydp_ml.saving.restored import check_names, check_params, check_state
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +103,9 @@ def load(path: str | os.PathLike[str], *, module: OwnModule | None = None) -> An
     format, only raydp_ml's own classes (and Pipelines of them) are made, and what these hold is
     checked before a library sees it. A file that a stranger wrote can predict nonsense; it cannot
     crash the process, or take memory beyond its own size. SQL that was loaded reads no other
-    tables, and calls no functions but Spark's own (see `raydp_ml.sql.SQLTransformer`).
+    tables, and calls no functions but Spark's own (see `raydp_ml.sql.SQLTransformer`). What starts
+    processes or writes files is not kept: the `n_jobs` of a ColumnTransformer or FeatureUnion, and
+    the `checkpoint_path` of a PyTorch estimator.
 
     Parameters
     ----------
@@ -247,13 +249,15 @@ def _checked(folder: Path, module: OwnModule | None, depth: int) -> BaseEstimato
         raise ValueError(f"the format version is {version!r}")
     if version > _VERSION:
         raise FolderError(
-            f"{str(folder)!r} is of format version {str(version)[:9]}, and this raydp_ml reads up to "
-            f"{_VERSION}. Upgrade raydp_ml (it was written by {str(description.get('raydp_ml'))[:9]})."
+            f"{str(folder)!r} is of format version {str(version)[:9]}, and this raydp_ml reads up "
+            f"to {_VERSION}. Upgrade raydp_ml (it was written by "
+            f"{str(description.get('raydp_ml'))[:9]})."
         )
-    cls = _class_of(description["class"])
+    name = description["class"]
+    cls = _class_of(name)
     if cls is None:
         raise FolderError(
-            f"{str(folder)!r} holds a {str(description['class'])[:_LONGEST]!r}, which is not one of "
+            f"{str(folder)!r} holds a {str(name)[:_LONGEST]!r}, which is not one of "
             f"{sorted(_CLASSES)}."
         )
     return _made(cls, description, folder, module, depth)
@@ -263,8 +267,8 @@ def _made(
     cls: Any, description: dict[str, Any], folder: Path, module: OwnModule | None, depth: int
 ) -> BaseEstimator:
     params = {key: decode(value) for key, value in description["params"].items()}
+    check_params(cls, params)
     if description["class"] == "Pipeline":
-        check_pipeline(params)
         return cls(_read_steps(description["steps"], folder, module, depth), **params)
     own = params.get("module")
     if isinstance(own, dict) and "own_module" in own:
@@ -277,6 +281,8 @@ def _made(
     for name in [name for name in held if name in cls._get_param_names()]:
         params[name] = held.pop(name)
     estimator: BaseEstimator = cls(**params)
+    if hasattr(estimator, "_distrust"):
+        estimator._distrust()
     if description.get("fitted", True) and description["class"] != "FrozenEstimator":
         attributes = {key: decode(value) for key, value in description["attributes"].items()}
         state = {**attributes, **held}

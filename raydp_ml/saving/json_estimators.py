@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from raydp_ml.saving.restored import check_names, check_pipeline, check_state
+from raydp_ml.saving.restored import check_names, check_params, check_state
 
 __all__ = ["Json", "decode_object", "encode_object", "is_known", "plain_dtype", "state_of"]
 
@@ -178,8 +178,7 @@ def decode_object(value: dict[str, Any], decode: Callable[[object], Any]) -> Any
     if value.get("$estimator") in _PLACES:
         cls = _load(value["$estimator"])
         params = {key: decode(item) for key, item in value["params"].items()}
-        if value["$estimator"] == "sklearn.pipeline.Pipeline":
-            check_pipeline(params)
+        check_params(cls, params)
         made = cls(**params)
         state = {name: decode(item) for name, item in value["state"].items()}
         check_names(cls, state)

@@ -97,7 +97,7 @@ def _decode_array(value: dict[str, Any]) -> np.ndarray:
         raise ValueError(f"{str(shape)[:100]} is no shape of an array")
     if math.prod(shape) != len(items):
         raise ValueError(f"an array of shape {shape} and {len(items)} values")
-    if dtype == object:
+    if dtype.kind == "O":
         # Filled one by one, since NumPy would make one array of arrays of equal length.
         made = np.empty(len(items), dtype=object)
         for index, item in enumerate(items):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_names", "check_pipeline", "check_state"]
+__all__ = ["check_names", "check_params", "check_state"]
 
 _MOST_FEATURES = 1 << 22
 _MOST_DEGREES = 1000
@@ -39,10 +39,12 @@ def check_names(cls: type, state: Mapping[str, object]) -> None:
             raise ValueError(f"the attribute {name!r} of a {cls.__name__} is not for a file to set")
 
 
-def check_pipeline(params: Mapping[str, object]) -> None:
-    """Refuse a Pipeline that keeps pickles, and would read them."""
+def check_params(cls: type, params: dict[str, Any]) -> None:
+    """Refuse a Pipeline that keeps pickles, and would read them; have nothing start processes."""
     if params.get("memory") is not None:
         raise ValueError("a Pipeline with memory, which is a folder of pickles")
+    if cls.__name__ in {"ColumnTransformer", "FeatureUnion"}:
+        params["n_jobs"] = None
 
 
 def check_state(estimator: Any) -> None:

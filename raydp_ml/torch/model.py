@@ -411,6 +411,10 @@ class TorchModel(NestedParameters, TrainedModel):
             ) from error
         self.module_ = module.eval()
 
+    def _distrust(self) -> None:
+        """Forget a path that a file would have training write to."""
+        self.checkpoint_path = None
+
     def _check_outputs(self) -> None:
         classes = getattr(self, "classes_", None)
         wanted = {max(1, self._n_targets) if classes is None else len(classes)}

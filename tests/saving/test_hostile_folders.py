@@ -169,7 +169,7 @@ BOOSTERS = [
     ("vectors", (*MODEL, "tree_info", 0), 1, "a tree of no output"),
     ("classes", (*MODEL, "tree_info", 0), 3, "a tree of no output"),
     ("classes", (*SHAPE, "num_class"), "2", "3 base scores of 2"),
-    ("classes", ("learner", "objective", "softmax_multiclass_param", "num_class"), "9", "9 classes"),
+    ("classes", ("learner", "objective", "softmax_multiclass_param", "num_class"), "9", "9 clas"),
     ("quantiles", ("learner", "objective", "quantile_loss_param", "quantile_alpha"), "[0.1]",
      "1 quantiles of 2"),
 ]  # fmt: skip
@@ -284,6 +284,9 @@ ESTIMATORS = [
     ("scaler", (*STATE, "mean_", "$array"), [[1], [2, 3]], "inhomogeneous|TypeError"),
     ("scaler", (*STATE, "mean_", "$array"), 5, "TypeError"),
     ("scaler", (*STATE, "mean_", "$array"), [10**400, 1], "OverflowError"),
+    ("sql", (*STATE, "_distrust"), {"$type": "float64"}, "'_distrust' of a SQLTransformer is not"),
+    ("sql", (*STATE, "tables"), ["secret"], "'tables' of a SQLTransformer is not"),
+    ("sql", (*STATE, "transform"), {"$type": "float64"}, "'transform' of a SQLTransformer is not"),
     ("function", (*PARAMS, "func"), {"$ufunc": "frompyfunc"}, "KeyError"),
     ("function", (*PARAMS, "func"), {"$function": "builtins.eval"}, "KeyError"),
     ("function", (*STATE, "func"), {"$ufunc": "exp"}, "'func' of a FunctionTransformer is not"),
@@ -428,7 +431,6 @@ def test_arguments_of_a_loss_take_no_memory(loader, tampered):
     assert made["load"] is None
 
 
-CONFIG = ("learner",)
 CONFIGS = [
     (("learner", "gradient_booster", "name"), "gblinear", "is of another booster"),
     (("learner", "learner_train_param", "booster"), "dart", "is of another booster"),
@@ -443,7 +445,7 @@ CONFIGS = [
     (("learner", "generic_param"), ..., "'generic_param' is no dict"),
     (("learner", "metrics"), 5, "XGBoostError"),
     (("learner", "metrics"), [{"name": "no such"}], "XGBoostError"),
-    (("learner",), 5, "'gradient_booster' is no dict"),
+    (("learner",), 5, "'learner' is no dict"),
     (("version",), "3.2.0", "'version' is no list"),
     (("version",), ["3", 2, 0], "a version that is none"),
 ]
@@ -660,7 +662,6 @@ def test_a_tree_deeper_than_any(loader, tampered):
     inner = 6000
     count = 2 * inner + 1
     left, right = np.full(count, -1), np.full(count, -1)
-    left[:-1:2][0:0] = 0
     places = np.concatenate([[0], np.arange(2, count - 1, 2)])
     left[places], right[places] = 2 * np.arange(inner) + 1, 2 * np.arange(inner) + 2
     parents = np.concatenate([[MOST], np.repeat(places, 2)])
@@ -693,11 +694,28 @@ def test_real_folders_are_loaded(loader, real):
         assert made["load"] is None, made["load"]
 
 
-def test_a_query_is_not_the_users(real):
-    step = raydp_ml.load(real / "sql")
+@pytest.mark.parametrize("fitted", [True, False])
+def test_a_query_is_not_the_users(tampered, fitted):
+    folder = tampered("sql")
+    edit_json(folder, ("fitted",), fitted)
+    edit_json(folder, (*PARAMS, "tables"), ["secret"])
+    step = raydp_ml.load(folder)
+    assert step.tables == ()
     assert step.statement == "select a, b from __THIS__"
     assert type(step.statement) is not str
     assert json.dumps(step.statement) == '"select a, b from __THIS__"'
+
+
+def test_nothing_starts_processes_or_writes_files(loader, tampered, tmp_path):
+    folder = tampered("columns")
+    edit_json(folder, (*PARAMS, "n_jobs"), 2)
+    made = loader.load(folder)
+    assert wrong(made, 0) is None
+    assert made["load"] is made["use"] is None
+    shutil.rmtree(folder)
+    folder = tampered("network")
+    edit_json(folder, (*PARAMS, "checkpoint_path"), str(tmp_path / "elsewhere"))
+    assert raydp_ml.load(folder).checkpoint_path is None
 
 
 @pytest.mark.slow
