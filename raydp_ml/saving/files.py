@@ -32,11 +32,10 @@ def open_file(path: Path) -> BinaryIO:
     """
     # (A pipe without a writer opens at once this way.)
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = open(handle, "rb")
     if not stat.S_ISREG(os.fstat(handle).st_mode):
-        file.close()
+        os.close(handle)
         raise ValueError(f"{path.name} is no regular file")
-    return file
+    return os.fdopen(handle, "rb")
 
 
 def read_bytes(path: Path) -> bytes:

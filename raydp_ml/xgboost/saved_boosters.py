@@ -45,7 +45,7 @@ class BoosterShape:
     features, classes, targets : int
         `classes` is 0 where the objective has none, `targets` at least 1.
     has_vectors : bool
-        Whether a leaf holds a number for each target.
+        Whether a leaf holds a number for each output.
     """
 
     kind: str
@@ -189,7 +189,7 @@ def checked_config(text: str, shape: BoosterShape) -> str:
     )
     vectors = trained.get("multi_strategy") == "multi_output_tree"
     _require(
-        shape.targets == 1 or shape.kind == "gblinear" or vectors == shape.has_vectors,
+        shape.outputs == 1 or shape.kind == "gblinear" or vectors == shape.has_vectors,
         f"{CONFIG} is of other trees than {MODEL}",
     )
     _require(_depth(config) < 32, f"{CONFIG} is nested too deeply")
@@ -281,7 +281,7 @@ def _check_trees(model: dict[str, Any], shape: BoosterShape, size: int, own_leav
     width = {_count(_of(tree, "tree_param", dict), "size_leaf_vector") for tree in trees} or {1}
     has_vectors = max(width) > 1
     _require(
-        width == {shape.targets} if has_vectors else width <= {0, 1},
+        width == {shape.outputs} if has_vectors else width <= {0, 1},
         f"leaves of {sorted(width)} numbers, and {shape.outputs} outputs",
     )
     groups = _integers(model, "tree_info")

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import raydp_ml
+from raydp_ml.xgboost import XGBClassifier, XGBRegressor
 from tests.saving.hostile import real_folders
 from tests.saving.hostile.fuzzing import Loader, fuzz, wrong
 from tests.saving.hostile.tampering import (
@@ -685,6 +687,42 @@ def test_our_writer_writes_what_xgboost_does(real):
         again = written_ubjson(read_ubjson(data))
         assert read_ubjson(again).keys() == read_ubjson(data).keys()
         assert len(again) >= len(data)
+
+
+OBJECTIVES = [
+    *("reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror", "count:poisson"),
+    *("reg:gamma", "reg:tweedie", "binary:logitraw", "binary:hinge", "multi:softmax"),
+]
+SETTINGS = [
+    {"booster": booster, "base_score": score}
+    for booster in ("gbtree", "dart", "gblinear")
+    for score in (None, 0.3)
+] + [
+    {"tree_method": "approx", "gamma": 20},
+    {"max_depth": 0, "max_leaves": 50, "grow_policy": "lossguide"},
+    {"num_parallel_tree": 3},
+    {"n_jobs": -1},
+    {"nthread": 1000},
+]
+
+
+def test_no_real_booster_is_refused(tmp_path):
+    data = real_folders.frame()
+    X, y = data[["a", "b"]], data.y
+    labels = {"bin": y > 0, "mul": np.digitize(y, [-1, 1])}
+    cases = []
+    for objective in OBJECTIVES:
+        label = labels.get(objective[:3])
+        model = XGBRegressor if label is None else XGBClassifier
+        cases.append((model(objective=objective), np.exp(y) if label is None else label))
+    for settings in SETTINGS:
+        cases.append((XGBClassifier(**settings), labels["mul"]))
+        cases.append((XGBRegressor(**settings), np.column_stack([y, -y])))
+    for index, (model, label) in enumerate(cases):
+        rows = scipy.sparse.csr_matrix(X) if index % 2 else X
+        model.set_params(n_estimators=3).fit(rows, label).save(tmp_path / "it")
+        again = raydp_ml.load(tmp_path / "it")
+        np.testing.assert_array_equal(again.predict(rows), model.predict(rows))
 
 
 def test_real_folders_are_loaded(loader, real):

@@ -203,6 +203,7 @@ def test_a_loaded_query_calls_sparks_own_functions(spark, df, tmp_path):
     without = SQLTransformer(statement.replace("own_function", "exp"))
     spark.udf.register("own_function", lambda x: -x, "double")
     spark.udf.register("sqrt", lambda x: -1.0, "double")
+    spark.conf.set("spark.sql.functionResolution.sessionOrder", "first")
     try:
         without.save(tmp_path / "it")
         made = raydp_ml.load(tmp_path / "it").transform(df).toPandas()
@@ -216,6 +217,7 @@ def test_a_loaded_query_calls_sparks_own_functions(spark, df, tmp_path):
             (-1.0, -4.0), (-1.0, -5.0), (-1.0, -3.0),
         ]  # fmt: skip
     finally:
+        spark.conf.unset("spark.sql.functionResolution.sessionOrder")
         spark.sql("drop temporary function own_function")
         spark.sql("drop temporary function sqrt")
 

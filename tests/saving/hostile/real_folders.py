@@ -59,6 +59,8 @@ def boosters():
     yield "codes", codes.fit(np.column_stack([y, three]), y)
     vectors = XGBRegressor(multi_strategy="multi_output_tree", **SMALL)
     yield "vectors", vectors.fit(X, two)
+    classes = XGBClassifier(multi_strategy="multi_output_tree", **SMALL)
+    yield "vectors_of_classes", classes.fit(X, three)
     yield "targets", XGBRegressor(**SMALL).fit(X, two)
     yield "quantiles", XGBRegressor(**quantiles, **SMALL).fit(X, y)
     yield "classes", XGBClassifier(**SMALL).fit(X, np.array(["x", "y", "z"])[three])

@@ -90,9 +90,10 @@ def edit_booster(folder, path, new):
 
 NASTY = [
     None, True, False, 0, 1, -1, 2, 3, 7, 255, 4096, 65535, 1 << 24, (1 << 31) - 1, 1 << 31,
-    -(1 << 31), (1 << 63) - 1, 10**30, 0.0, -0.5, 1e30, 1e308, "", "0", "1", "-1", "3",
-    "2147483647", "99999999999", "nan", "[1,2,3]", "[]", "x" * 1000, "__class__", "a", "gbtree", "dart",
-    "gblinear", "multi:softprob", "reg:squarederror", "binary:logistic", "rank:ndcg", "reg:quantileerror",
+    -(1 << 31), (1 << 63) - 1, 10**30, 0.0, -0.5, 1e30, 1e308, "", "0", "1", "-1", "3", "nan",
+    "2147483647", "99999999999", "[1,2,3]", "[]", "x" * 1000, "__class__", "a", "gbtree", "dart",
+    "gblinear", "multi:softprob", "reg:squarederror", "binary:logistic", "rank:ndcg",
+    "reg:quantileerror",
     [], {}, [0], [[]], [1, 2, 3], ["a"], {"a": 1}, [0] * 1000,
     {"$float": "nan"}, {"$float": "inf"}, {"$tuple": []}, {"$tuple": [1, 2]}, {"$dict": []},
     {"$array": [], "dtype": "float64", "shape": [0]},
