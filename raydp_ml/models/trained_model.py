@@ -260,6 +260,8 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
         check_layout(self._layout, self.n_features_in_, getattr(self, "feature_names_in_", None))
         if type(targets) is not int or not isinstance(aside, tuple):
             raise ValueError(f"the label is of {targets!r} targets, and {aside!r} was set aside")
+        if decimal is not None:
+            pa.decimal256(*decimal)  # which raises for a precision or a scale that there is not
         self._set_aside, self._n_targets, self._label_decimal = aside, targets, decimal
 
     # ----------------------------------------------------------------- what the libraries add

@@ -19,7 +19,7 @@ from raydp_ml.xgboost.output import import_xgboost, load_booster
 if TYPE_CHECKING:
     import xgboost
 
-__all__ = ["BoosterShape", "checked_booster", "checked_config", "read_booster"]
+__all__ = ["CONFIG", "MODEL", "BoosterShape", "checked_booster", "checked_config", "read_booster"]
 
 CONFIG = "model_config.json"
 """How a saved model was trained; it predicts without."""
@@ -224,8 +224,11 @@ def _count(mapping: dict[str, Any], name: str) -> int:
 
 def _array(tree: dict[str, Any], name: str, dtypes: str, length: int | None = None) -> np.ndarray:
     found: np.ndarray = _of(tree, name, np.ndarray)
-    _require(found.dtype.str in dtypes.split(), f"{name} is of {found.dtype}")
-    _require(length is None or len(found) == length, f"{name} has {len(found)} of {length} values")
+    # (Each text is made only where it is needed: a model has tens of thousands of arrays.)
+    if found.dtype.str not in dtypes:
+        _require(False, f"{name} is of {found.dtype}")
+    if length is not None and len(found) != length:
+        _require(False, f"{name} has {len(found)} of {length} values")
     return found
 
 
