@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -27,6 +26,12 @@ _TABLES_KEPT_BACK = (
 )
 
 
+class _Foreign(str):
+    """A statement that was read from a file: whoever wrote it is no user of this session."""
+
+    __slots__ = ()
+
+
 class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
     """Transform a Spark DataFrame by an SQL query.
 
@@ -40,6 +45,14 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
     tables : iterable of str, default=()
         Names of other tables and views that the query may read. They are not kept by ``save``: who
         loads a query allows it tables anew.
+
+    Notes
+    -----
+    A query that was loaded (`raydp_ml.load`) may be a stranger's, and so may its clones. It calls
+    Spark's own functions only, whatever the session has registered, and of these none that loads
+    classes or reads files (``from_xml``, ``from_avro``, ``from_protobuf`` and their kin), and it
+    holds no ``${variable}``. Who has looked at it makes it his own:
+    ``step.set_params(statement=str(step.statement))``.
 
     See Also
     --------
@@ -93,10 +106,13 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
         if not isinstance(self.statement, str):
             raise self._no_query(f"SQL in which {_PLACE} is the DataFrame")
         tables = [self.tables] if isinstance(self.tables, str) else list(self.tables)
+        foreign = isinstance(self.statement, _Foreign)
+        if foreign and "${" in self.statement:
+            raise self._no_query("a query without ${variables}, of which Spark knows passwords too")
         from pyspark.errors import AnalysisException, ParseException
 
         try:
-            made = run_query(X, self.statement, _PLACE, tables)
+            made = run_query(X, self.statement, _PLACE, tables, foreign)
         except ParseException as error:
             raise self._no_query(f"a query that Spark can parse ({_first_line(error)})") from error
         except AnalysisException as error:
@@ -111,14 +127,18 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
             raise SchemaError(
                 f"The query {self.statement!r} reads the table {what!r}, and may read {_PLACE} "
                 f"only. Name the others that it may read: SQLTransformer(statement, "
-                f"tables={[*tables, what]!r})."
-                + (_TABLES_KEPT_BACK if getattr(self, "_is_loaded", False) else "")
+                f"tables={[*tables, what]!r})." + (_TABLES_KEPT_BACK if foreign else "")
             )
         raise self._no_query(
             {
                 "place": f"SQL in which {_PLACE} is the DataFrame",
                 "command": f"one query, and no command ({what})",
                 "function": f"a query without the function {what!r}, which may call any code",
+                "foreign": (
+                    f"a query without the function {what!r}: it was loaded from a file, and calls "
+                    "Spark's own functions only, of which none reads files. Look at it first, and "
+                    "make it yours: set_params(statement=str(step.statement))"
+                ),
             }[kind]
         )
 
@@ -131,14 +151,11 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
     def _saved_params(self) -> dict[str, object]:
         return {"statement": self.statement}
 
-    def _restore_state(self, state: dict[str, object], folder: Path) -> None:
-        super()._restore_state(state, folder)
-        self._distrust()
-
     def _distrust(self) -> None:
         """Take back what only who writes a query may allow it, whatever a file says."""
         self.tables = ()
-        self._is_loaded = True
+        if isinstance(self.statement, str):
+            self.statement = _Foreign(self.statement)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -107,7 +107,7 @@ def aggregate(df: DataFrame, keys: Sequence[str], aggregates: Mapping[str, str])
 
 
 def run_query(
-    df: DataFrame, statement: str, place: str, tables: Sequence[str]
+    df: DataFrame, statement: str, place: str, tables: Sequence[str], foreign: bool
 ) -> DataFrame | tuple[str, str]:
     """Run a query of the user's own over a DataFrame, once Spark's parser has found it to be one.
 
@@ -120,12 +120,15 @@ def run_query(
         The name that stands for the DataFrame in it.
     tables : sequence of str
         Names of other tables that it may read.
+    foreign : bool
+        Whether someone else wrote it: then no function of the user's is called, and none of Spark's
+        that reads files.
 
     Returns
     -------
     pyspark.sql.DataFrame or (str, str)
-        A pair is why it was refused: "command", "table", "function", or "place" (which it does
-        not name), and what was met.
+        A pair is why it was refused: "command", "table", "function", "foreign" (a function as
+        well), or "place" (which it does not name), and what was met.
 
     Raises
     ------
@@ -140,7 +143,7 @@ def run_query(
             "needs a classic session of Spark 4.3 (raydp_ml.init_spark). Elsewhere, run it before "
             "the Pipeline: spark.sql('select ... from {df}', df=df)."
         )
-    made = java.run(df, statement, place, tables)
+    made = java.run(df, str(statement), place, tables, foreign)
     if isinstance(made, str):
         kind, what = made.split(":", 1)
         return kind, what

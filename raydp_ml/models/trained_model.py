@@ -43,7 +43,7 @@ from raydp_ml.models.predictor import Predictor, class_array
 from raydp_ml.training.gang.attempts import Attempt, Workers, attempts
 from raydp_ml.training.gang.gang import Gang
 from raydp_ml.training.rows.inspection import Inspected
-from raydp_ml.training.rows.layout import Feature, Layout
+from raydp_ml.training.rows.layout import Feature, Layout, check_layout
 
 logger = logging.getLogger(__name__)
 
@@ -275,11 +275,16 @@ class TrainedModel(SparkEstimator, CallbackSupportMixin, BaseEstimator):
     def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
         layout = state.pop("layout")
         features = tuple(Feature(*item) for item in layout["features"])
-        self._layout = Layout(features, layout["sparse"], layout["named"])
-        self._set_aside = state.pop("set_aside")
-        self._n_targets = state.pop("n_targets", 0)
-        self._label_decimal = state.pop("label_decimal", None)
+        aside = state.pop("set_aside")
+        targets, decimal = state.pop("n_targets", 0), state.pop("label_decimal", None)
         super()._restore_state(state, folder)
+        self._layout = Layout(features, layout["sparse"], layout["named"])
+        check_layout(self._layout, self.n_features_in_, getattr(self, "feature_names_in_", None))
+        if type(targets) is not int or not isinstance(aside, tuple):
+            raise ValueError(f"the label is of {targets!r} targets, and {aside!r} was set aside")
+        if decimal is not None:
+            pa.decimal256(*decimal)  # which raises for a precision or a scale that there is not
+        self._set_aside, self._n_targets, self._label_decimal = aside, targets, decimal
 
     # ----------------------------------------------------------------- what the libraries add
 

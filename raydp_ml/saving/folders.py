@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from raydp_ml.saving.files import FolderError, is_file, read_json
 from raydp_ml.saving.json_estimators import TRANSFORMERS, Json
 from raydp_ml.saving.json_values import decode, encode
+from raydp_ml.saving.restored import check_names, check_params, check_state
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +37,10 @@ __all__ = ["load", "save"]
 _FORMAT = "raydp_ml"
 _VERSION = 1
 _DESCRIPTION = "estimator.json"
+_DEEPEST = 32
+"""Estimators within estimators."""
+_LONGEST = 500
+"""Characters of an error, which may hold what a file does."""
 
 # Only these classes are ever made from a file.
 _CLASSES = {
@@ -99,8 +105,13 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str], *, module: OwnModule | None = None) -> Any:
     """Read what `save` or an estimator's ``save`` wrote.
 
-    No code from the files is run: they are JSON, safetensors and XGBoost's own model format, and
-    only raydp_ml's own classes (and Pipelines of them) are made.
+    No code from the files is run, now or later: they are JSON, safetensors and XGBoost's own model
+    format, only raydp_ml's own classes (and Pipelines of them) are made, and what these hold is
+    checked before a library sees it. A file that a stranger wrote can predict nonsense; it cannot
+    crash the process, or take memory beyond its own size. SQL that was loaded reads no other
+    tables, and calls no functions but Spark's own (see `raydp_ml.sql.SQLTransformer`). What starts
+    processes or writes files is not kept: the `n_jobs` of a ColumnTransformer or FeatureUnion, and
+    the `checkpoint_path` of a PyTorch estimator.
 
     Parameters
     ----------
@@ -120,10 +131,10 @@ def load(path: str | os.PathLike[str], *, module: OwnModule | None = None) -> An
         If there is no such folder.
     ValueError
         If the folder is of another kind, damaged, or written by a newer raydp_ml, or a `module`
-        is needed.
+        is needed. The text names the folder.
     """
     folder = Path(path)
-    if not folder.exists():
+    if not is_file(folder):
         raise FileNotFoundError(
             f"There is no folder {str(folder)!r}. It must be one that an estimator's save(path) "
             "wrote."
@@ -138,7 +149,7 @@ def load(path: str | os.PathLike[str], *, module: OwnModule | None = None) -> An
 
 def _is_ours(folder: Path) -> bool:
     try:
-        description = json.loads((folder / _DESCRIPTION).read_text())
+        description = read_json(folder / _DESCRIPTION)
     except (OSError, ValueError):
         return False
     return isinstance(description, dict) and description.get("format") == _FORMAT
@@ -218,78 +229,96 @@ def _write_steps(pipeline: Pipeline, folder: Path, fitted: bool) -> list[Json]:
     return steps
 
 
-def _read(folder: Path, module: OwnModule | None) -> BaseEstimator:
+def _read(folder: Path, module: OwnModule | None, depth: int = 0) -> BaseEstimator:
     try:
-        description = json.loads((folder / _DESCRIPTION).read_text())
-        version = description["version"]
-        if version > _VERSION:
-            raise ValueError(
-                f"{str(folder)!r} is of format version {version}, and this raydp_ml reads up to "
-                f"{_VERSION}. Upgrade raydp_ml (it was written by {description.get('raydp_ml')})."
-            )
-        cls = _class_of(description["class"])
-        if cls is None:
-            raise ValueError(
-                f"{str(folder)!r} holds a {description['class']!r}, which is not one of "
-                f"{sorted(_CLASSES)}."
-            )
-        return _made(cls, description, folder, module)
-    except (
-        ArithmeticError,  # from Decimals
-        AttributeError,
-        KeyError,
-        OSError,
-        TypeError,
-        json.JSONDecodeError,
-    ) as error:
-        raise ValueError(
-            f"The saved estimator in {str(folder)!r} is damaged: {type(error).__name__}: {error}. "
-            "Save it again."
+        return _checked(folder, module, depth)
+    except (FolderError, ImportError):
+        raise
+    # What a library makes of a file that was tampered with, nobody can tell beforehand.
+    except Exception as error:
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        # (Of XGBoost, the rest is where in its C++.)
+        said = str(error).partition("\n")[0][:_LONGEST]
+        raise FolderError(
+            f"The saved estimator in {str(folder)!r} is damaged: {kind}{said}. Save it again."
         ) from error
 
 
+def _checked(folder: Path, module: OwnModule | None, depth: int) -> BaseEstimator:
+    if depth > _DEEPEST:
+        raise ValueError(f"it holds estimators within estimators, more than {_DEEPEST} times")
+    if depth and folder.is_symlink():
+        raise ValueError(f"{folder.name} is a link, which could lead anywhere")
+    description = read_json(folder / _DESCRIPTION)
+    version = description["version"]
+    if type(version) is not int or version < 1:
+        raise ValueError(f"the format version is {version!r}")
+    if version > _VERSION:
+        raise FolderError(
+            f"{str(folder)!r} is of format version {str(version)[:9]}, and this raydp_ml reads up "
+            f"to {_VERSION}. Upgrade raydp_ml (it was written by "
+            f"{str(description.get('raydp_ml'))[:9]})."
+        )
+    name = description["class"]
+    cls = _class_of(name)
+    if cls is None:
+        raise FolderError(
+            f"{str(folder)!r} holds a {str(name)[:_LONGEST]!r}, which is not one of "
+            f"{sorted(_CLASSES)}."
+        )
+    return _made(cls, description, folder, module, depth)
+
+
 def _made(
-    cls: Any, description: dict[str, Any], folder: Path, module: OwnModule | None
+    cls: Any, description: dict[str, Any], folder: Path, module: OwnModule | None, depth: int
 ) -> BaseEstimator:
     params = {key: decode(value) for key, value in description["params"].items()}
+    check_params(cls, params)
     if description["class"] == "Pipeline":
-        return cls(_read_steps(description["steps"], folder, module), **params)
+        return cls(_read_steps(description["steps"], folder, module, depth), **params)
     own = params.get("module")
     if isinstance(own, dict) and "own_module" in own:
         params["module"] = _given_module(own["own_module"], folder, module)
     # The names of the sub-folders are ours, as those of steps are.
     held = {
-        name: _read(folder / f"held_{index}", module)
+        name: _read(folder / f"held_{index}", module, depth + 1)
         for index, name in enumerate(description.get("held", ()))
     }
     for name in [name for name in held if name in cls._get_param_names()]:
         params[name] = held.pop(name)
     estimator: BaseEstimator = cls(**params)
+    if hasattr(estimator, "_distrust"):
+        estimator._distrust()
     if description.get("fitted", True) and description["class"] != "FrozenEstimator":
         attributes = {key: decode(value) for key, value in description["attributes"].items()}
-        estimator._restore_state({**attributes, **held}, folder)
+        state = {**attributes, **held}
+        check_names(cls, state)
+        estimator._restore_state(state, folder)
+        check_state(estimator)
     return estimator
 
 
-def _given_module(name: str, folder: Path, module: OwnModule | None) -> OwnModule:
+def _given_module(name: object, folder: Path, module: OwnModule | None) -> OwnModule:
     if module is None:
-        raise ValueError(
+        name = str(name)[:_LONGEST]
+        last = name.rsplit(".", 1)[-1]
+        raise FolderError(
             f"The estimator in {str(folder)!r} was trained with the module {name}, and loading "
-            f"runs no code that a file names. Pass it: raydp_ml.load(path, module="
-            f"{name.rsplit('.', 1)[-1]})."
+            f"runs no code that a file names. Pass it: raydp_ml.load(path, module={last})."
         )
     return module
 
 
 def _read_steps(
-    steps: list[tuple[str, str | None]], folder: Path, module: OwnModule | None
+    steps: list[tuple[str, str | None]], folder: Path, module: OwnModule | None, depth: int
 ) -> list[tuple[str, BaseEstimator | str]]:
     read: list[tuple[str, BaseEstimator | str]] = []
     for index, (name, sub) in enumerate(steps):
+        if not isinstance(name, str):
+            raise ValueError(f"the step {index} has the name {name!r}")
         # The name of the sub-folder is ours, so that a file cannot point elsewhere.
-        read.append(
-            (name, "passthrough" if sub is None else _read(folder / f"step_{index}", module))
-        )
+        inner = "passthrough" if sub is None else _read(folder / f"step_{index}", module, depth + 1)
+        read.append((name, inner))
     return read
 
 

@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Json", "decode_object", "encode_object", "is_known", "state_of"]
+from raydp_ml.saving.restored import check_names, check_params, check_state
+
+__all__ = ["Json", "decode_object", "encode_object", "is_known", "plain_dtype", "state_of"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Encode = Callable[[object, str], Json]
@@ -106,6 +108,14 @@ def state_of(estimator: object) -> dict[str, object]:
     return {name: value for name, value in vars(estimator).items() if name not in params}
 
 
+def plain_dtype(name: object) -> np.dtype[Any]:
+    """Return a dtype of numbers, booleans, strings or objects, by its name."""
+    made = np.dtype(name) if isinstance(name, str) else None
+    if made is None or made.kind not in "biufUO":
+        raise ValueError(f"{name!r} is no dtype of a saved array")
+    return made
+
+
 def encode_object(value: object, what: str, encode: Encode) -> Json:
     """Turn an object into JSON, or return None where it is none of those that are known."""
     from scipy.interpolate import BSpline
@@ -150,28 +160,31 @@ def decode_object(value: dict[str, Any], decode: Callable[[object], Any]) -> Any
     from scipy.interpolate import BSpline
 
     if "$dtype" in value:
-        return np.dtype(value["$dtype"])
+        return plain_dtype(value["$dtype"])
     if "$type" in value:
-        return np.dtype(value["$type"].rstrip("_")).type
+        return plain_dtype(value["$type"].rstrip("_")).type
     if "$slice" in value:
         return slice(*(decode(part) for part in value["$slice"]))
     if "$ufunc" in value:
-        found = getattr(np, value["$ufunc"])
+        found = vars(np).get(value["$ufunc"])
         if isinstance(found, np.ufunc):
             return found
     if "$bspline" in value:
         parts = {name: decode(part) for name, part in value["$bspline"].items()}
-        return BSpline.construct_fast(
-            parts["t"], parts["c"], parts["k"], extrapolate=parts["extrapolate"]
-        )
+        # (The constructor checks what its compiled code would read beyond.)
+        return BSpline(parts["t"], parts["c"], parts["k"], extrapolate=parts["extrapolate"])
     if value.get("$function") in _FUNCTIONS:
         return _load(value["$function"])
     if value.get("$estimator") in _PLACES:
         cls = _load(value["$estimator"])
-        made = cls(**{key: decode(item) for key, item in value["params"].items()})
-        for name, item in value["state"].items():
-            setattr(made, name, decode(item))
+        params = {key: decode(item) for key, item in value["params"].items()}
+        check_params(cls, params)
+        made = cls(**params)
+        state = {name: decode(item) for name, item in value["state"].items()}
+        check_names(cls, state)
+        vars(made).update(state)
         if hasattr(made, "_distrust"):
             made._distrust()
+        check_state(made)
         return made
     raise KeyError(f"unknown value {sorted(value)}")

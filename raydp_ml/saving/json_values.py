@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from raydp_ml.saving.json_estimators import Json, decode_object, encode_object
+from raydp_ml.saving.json_estimators import Json, decode_object, encode_object, plain_dtype
 
 __all__ = ["decode", "encode"]
+
+_LONGEST = 1 << 31
+_MOST_BYTES = 1 << 24
+_DIGITS = 76
+"""Of the longest decimals that Arrow has; Spark's have 38."""
 
 
 def encode(value: object, what: str) -> Json:
@@ -69,22 +74,54 @@ def decode(value: object) -> Any:
     if not isinstance(value, dict):
         return value
     if "$array" in value:
-        items = [decode(item) for item in value["$array"]]
-        if value["dtype"] == "object":
-            # Filled one by one, since NumPy would make one array of arrays of equal length.
-            made = np.empty(len(items), dtype=object)
-            for index, item in enumerate(items):
-                made[index] = item
-            return made.reshape(value["shape"])
-        return np.array(items, dtype=np.dtype(value["dtype"])).reshape(value["shape"])
+        return _decode_array(value)
     if "$scalar" in value:
         return decode(value["$scalar"])[()]
     if "$float" in value:
         return float(value["$float"])
     if "$decimal" in value:
-        return Decimal(value["$decimal"])
+        return _decode_decimal(value["$decimal"])
     if "$tuple" in value:
         return tuple(decode(item) for item in value["$tuple"])
     if "$dict" in value:
         return {decode(key): decode(item) for key, item in value["$dict"]}
     return decode_object(value, decode)
+
+
+def _decode_array(value: dict[str, Any]) -> np.ndarray:
+    items, dtype = [decode(item) for item in value["$array"]], plain_dtype(value["dtype"])
+    shape = value["shape"]
+    if not isinstance(shape, list) or not all(
+        type(size) is int and 0 <= size <= _LONGEST for size in shape
+    ):
+        raise ValueError(f"{str(shape)[:100]} is no shape of an array")
+    if math.prod(shape) != len(items):
+        raise ValueError(f"an array of shape {shape} and {len(items)} values")
+    if dtype.kind == "O":
+        # Filled one by one, since NumPy would make one array of arrays of equal length.
+        made = np.empty(len(items), dtype=object)
+        for index, item in enumerate(items):
+            made[index] = item
+        return made.reshape(shape)
+    if dtype.kind == "U":
+        _check_strings(items, dtype)
+    return np.array(items, dtype=dtype).reshape(shape)
+
+
+def _check_strings(items: list[Any], dtype: np.dtype[Any]) -> None:
+    """Refuse strings that would take far more room than in the file: each takes the longest's."""
+    letters = sum(map(len, items))
+    if not all(isinstance(item, str) for item in items):
+        raise ValueError("an array of strings that are none")
+    if dtype.itemsize * len(items) > _MOST_BYTES + 16 * letters:
+        raise ValueError(f"{len(items)} strings of {letters} characters as {dtype}")
+
+
+def _decode_decimal(text: str) -> Decimal:
+    made = Decimal(text)
+    # (Written out, as an integer or in SQL, a large exponent takes all memory.)
+    if made.is_finite() and (
+        len(made.as_tuple().digits) > _DIGITS or abs(made.adjusted()) > _DIGITS
+    ):
+        raise ValueError(f"a decimal of more than {_DIGITS} digits")
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -275,9 +276,12 @@ default="relu"
 
     @property
     def _has_one_logit(self) -> bool:
-        criterion = make_criterion(
-            self.criterion, self._default_criterion, self._nested("criterion")
-        )
+        # (Of torch's own ones, some would hold weights: as many as a saved file says.)
+        named = self.criterion is None or isinstance(self.criterion, str)
+        with import_torch().device("meta") if named else nullcontext():
+            criterion = make_criterion(
+                self.criterion, self._default_criterion, self._nested("criterion")
+            )
         return self._one_logit(criterion, None)
 
     def _check_class_weight(self) -> None:

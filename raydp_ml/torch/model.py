@@ -22,6 +22,7 @@ from raydp_ml.fit_data.memory_data import MATRIX
 from raydp_ml.fit_data.training_data import Task, TrainingData
 from raydp_ml.models.progress import Progress
 from raydp_ml.models.trained_model import TrainedModel
+from raydp_ml.saving.files import FolderError
 from raydp_ml.torch.nested import NestedParameters
 from raydp_ml.torch.output import module_output
 from raydp_ml.torch.parts import (
@@ -36,6 +37,7 @@ from raydp_ml.torch.parts import (
     settle_lazy_layers,
 )
 from raydp_ml.torch.predict import ModulePredictor
+from raydp_ml.torch.saved_weights import WEIGHTS, saved_shapes
 from raydp_ml.training.gang.attempts import (
     explain_lost_workers,
     open_gang,
@@ -399,7 +401,7 @@ class TorchModel(NestedParameters, TrainedModel):
         from safetensors.torch import save_file
 
         weights = {name: item.contiguous() for name, item in self.module_.state_dict().items()}
-        save_file(_unshared(weights), folder / "module.safetensors")
+        save_file(_unshared(weights), folder / WEIGHTS)
         state = super()._saved_state(folder)
         del state["module_"]
         return {**state, "n_outputs": self._n_outputs}
@@ -408,17 +410,47 @@ class TorchModel(NestedParameters, TrainedModel):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        self._n_outputs = state.pop("n_outputs")
+        outputs = state.pop("n_outputs")
         super()._restore_state(state, folder)
-        module = self._built_module(self._layout, self._n_outputs, seed=0)
+        self._n_outputs = outputs
+        self._check_outputs()
+        shapes = saved_shapes(folder / WEIGHTS)
         try:
-            module.load_state_dict(load_file(folder / "module.safetensors"))
+            self._check_size(shapes)
+            module = self._built_module(self._layout, self._n_outputs, seed=0)
+            module.load_state_dict(load_file(folder / WEIGHTS))
         except (RuntimeError, SafetensorError) as error:
-            raise ValueError(
+            raise FolderError(
                 f"The weights in {str(folder)!r} do not fit the module: {error}. Give the module "
                 "that was trained, or save the estimator again."
             ) from error
         self.module_ = module.eval()
+
+    def _distrust(self) -> None:
+        """Forget a path that a file would have training write to."""
+        self.checkpoint_path = None
+
+    def _check_outputs(self) -> None:
+        classes = getattr(self, "classes_", None)
+        wanted = {max(1, self._n_targets) if classes is None else len(classes)}
+        if classes is not None and len(classes) == 2:
+            wanted.add(1)
+        if type(self._n_outputs) is not int or self._n_outputs not in wanted:
+            raise ValueError(f"{self._n_outputs!r} outputs, where there are {sorted(wanted)}")
+
+    def _check_size(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Raise for a default network that is not that of the weights, before it takes memory."""
+        if self.module is not None:
+            return
+        tables = sum(item.kind == "category" for item in self._layout.features)
+        layers = len(hidden_sizes(self.hidden_layer_sizes)) + 1
+        made = {}
+        if len(shapes) == 2 * layers + tables:
+            with import_torch().device("meta"):
+                module = self._built_module(self._layout, self._n_outputs, seed=0)
+            made = {name: tuple(item.shape) for name, item in module.state_dict().items()}
+        if made != shapes:
+            raise RuntimeError(f"they are of the shapes {str(shapes)[:500]}")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")

@@ -57,6 +57,7 @@ from raydp_ml.xgboost.parameters import (
     uses_quantiles,
 )
 from raydp_ml.xgboost.predict import BoosterPredictor, LeafPredictor, trees_column
+from raydp_ml.xgboost.saved_boosters import CONFIG, MODEL, read_booster
 from raydp_ml.xgboost.serving import plain_rows
 from raydp_ml.xgboost.sparse_reading import model_that_reads_sparse
 from raydp_ml.xgboost.survival import OBJECTIVE, with_bounds
@@ -65,9 +66,6 @@ from raydp_ml.xgboost.validation import check_parameters
 if TYPE_CHECKING:
     from raydp_ml.conversion.onnx_nodes import Nodes
     from raydp_ml.exchange.data_kinds import Data
-
-# How a saved model was trained; it predicts without.
-_CONFIG = "model_config.json"
 
 LEAVES = "leaves"
 """The column that ``apply`` adds."""
@@ -643,15 +641,24 @@ class XGBModel(Explainable):
         return values / total if total else values
 
     def _saved_state(self, folder: Path) -> dict[str, Any]:
-        self._Booster.save_model(folder / "model.ubj")
-        (folder / _CONFIG).write_text(self._Booster.save_config())
+        self._Booster.save_model(folder / MODEL)
+        (folder / CONFIG).write_text(self._Booster.save_config())
         return super()._saved_state(folder)
 
     def _restore_state(self, state: dict[str, Any], folder: Path) -> None:
-        model, path = (folder / "model.ubj").read_bytes(), folder / _CONFIG
-        config = path.read_text() if path.exists() else None
-        self._Booster = load_booster(model, self._n_threads, config, self.device)
         super()._restore_state(state, folder)
+        self._Booster, shape = read_booster(folder, self._n_threads, self.device)
+        classes = getattr(self, "classes_", None)
+        labels = self._n_targets or shape.classes or 2
+        if (
+            shape.features != self.n_features_in_
+            or self._n_targets not in {0, shape.targets}
+            or (classes is not None and len(classes) != labels)
+        ):
+            raise ValueError(
+                f"the estimator and its booster are not of one model: {self.n_features_in_} "
+                f"features, {self._n_targets} targets and the classes {classes}, and {shape}"
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_Booster")

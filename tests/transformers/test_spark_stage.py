@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from pyspark.errors import IllegalArgumentException
@@ -160,6 +162,81 @@ def test_tables_that_the_user_allows(spark, df, tmp_path):
         assert loaded.set_params(tables=["rates"]).transform(df).count() == 2
     finally:
         spark.catalog.dropTempView("Rates")
+
+
+FOREIGN = [
+    ("select own_function(a) as r from __THIS__", "the function 'own_function'"),
+    ("select session.own_function(a) as r from __THIS__", "'session.own_function'"),
+    ("select system.session.own_function(a) as r from __THIS__", "system.session.own_function'"),
+    ("select a, r from __THIS__ lateral view own_function(array(a)) as r", "'own_function'"),
+    ("select transform(array(a), x -> own_function(x)) as r from __THIS__", "'own_function'"),
+    ("select * from __THIS__ where a in (select own_function(a) from __THIS__)", "'own_function'"),
+    ("select default.own_function(a) as r from __THIS__", "'default.own_function'"),
+    ("select spark_catalog.default.own_function(a) as r from __THIS__", "default.own_function'"),
+    ("select from_xml('<a/>', 'a int', map('rowValidationXSDPath', '/etc/x')) from __THIS__",
+     "the function 'from_xml'"),
+    ("select builtin.schema_of_xml('<a/>') as r from __THIS__", "'builtin.schema_of_xml'"),
+    ("select from_avro(b, '{}', map('avroSchemaUrl', '/etc/x')) from __THIS__", "'from_avro'"),
+    ("select FROM_PROTOBUF(b, 'java.lang.System') from __THIS__", "'FROM_PROTOBUF'"),
+    ("select * from __THIS__, python_worker_logs()", "'python_worker_logs'"),
+    ("select '${env:HOME}' as home from __THIS__", "a query without ${variables}"),
+    ("select '${spark.app.id}' as id, * from __THIS__", "a query without ${variables}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "message"), FOREIGN)
+def test_what_a_loaded_query_may_not_do(spark, df, tmp_path, statement, message):
+    spark.udf.register("own_function", lambda x: x, "double")
+    try:
+        SQLTransformer(statement).save(tmp_path / "it")
+        step = raydp_ml.load(tmp_path / "it")
+        for one in (step, clone(step), pickle.loads(pickle.dumps(step)), copy.deepcopy(step)):
+            with pytest.raises(InvalidParameterError, match=re.escape(message)):
+                one.transform(df)
+    finally:
+        spark.sql("drop temporary function own_function")
+
+
+def test_a_loaded_query_calls_sparks_own_functions(spark, df, tmp_path):
+    statement = "select sqrt(a) as r, own_function(b) as o from __THIS__ order by builtin.abs(a)"
+    with_own = SQLTransformer(statement)
+    without = SQLTransformer(statement.replace("own_function", "exp"))
+    spark.udf.register("own_function", lambda x: -x, "double")
+    spark.udf.register("sqrt", lambda x: -1.0, "double")
+    spark.conf.set("spark.sql.functionResolution.sessionOrder", "first")
+    try:
+        without.save(tmp_path / "it")
+        made = raydp_ml.load(tmp_path / "it").transform(df).toPandas()
+        np.testing.assert_allclose(made["r"], np.sqrt([1.0, 2.0, 6.0]))
+        # In his own query, the user's functions are what he calls; also in one that he looked at.
+        with_own.save(tmp_path / "own")
+        step = raydp_ml.load(tmp_path / "own")
+        assert step.statement == statement
+        mine = step.set_params(statement=str(step.statement))
+        assert [tuple(row) for row in mine.transform(df).collect()] == [
+            (-1.0, -4.0), (-1.0, -5.0), (-1.0, -3.0),
+        ]  # fmt: skip
+    finally:
+        spark.conf.unset("spark.sql.functionResolution.sessionOrder")
+        spark.sql("drop temporary function own_function")
+        spark.sql("drop temporary function sqrt")
+
+
+@pytest.mark.parametrize("statement", QUERIES)
+def test_loaded_queries(df, tmp_path, statement):
+    own = SQLTransformer(statement)
+    own.save(tmp_path / "it")
+    made = raydp_ml.load(tmp_path / "it").fit_transform(df)
+    want = own.transform(df)
+    assert made.columns == want.columns
+    assert sorted(map(tuple, made.collect())) == sorted(map(tuple, want.collect()))
+
+
+@pytest.mark.parametrize(("statement", "message"), REFUSED)
+def test_a_loaded_query_runs_nothing_either(df, tmp_path, statement, message):
+    SQLTransformer(statement).save(tmp_path / "it")
+    with pytest.raises(InvalidParameterError, match=re.escape(message)):
+        raydp_ml.load(tmp_path / "it").transform(df)
 
 
 @pytest.mark.parametrize("text", ["reflect('java.lang.System', 'gc')", "(select max(a) from t)"])

@@ -108,6 +108,38 @@ class Layout:
         return replace(self, features=tuple(features))
 
 
+def check_layout(layout: Layout, n_features: object, names: object) -> None:
+    """Check the layout of a model that was read from a file.
+
+    Parameters
+    ----------
+    layout : Layout
+    n_features, names : object
+        What the model itself says: an int, and an array or None.
+
+    Raises
+    ------
+    ValueError
+        If the columns are none, or are not those of the model.
+    """
+    for one in layout.features:
+        texts = one.categories or ()
+        right = isinstance(one.name, str) and one.kind in {"number", "category", "vector"}
+        right &= type(one.width) is int and one.width >= 1
+        right &= isinstance(texts, tuple) and all(isinstance(text, str) for text in texts)
+        if not right or (one.width != 1 and one.kind != "vector"):
+            raise ValueError(f"the feature {str(one)[:200]} is none")
+    sparse = layout.sparse is None or (type(layout.sparse) is int and layout.sparse >= 1)
+    if not sparse or type(n_features) is not int or n_features != layout.num_features:
+        raise ValueError(f"n_features_in_ is {n_features}, of a layout of other features")
+    # (Names are made only once their number is known: a vector's width is no more than a number.)
+    held = None if names is None else np.asarray(names, dtype=object).tolist()
+    if (layout.named is True) != (held is not None) or (held and len(held) != n_features):
+        raise ValueError(f"feature_names_in_ are not those of {n_features} features")
+    if held is not None and held != layout.feature_names:
+        raise ValueError("feature_names_in_ are not those of the layout")
+
+
 # 64 MB of doubles.
 _MOST_CELLS = 1 << 23
 

@@ -8,9 +8,11 @@ import java.util.Set;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.catalyst.FunctionIdentifier;
 import org.apache.spark.sql.catalyst.analysis.ExpressionWithUnresolvedIdentifier;
+import org.apache.spark.sql.catalyst.analysis.FunctionRegistry$;
 import org.apache.spark.sql.catalyst.analysis.PlanWithUnresolvedIdentifier;
 import org.apache.spark.sql.catalyst.analysis.TableFunctionRegistry$;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedFunction;
+import org.apache.spark.sql.catalyst.analysis.UnresolvedGenerator;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedRelation;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedTableValuedFunction;
 import org.apache.spark.sql.catalyst.expressions.Expression;
@@ -47,22 +49,32 @@ public final class Query {
   /** Functions that call any Java code. */
   private static final Set<String> CALLS = Set.of("reflect", "java_method", "try_reflect");
 
+  /** Spark's own functions that may load classes or read files and addresses that they are given. */
+  private static final Set<String> READERS =
+      Set.of(
+          ("from_avro from_protobuf from_xml python_worker_logs schema_of_avro schema_of_xml"
+                  + " to_avro to_protobuf")
+              .split(" "));
+
   /**
    * Runs the query, lazily.
    *
    * @param statement SQL of the session's own dialect
    * @param place the name that stands for the DataFrame
    * @param tables names of other tables that may be read
+   * @param foreign whether someone else wrote it: then it may call no functions but Spark's own,
+   *     and of those none that reads files
    * @return a Dataset, or a string that says why it was refused: a kind, a colon, and what was met
    */
-  public Object run(Dataset<Row> df, String statement, String place, List<String> tables)
+  public Object run(
+      Dataset<Row> df, String statement, String place, List<String> tables, boolean foreign)
       throws ParseException {
     ParserInterface parser = df.sparkSession().sessionState().sqlParser();
     Set<List<String>> known = new HashSet<>();
     for (String table : tables) {
       known.add(folded(parser.parseMultipartIdentifier(table)));
     }
-    Check check = new Check(df.queryExecution().analyzed(), place, known);
+    Check check = new Check(df.queryExecution().analyzed(), place, known, foreign);
     try {
       LogicalPlan plan = check.plan(parser.parsePlan(statement), Set.of());
       return check.met ? Dataset.ofRows(df.sparkSession(), plan) : "place:";
@@ -90,12 +102,14 @@ public final class Query {
     private final LogicalPlan frame;
     private final String place;
     private final Set<List<String>> tables;
+    private final boolean foreign;
     private boolean met;
 
-    Check(LogicalPlan frame, String place, Set<List<String>> tables) {
+    Check(LogicalPlan frame, String place, Set<List<String>> tables, boolean foreign) {
       this.frame = frame;
       this.place = place;
       this.tables = tables;
+      this.foreign = foreign;
     }
 
     /** Checks a plan in which the names of {@code queries} (of WITH) are known. */
@@ -111,6 +125,9 @@ public final class Query {
       }
       if (plan instanceof UnresolvedTableValuedFunction call) {
         String name = call.name().last();
+        if (foreign && READERS.contains(name.toLowerCase(Locale.ROOT))) {
+          throw new Refused("foreign", name);
+        }
         boolean isBuiltin =
             call.name().size() == 1
                 && TableFunctionRegistry$.MODULE$
@@ -166,11 +183,42 @@ public final class Query {
         throw new Refused("function", call.nameParts().last());
       }
       Expression made = expression;
+      if (foreign && expression instanceof UnresolvedFunction call) {
+        made = sparksOwn(call);
+      }
+      if (foreign && expression instanceof UnresolvedGenerator call) {
+        requireSparksOwn(CollectionConverters.asJava(call.name().nameParts()));
+      }
       if (expression instanceof PlanExpression<?> subquery) {
         LogicalPlan checked = plan((LogicalPlan) subquery.plan(), queries);
         made = ((PlanExpression<LogicalPlan>) subquery).withNewPlan(checked);
       }
       return made.mapChildren(child -> expression(child, queries));
+    }
+
+    /** Names a function of Spark in full, whatever the session has registered of that name. */
+    private static UnresolvedFunction sparksOwn(UnresolvedFunction call) {
+      String name = requireSparksOwn(CollectionConverters.asJava(call.nameParts()));
+      return call.copy(
+          CollectionConverters.asScala(List.of("system", "builtin", name)).toSeq(),
+          call.arguments(),
+          call.isDistinct(),
+          call.filter(),
+          call.ignoreNulls(),
+          call.orderingWithinGroup(),
+          call.isInternal());
+    }
+
+    private static String requireSparksOwn(List<String> parts) {
+      String name = parts.get(parts.size() - 1).toLowerCase(Locale.ROOT);
+      String space = String.join(".", parts.subList(0, parts.size() - 1)).toLowerCase(Locale.ROOT);
+      boolean isBuiltin =
+          Set.of("", "builtin", "system.builtin").contains(space)
+              && FunctionRegistry$.MODULE$.builtin().functionExists(new FunctionIdentifier(name));
+      if (!isBuiltin || READERS.contains(name)) {
+        throw new Refused("foreign", String.join(".", parts));
+      }
+      return name;
     }
   }
 }

@@ -1,0 +1,1 @@
+"""What strangers' folders are loaded with, and how real ones are tampered with."""
