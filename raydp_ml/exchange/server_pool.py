@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from raydp_ml.exceptions import DataLostError, ResourceError
+from raydp_ml.exceptions import DataLostError, ResourceError, SessionError
 from raydp_ml.exchange.block_server import BlockServer
 from raydp_ml.session import ray_runtime
 from raydp_ml.session.sealing import seal
@@ -124,9 +124,12 @@ def call(method: RemoteMethod, *args: object, timeout: float = 600.0) -> Any:
         The server has ended.
     ResourceError
         It did not answer in time.
+    SessionError
+        Ray was shut down meanwhile; the call would start another.
     """
     import ray
 
+    ray_runtime.require_open(ray_runtime.connection())
     try:
         return ray.get(method.remote(*args), timeout=timeout)
     except ray.exceptions.GetTimeoutError as error:
@@ -156,7 +159,7 @@ def forget_dead() -> bool:
 def _answers(server: Server) -> bool:
     try:
         call(server.actor.path, timeout=20)
-    except (DataLostError, ResourceError):
+    except (DataLostError, ResourceError, SessionError):
         return False
     return True
 

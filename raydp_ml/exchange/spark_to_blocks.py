@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from raydp_ml.events import Stopwatch
-from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError
+from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError, SessionError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.exchange.columns import quoted
@@ -249,6 +249,10 @@ def _run_jar(
 
 def _raise_better(error: BaseException, servers: list[server_pool.Server], job: str) -> None:
     """Raise what was really wrong: bad data found by a server, or a server that has died."""
+    try:
+        ray_runtime.require_open(servers[0].connection)
+    except SessionError as ended:
+        raise ended from error
     died = server_pool.forget_dead()
     bad_data = _abort(servers, job)
     if died:
@@ -264,7 +268,9 @@ def _abort(servers: list[server_pool.Server], job: str) -> SchemaError | None:
     """Have each server let go of what was sent for a job; return the error found in the data."""
     found = None
     for server in servers:
-        with contextlib.suppress(DataLostError, ResourceError):  # it has ended, and its blocks too
+        with contextlib.suppress(
+            DataLostError, ResourceError, SessionError
+        ):  # it has ended, and its blocks too
             found = server_pool.call(server.actor.abort, job, timeout=_ABORT_SECONDS) or found
     return found
 

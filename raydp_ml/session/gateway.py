@@ -181,8 +181,7 @@ class DriverJvm:
 
     def stop_context(self) -> None:
         """Stop Spark in good order while its JVM runs on, as far as that works in some seconds."""
-        if self._output is not None:
-            self._output.expect_end()
+        self._expect_end()
 
         def stop() -> None:
             with contextlib.suppress(Exception):
@@ -209,10 +208,7 @@ class DriverJvm:
 
     def _end_process(self, process: subprocess.Popen[bytes]) -> None:
         self._silence_py4j()
-        if self._lost is not None:
-            self._lost.expect_end()
-        if self._output is not None:
-            self._output.expect_end()
+        self._expect_end()
         # The end of its standard input makes the JVM exit, and its exit hooks stop Spark and
         # remove temporary files. A call through py4j could hang on a broken connection.
         if process.stdin is not None:
@@ -229,6 +225,12 @@ class DriverJvm:
         if self._guard is not None:
             self._guard.release()
             self._guard.wait()
+
+    def _expect_end(self) -> None:
+        if self._lost is not None:
+            self._lost.expect_end()
+        if self._output is not None:
+            self._output.expect_end()
 
     def _silence_py4j(self) -> None:
         from py4j.clientserver import SHUTDOWN_FINALIZER_WORKER

@@ -103,9 +103,11 @@ class LostJvm:
             if self.has_ended(_ENDS_WITHIN):
                 raise self.error() from None  # what py4j saw of it says nothing more
             raise
-        # What the JVM itself answers to a call that fails is longer.
+        # A bare mark is py4j's own; what the JVM says of a call that fails is longer.
         if answer == ERROR and self.has_ended(_ENDS_WITHIN):
             raise self.error()
+        if self._was_stopped and isinstance(answer, str) and answer.startswith(ERROR):
+            raise self.error()  # such as that of a job whose Spark was stopped under it
         return answer
 
     def _is_worth_printing(self, record: logging.LogRecord) -> bool:

@@ -42,7 +42,7 @@ SPLITTERS = [
     model_selection.TimeSeriesSplit(2, time="t"),
 ]
 REFUSED = ["OptunaSearchCV", "SQLTransformer", "TorchClassifier", "TorchRegressor"]
-NO_ESTIMATORS = {"Blocks", "make_column_selector"}
+NO_ESTIMATORS = {"Blocks", "Check", "Diagnosis", "make_column_selector"}
 
 WITHOUT = """
 import json, pickle, sys, warnings

@@ -268,7 +268,8 @@ def hit(event: str, phase: str, expected: np.ndarray) -> str:
             struck.append(time.monotonic())
             gate.open()
 
-    threading.Thread(target=act, daemon=True).start()
+    acting = threading.Thread(target=act, daemon=True)
+    acting.start()
     try:
         got = PHASES[phase](spark, gate)
         # Spark adds a column's numbers up in the order in which its tasks end.
@@ -280,6 +281,7 @@ def hit(event: str, phase: str, expected: np.ndarray) -> str:
         outcome = "exact" if same else f"another result: {got - expected}"
     except Exception as error:
         outcome = f"{type(error).__name__}: {error}"
+    acting.join(WAITS)  # the call may end before what ends it
     assert struck, f"The fault did not happen: {outcome}"
     sys.stderr.write(f"{event}, {phase}: {time.monotonic() - struck[0]:.1f} s, {outcome[:300]}\n")
     shutil.rmtree(folder, ignore_errors=True)

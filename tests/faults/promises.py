@@ -40,7 +40,11 @@ def _all(promise: Promise | None, **but: Promise | None) -> dict[str, Promise | 
 UNREACHABLE = Promise("Py4JJavaError", "it has ended, or runs on another host")
 """Spark's own error of a job, with the reason of its tasks."""
 
+NOT_PROMISED = Promise("not promised")
+"""Ray itself ends a process that waits for a worker while another of its threads shuts Ray down."""
+
 LOST_JVM = Promise("SessionError", "The driver JVM has ended")
+STOPPED = Promise("SessionError", "stopped")
 WORKERS_LOST = _all(NOT_USED, XGBoost_fit=SAME, torch_fit=SAME, search=SAME)
 
 PROMISES: dict[str, dict[str, Promise | None]] = {
@@ -48,8 +52,17 @@ PROMISES: dict[str, dict[str, Promise | None]] = {
     "training worker stopped for 60 s": _all(NOT_USED, XGBoost_fit=SAME, torch_fit=SAME),
     "block server killed": _all(SAME, to_spark=UNREACHABLE),
     "driver's JVM killed": _all(LOST_JVM, XGBoost_fit=SAME, torch_fit=SAME),
-    "stop_spark() in another thread": _all(LOST_JVM),
-    "ray.shutdown() in another thread": _all(SAME),
+    "stop_spark() in another thread": _all(STOPPED, XGBoost_fit=SAME, torch_fit=SAME, search=SAME),
+    "ray.shutdown() in another thread": _all(
+        Promise("SessionError", "Ray was shut down"),
+        XGBoost_fit=NOT_PROMISED,
+        torch_fit=NOT_PROMISED,
+        search=NOT_PROMISED,
+        to_spark=UNREACHABLE,
+        statistics=SAME,
+        predict=SAME,
+        idle=SAME,
+    ),
     "native executor killed": _all(SAME),
     "AppMaster killed": _all(SAME),
     "standalone Worker killed": _all(SAME),

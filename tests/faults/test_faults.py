@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.phases import EVENTS
-from tests.faults.promises import EXACT, PHASES, PROMISES, table
+from tests.faults.promises import EXACT, NOT_PROMISED, PHASES, PROMISES, table
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +17,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("event", EVENTS)
 def test_promises(run_program, event):
-    promised = {phase: promise for phase, promise in PROMISES[event].items() if promise is not None}
+    promised = {
+        phase: promise
+        for phase, promise in PROMISES[event].items()
+        if promise not in (None, NOT_PROMISED)
+    }
     program = run_program(f"""
     import os, sys
     os.environ["PYTHONPATH"] = {str(ROOT)!r}

@@ -26,7 +26,10 @@ def test_rows_become_batches(probes, rows, length):
 
 
 def test_endpoints(probes):
-    text = "node|10.0.0.1|4000|/tmp/a|b\nother|host|0|/tmp/c"
+    text = "node|10.0.0.1|4000|A=|/tmp/a|b\nother|host|0||/tmp/c"
     first, second = probes.exchange.WireProbe().endpoints(text)
-    assert first == "Endpoint[index=0, nodeId=node, host=10.0.0.1, port=4000, path=/tmp/a|b]"
-    assert second == "Endpoint[index=1, nodeId=other, host=host, port=0, path=/tmp/c]"
+    assert (
+        first
+        == "Endpoint[index=0, nodeId=node, host=10.0.0.1, port=4000, certificate=A=, path=/tmp/a|b]"
+    )
+    assert second == "Endpoint[index=1, nodeId=other, host=host, port=0, certificate=, path=/tmp/c]"

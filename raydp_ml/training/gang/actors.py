@@ -96,6 +96,7 @@ class ActorGang:
         WorkerLostError
             A worker's process died.
         """
+        ray_runtime.require_open(self._connection)
         pending = {
             worker.run.remote(function, its_args): rank
             for rank, (worker, its_args) in enumerate(zip(self._workers, args, strict=True))
@@ -132,6 +133,7 @@ class ActorGang:
 
     def request_stop(self) -> None:
         """Ask the running function to end early on every worker."""
+        ray_runtime.require_open(self._connection)
         for worker in self._workers:
             worker.request_stop.remote()
 
@@ -148,6 +150,7 @@ class ActorGang:
         _end(self._workers, self._connection)
 
     def _deliver(self, ranks: Iterable[int], on_event: OnEvent) -> None:
+        ray_runtime.require_open(self._connection)  # a call would start another Ray
         polls = {rank: self._workers[rank].events.remote() for rank in list(ranks)}
         for rank, poll in polls.items():
             try:
