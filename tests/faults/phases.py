@@ -297,6 +297,8 @@ def main(event: str, phases: list[str]) -> None:
         faulthandler.dump_traceback_later(WAITS, exit=True)
         if not ray.is_initialized():
             ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        if EVENTS[event][0] == "standalone":
+            raydp_ml().stop_spark()  # nothing takes the place of a Master or Worker
         expected = PHASES[phase](session(EVENTS[event][0]), Gate(None))
         outcome = hit(event, phase, expected)
         print(json.dumps([phase, outcome]), flush=True)

@@ -51,7 +51,7 @@ PROMISES: dict[str, dict[str, Promise | None]] = {
     "training worker killed": WORKERS_LOST,
     "training worker stopped for 60 s": _all(NOT_USED, XGBoost_fit=SAME, torch_fit=SAME),
     "block server killed": _all(SAME, to_spark=UNREACHABLE),
-    "driver's JVM killed": _all(LOST_JVM, XGBoost_fit=SAME, torch_fit=SAME),
+    "driver's JVM killed": _all(LOST_JVM, XGBoost_fit=SAME, torch_fit=SAME, search=SAME),
     "stop_spark() in another thread": _all(STOPPED, XGBoost_fit=SAME, torch_fit=SAME, search=SAME),
     "ray.shutdown() in another thread": _all(
         Promise("SessionError", "Ray was shut down"),
