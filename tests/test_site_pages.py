@@ -1,0 +1,105 @@
+"""What the pages of the site show runs: all marked blocks of a page, in one process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from tests.site_pages import DOCS, PAGES, blocks, name_of
+
+# These start a session of their own; the others begin with what the list of guides shows.
+BY_THEMSELVES = {"tutorial", "how_to/own_session", "how_to/ray_cluster", "how_to/index"}
+PROGRAMS = {name_of(page): blocks(page) for page in PAGES if blocks(page)}
+
+# The noise of the delays has a variance of 25, of some 230: nothing can score above 0.9.
+LEARNT = "assert 0.8 < model.score(test, 'arr_delay') < 0.95"
+CHECK = {
+    "tutorial": """
+assert metrics.r2_score(scored, "fare") > 0.9
+assert abs(again.predict(ride) - best.predict(ride)).max() < 1e-3
+""",
+    "how_to/index": "assert (train.count(), test.count()) == (16_000, 4_000)",
+    "how_to/workers": LEARNT,
+    "how_to/categories": f"{LEARNT}; assert 0.8 < encoded.score(test, 'arr_delay') < 0.95",
+    "how_to/imbalance": """
+assert metrics.average_precision_score(scored, "late") > 0.5
+assert 0 < tuned.best_threshold_ < 1
+heavy = pipe.predict(test).selectExpr("avg(prediction)").first()[0]
+assert heavy > tuned.estimator_.predict(test).selectExpr("avg(prediction)").first()[0]
+""",
+    "how_to/early_stopping": f"""
+{LEARNT}
+assert model[-1].best_iteration < 499
+assert alone.best_iteration < 499
+""",
+    "how_to/ranking": """
+assert metrics.ndcg_score(ranked, "relevance", "prediction", k=10, group="query") > 0.9
+""",
+    "how_to/torch_module": f"""
+{LEARNT}
+rows = test.drop("arr_delay").toPandas()
+again, model = (pipe.set_output(transform="pandas") for pipe in (again, model))
+assert (again.predict(rows) == model.predict(rows)).all()
+""",
+    "how_to/bigger_than_memory": LEARNT,
+    "how_to/reproducible": "assert (first.predict(rows) == second.predict(rows)).all()",
+    "how_to/saving": """
+scored = spark.read.parquet("scored")
+assert scored.count() == test.count()
+error = scored.selectExpr("avg(abs(prediction - arr_delay))").first()[0]
+assert error < 8
+""",
+    "how_to/own_session": "assert model.score(df, 'y') > 0.99",
+    "how_to/ray_cluster": "assert model.get_num_boosting_rounds() == 20",
+    "coming_from/xgboost_spark": LEARNT,
+    "coming_from/pyspark_ml": "assert 0.8 < search.score(test, 'arr_delay') < 0.95",
+    "coming_from/raydp": "assert len(model[-1].history_) == 10",
+    "coming_from/ray_train": "assert model.get_num_boosting_rounds() == 50",
+    "coming_from/scikit_learn": f"{LEARNT}; assert predictions.count() == 4_000",
+}
+NEEDS = {"tutorial": "starlette", "how_to/torch_module": "torch", "coming_from/raydp": "torch"}
+
+
+def test_every_page_with_a_program_has_a_check():
+    assert sorted(PROGRAMS) == sorted(CHECK)
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_page_runs(name, tmp_path):
+    if name in NEEDS and find_spec(NEEDS[name]) is None:
+        pytest.skip(f"needs {NEEDS[name]}")
+    before = [] if name in BY_THEMSELVES else PROGRAMS["how_to/index"]
+    # The tutorial's last block ends the session that its check needs.
+    *shown, last = PROGRAMS[name]
+    parts = [*shown, CHECK[name], last] if name == "tutorial" else [*shown, last, CHECK[name]]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join([*before, *parts])],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings(tmp_path):
+    if find_spec("sphinx") is None:
+        pytest.skip("needs the extra [docs]")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    done = subprocess.run(
+        [*command, "-d", tmp_path / "trees", DOCS, tmp_path / "html"],
+        cwd=DOCS.parent,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    page = tmp_path / "html/reference/generated/raydp_ml.xgboost.XGBRegressor.html"
+    assert "num_workers" in page.read_text()
