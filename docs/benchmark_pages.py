@@ -12,6 +12,7 @@ Each page is the table that `python -m benchmarks NAME` wrote, unchanged: the ma
 the commit, medians and ranges, and targets met and missed. Rivals run in the same run, on the same
 rows. Measure on your own machine before you rely on a ratio: what wins depends on the data, the
 cores and what else runs. `python -m benchmarks` lists what there is to measure.
+<a href="../report.html">The report</a> has all of it on one page, with charts.
 """
 LIST = """
 ```{{toctree}}

@@ -48,6 +48,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 html_theme = "pydata_sphinx_theme"
 html_title = f"raydp_ml {version}"
 html_static_path = ["_static"]
+html_extra_path = ["../benchmarks/results/report.html"]
 html_css_files = ["site.css"]
 html_show_copyright = False
 html_theme_options = {

