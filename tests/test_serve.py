@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 import raydp_ml
 from raydp_ml.compose import ColumnTransformer
 from raydp_ml.pipeline import make_pipeline
 from raydp_ml.preprocessing import OneHotEncoder, StandardScaler
+from raydp_ml.sql import SQLTransformer
 from raydp_ml.torch import TorchRegressor
 from raydp_ml.xgboost import XGBClassifier, XGBRegressor
 
@@ -179,6 +182,9 @@ ROW = {"distance": 1.0, "delay": 2.0, "city": "Rome"}
         ("words", {"columns": ["city"], "data": [["a", "b"]]}, 422, "Row 0 is no list of 1 values"),
         ("array", {"data": [[1.0]]}, 422, "Row 0 is no list of 2 values: [1.0]"),
         ("array", {"data": [[1.0, "a"]]}, 422, "holds numbers, and row 0 has \"a\""),
+        ("array", {"columns": ["a", "b"], "data": [[1.0, 2.0]]}, 422, "was fitted on data without"),
+        ("array", [{}], 422, "was fitted on data without"),
+        ("array", {"data": [[10**400, 1.0]]}, 422, "a number that is too large"),
         ("network", [{"distance": 1.0, "delay": None}], 422, "of 1 rows: 'delay' (1)"),
     ],
 )  # fmt: skip
@@ -198,3 +204,9 @@ def test_what_cannot_be_served(tmp_path):
     raydp_ml.save(StandardScaler().fit([[1.0], [2.0]]), tmp_path / "scaler")
     with pytest.raises(TypeError, match=r"The StandardScaler in .* does not predict"):
         raydp_ml.serve.deployment(tmp_path / "scaler")
+    query = SQLTransformer("select *, a * 2 as twice from __THIS__")
+    model = XGBRegressor(n_estimators=1).fit(pd.DataFrame({"a": [1.0, 2.0]}), [0.0, 1.0])
+    pipeline = Pipeline([("query", query), ("model", FrozenEstimator(model))])
+    raydp_ml.save(pipeline, tmp_path / "query")
+    with pytest.raises(TypeError, match="holds an SQLTransformer, which Spark alone runs"):
+        raydp_ml.serve.deployment(tmp_path / "query")

@@ -80,7 +80,10 @@ def _specifier(name: str) -> str:
         declared = metadata.requires(_PACKAGE) or []
     except metadata.PackageNotFoundError:
         return ""
-    from packaging.requirements import Requirement
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        return ""
 
     names = {name, _ALSO.get(name, name)}
     found = {str(r.specifier) for r in map(Requirement, declared) if r.name in names}
