@@ -74,11 +74,16 @@ def port(ray_cluster, models, tmp_path_factory):
         serve.run(application, name=name, route_prefix=f"/{name}")
     yield port
     serve.shutdown()
-    left = [
-        p for p in psutil.Process().children(recursive=True) if "Serve" in " ".join(p.cmdline())
-    ]
+    left = [p for p in psutil.Process().children(recursive=True) if serves(p)]
     _, alive = psutil.wait_procs(left, timeout=60)
     assert not alive
+
+
+def serves(process):
+    try:
+        return "Serve" in " ".join(process.cmdline())
+    except psutil.Error:  # it ends
+        return False
 
 
 def ask(port, name, body=None, method="POST"):
