@@ -175,6 +175,7 @@ setup(
     install_requires=[
         "cryptography>=42",  # the certificates of block servers
         "numpy>=1.26",
+        "packaging>=23",  # the doctor's judgement of versions
         "pandas>=2.2,<3",
         "pyarrow>=18",
         "pyspark>=4.3,<4.4",

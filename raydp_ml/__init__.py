@@ -59,6 +59,8 @@ _SUBMODULES = (
     "xgboost",
 )
 
+_OF_EXTRAS = ("mlflow", "serve")
+
 __all__ = [
     "Blocks",
     "diagnose",
@@ -87,4 +89,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES, *_SUBMODULES})
+    # Whoever looks at all names imports what they stand for, and extras may not be installed.
+    installed = {name for name in _SUBMODULES if name not in _OF_EXTRAS}
+    return sorted({*globals(), *_NAMES, *installed})

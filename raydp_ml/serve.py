@@ -25,6 +25,7 @@ except ImportError as error:
 from raydp_ml.conversion.feature_kinds import feature_kinds
 from raydp_ml.exceptions import SchemaError, name_hint
 from raydp_ml.saving.folders import load
+from raydp_ml.sql import SQLTransformer
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +92,12 @@ def deployment(
             f"The {type(estimator).__name__} in {str(folder)!r} does not predict. Serve a model, "
             "or a Pipeline that ends with one."
         )
+    if any(isinstance(step, SQLTransformer) for _, step in getattr(estimator, "steps", ())):
+        raise TypeError(
+            f"The Pipeline in {str(folder)!r} holds an SQLTransformer, which Spark alone runs. "
+            "Save the steps after it, and send what it makes."
+        )
+    _Schema(estimator)
     options = {"max_ongoing_requests": 2 * max_batch_size, "name": "raydp_ml", **options}
     made = serve.deployment(**options)(_Server)
     return made.bind(str(folder), module, max_batch_size, batch_wait_timeout_s)
@@ -197,6 +204,11 @@ class _Schema:
         SchemaError
         """
         columns, data = _split(given)
+        if columns is not None and not self.names:
+            raise SchemaError(
+                "The rows have names of columns, and the estimator was fitted on data without: "
+                f'send {{"data": [[{len(self.kinds)} values], ...]}}.'
+            )
         if not data:
             raise SchemaError("There are no rows. Send at least one.")
         width = len(self.kinds) if columns is None else len(columns)
@@ -279,7 +291,10 @@ def _column(name: str, values: Sequence[Any], kind: str | None) -> np.ndarray:
         return np.array(values, dtype=object)
     if all(type(value) is int and abs(value) < 1 << 63 for value in values):
         return np.array(values, dtype=np.int64)  # exact, where they are categories
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    try:
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    except OverflowError as error:
+        raise SchemaError(f"The feature {name!r} holds a number that is too large.") from error
 
 
 def _response(content: dict[str, Any], status: int = 200) -> Response:

@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 import raydp_ml
 from raydp_ml.compose import ColumnTransformer
 from raydp_ml.pipeline import make_pipeline
 from raydp_ml.preprocessing import OneHotEncoder, StandardScaler
+from raydp_ml.sql import SQLTransformer
 from raydp_ml.torch import TorchRegressor
 from raydp_ml.xgboost import XGBClassifier, XGBRegressor
 
@@ -71,11 +74,16 @@ def port(ray_cluster, models, tmp_path_factory):
         serve.run(application, name=name, route_prefix=f"/{name}")
     yield port
     serve.shutdown()
-    left = [
-        p for p in psutil.Process().children(recursive=True) if "Serve" in " ".join(p.cmdline())
-    ]
+    left = [p for p in psutil.Process().children(recursive=True) if serves(p)]
     _, alive = psutil.wait_procs(left, timeout=60)
     assert not alive
+
+
+def serves(process):
+    try:
+        return "Serve" in " ".join(process.cmdline())
+    except psutil.Error:  # it ends
+        return False
 
 
 def ask(port, name, body=None, method="POST"):
@@ -179,6 +187,9 @@ ROW = {"distance": 1.0, "delay": 2.0, "city": "Rome"}
         ("words", {"columns": ["city"], "data": [["a", "b"]]}, 422, "Row 0 is no list of 1 values"),
         ("array", {"data": [[1.0]]}, 422, "Row 0 is no list of 2 values: [1.0]"),
         ("array", {"data": [[1.0, "a"]]}, 422, "holds numbers, and row 0 has \"a\""),
+        ("array", {"columns": ["a", "b"], "data": [[1.0, 2.0]]}, 422, "was fitted on data without"),
+        ("array", [{}], 422, "was fitted on data without"),
+        ("array", {"data": [[10**400, 1.0]]}, 422, "a number that is too large"),
         ("network", [{"distance": 1.0, "delay": None}], 422, "of 1 rows: 'delay' (1)"),
     ],
 )  # fmt: skip
@@ -198,3 +209,9 @@ def test_what_cannot_be_served(tmp_path):
     raydp_ml.save(StandardScaler().fit([[1.0], [2.0]]), tmp_path / "scaler")
     with pytest.raises(TypeError, match=r"The StandardScaler in .* does not predict"):
         raydp_ml.serve.deployment(tmp_path / "scaler")
+    query = SQLTransformer("select *, a * 2 as twice from __THIS__")
+    model = XGBRegressor(n_estimators=1).fit(pd.DataFrame({"a": [1.0, 2.0]}), [0.0, 1.0])
+    pipeline = Pipeline([("query", query), ("model", FrozenEstimator(model))])
+    raydp_ml.save(pipeline, tmp_path / "query")
+    with pytest.raises(TypeError, match="holds an SQLTransformer, which Spark alone runs"):
+        raydp_ml.serve.deployment(tmp_path / "query")

@@ -222,6 +222,8 @@ def _raised(nodes: Nodes, logarithm: str, power: float) -> str:
 def _(step: Any, nodes: Nodes, given: Features) -> Features:
     if step.output_distribution != "uniform":
         raise refuse(step, f"output_distribution={step.output_distribution!r}")
+    if len(step.references_) < 2:
+        raise refuse(step, "n_quantiles=1")
     x, made = given.numbers(nodes), []
     half = nodes.constant(0.5)
     references = step.references_

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -71,7 +72,8 @@ def diagnose(*, quick: bool = False, timeout: float = SECONDS) -> Diagnosis:
     >>> raydp_ml.diagnose(quick=True)["java"].status  # doctest: +SKIP
     'ok'
     """
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if not is_number or not 0 < timeout < math.inf:
         from sklearn.utils._param_validation import InvalidParameterError
 
         raise InvalidParameterError(

@@ -80,7 +80,10 @@ def _specifier(name: str) -> str:
         declared = metadata.requires(_PACKAGE) or []
     except metadata.PackageNotFoundError:
         return ""
-    from packaging.requirements import Requirement
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        return ""
 
     names = {name, _ALSO.get(name, name)}
     found = {str(r.specifier) for r in map(Requirement, declared) if r.name in names}
@@ -88,10 +91,12 @@ def _specifier(name: str) -> str:
 
 
 def _judged(name: str, version: str, wanted: str) -> Check:
+    try:
+        from packaging.specifiers import SpecifierSet
+    except ImportError:  # where nothing is installed; what is missing is said of the others
+        return ok(version)
     if not wanted:
         return ok(version)
-    from packaging.specifiers import SpecifierSet
-
     if SpecifierSet(wanted).contains(version, prereleases=True):
         return ok(f"{version} ({wanted})")
     remedy = (

@@ -4,7 +4,7 @@ It owns the blocks that it receives, so they live as long as it does and not as 
 request is one line over a Unix-domain socket, or over TCP with TLS (see certificate.py)::
 
     SECRET PUT job partition attempt     then an Arrow IPC stream; answer: ok, rows (8 bytes)
-    SECRET GET table part                answer: ok, then an Arrow IPC stream
+    SECRET GET table part                answer: ok, rows (8 bytes), then an Arrow IPC stream
 
 The answer begins with a zero byte, or with another byte, a length (4 bytes) and the text of an
 error.
@@ -142,7 +142,7 @@ class BlockServer:
         """
         if self._tcp is None:
             context, certificate = certified(self._directory)
-            listener = socket.create_server((host, 0))
+            listener = _listener(host)
             self._tcp = listener.getsockname()[1], certificate
             self._listen(listener, context)
         return self._tcp
@@ -366,12 +366,21 @@ class BlockServer:
         ref, start, stop = parts[part]
         (block,) = fetch([ref])
         rows = spark_ready(aligned(block.slice(start, stop - start), schema, "these Blocks"))
-        connection.sendall(_OK)
+        connection.sendall(_OK + struct.pack(">q", rows.num_rows))
         with (
             connection.makefile("wb", 1 << 16) as stream,
             pa.ipc.new_stream(stream, rows.schema) as writer,
         ):
             writer.write_table(rows, max_chunksize=_SEND_ROWS)
+
+
+def _listener(host: str) -> socket.socket:
+    """Listen at an address, or at all where it is none of this machine's own, as behind a NAT."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, 0), family=family)
+    except OSError:
+        return socket.create_server(("", 0), family=family)
 
 
 def _first_line(connection: socket.socket) -> bytes:

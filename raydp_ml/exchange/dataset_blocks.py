@@ -38,17 +38,18 @@ def from_dataset(dataset: ray.data.Dataset) -> Blocks:
     import ray
     from ray.data.dataset import MaterializedDataset
 
-    if not isinstance(dataset, MaterializedDataset):
+    if not isinstance(dataset, MaterializedDataset) and not dataset._has_computed_output():
         require_cpu_for_ray_data()
     try:
-        # Its `to_arrow_refs` would turn pandas blocks into Arrow by tasks that hold a CPU each.
-        bundles = list(dataset.iter_internal_ref_bundles())
+        # What `to_arrow_refs` begins with. It then turns pandas blocks into Arrow by tasks of a CPU
+        # each; `iter_internal_ref_bundles` would execute the Dataset anew at each call.
+        bundle = dataset._execute()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise SchemaError(
             f"{_A_DATASET} has blocks whose columns have no types in common: {error}. Cast them "
             "where the blocks are made."
         ) from error
-    refs = [ref for bundle in bundles for ref in bundle.block_refs]
+    refs = bundle.block_refs
     describe = ray.remote(num_cpus=0)(_describe)
     facts = results([describe.remote(ref) for ref in refs])
     kept = [(ref, fact) for ref, fact in zip(refs, facts, strict=True) if fact[0]]

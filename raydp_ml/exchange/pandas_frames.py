@@ -26,7 +26,12 @@ def pandas_table(frame: pd.DataFrame) -> pa.Table:
     """
     try:
         return pa.Table.from_pandas(plain_columns(frame), preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (ValueError, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        if not frame.columns.is_unique:
+            twice = frame.columns[frame.columns.duplicated()].unique().tolist()
+            raise SchemaError(
+                f"The pandas DataFrame has several columns named {twice[:5]}. Rename them."
+            ) from error
         raise SchemaError(
             f"The pandas DataFrame holds a column that Arrow cannot take: {error}. "
             "Give each column values of one type."

@@ -92,15 +92,20 @@ def import_frame(
     connect, expect_ok = _connector(endpoints), _expectation()
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import struct
+
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 endpoint, part = parts[number]
-                _, connection, stream = connect(f"{secret} GET {table} {part}", endpoint)
-                stream.flush()
+                _, connection, _ = connect(f"{secret} GET {table} {part}", endpoint)
                 with connection, connection.makefile("rb", 1 << 16) as answer:
                     expect_ok(answer)
+                    (awaited,) = struct.unpack(">q", answer.read(8))
                     for rows in pa.ipc.open_stream(answer):
+                        awaited -= rows.num_rows
                         yield rows.rename_columns(names)
+                    if awaited:  # a stream that breaks off between two batches looks whole
+                        raise OSError("The block server has ended in the middle of its answer.")
 
     from pyspark.sql.types import StructField, StructType
 
@@ -127,16 +132,30 @@ def _connector(endpoints: str) -> _Connect:
         import socket
         import ssl
 
+        def is_ours(path: str) -> bool:
+            # One that somebody else has put there is not to hear the secret.
+            try:
+                return os.stat(path).st_uid == os.getuid()
+            except OSError:
+                return False
+
         lines = [line.split("|", 4) for line in endpoints.split("\n")]
         node = os.environ.get("RAYDP_ML_NODE_ID")
-        local = [i for i, (*_, path) in enumerate(lines) if os.path.exists(path)]
+        local = [i for i, (*_, path) in enumerate(lines) if is_ours(path)]
         same = [i for i, line in enumerate(lines) if line[0] == node]
         index = chosen if chosen is not None else [*same, *local, 0][0]
         _, host, port, certificate, path = lines[index]
+        connection = None
         if index in local:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.connect(path)
-        else:
+            try:
+                connection.connect(path)
+            except ConnectionRefusedError:  # the socket of another host, on a disk that is shared
+                connection.close()
+                if port == "0":
+                    raise
+                connection = None
+        if connection is None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False  # the certificate alone is known
             context.load_verify_locations(cadata=base64.b64decode(certificate))
@@ -145,6 +164,7 @@ def _connector(endpoints: str) -> _Connect:
         connection.settimeout(limit)
         stream = connection.makefile("wb", 1 << 16)
         stream.write(f"{request}\n".encode())
+        stream.flush()  # the server waits for it, and the first rows may be long in coming
         return index, connection, stream
 
     return connect

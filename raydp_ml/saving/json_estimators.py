@@ -149,6 +149,25 @@ def encode_object(value: object, what: str, encode: Encode) -> Json:
     }
 
 
+def _check_spline(knots: object, coefficients: object, degree: object) -> None:
+    """Refuse a spline whose compiled code would read beyond its arrays."""
+    arrays = isinstance(knots, np.ndarray) and isinstance(coefficients, np.ndarray)
+    if not arrays or type(degree) is not int or not 0 <= degree < 100:
+        raise ValueError("a spline without knots, coefficients or a degree")
+    assert isinstance(knots, np.ndarray)
+    assert isinstance(coefficients, np.ndarray)
+    right = (
+        knots.dtype == coefficients.dtype == np.float64
+        and knots.ndim == 1
+        and coefficients.ndim >= 1
+        and len(knots) >= len(coefficients) + degree + 1
+        and len(coefficients) > degree
+        and bool(np.isfinite(knots).all() and (np.diff(knots) >= 0).all())
+    )
+    if not right:
+        raise ValueError("a spline whose knots and coefficients do not go together")
+
+
 def decode_object(value: dict[str, Any], decode: Callable[[object], Any]) -> Any:
     """Turn what `encode_object` wrote back into the object.
 
@@ -171,8 +190,11 @@ def decode_object(value: dict[str, Any], decode: Callable[[object], Any]) -> Any
             return found
     if "$bspline" in value:
         parts = {name: decode(part) for name, part in value["$bspline"].items()}
-        # (The constructor checks what its compiled code would read beyond.)
-        return BSpline(parts["t"], parts["c"], parts["k"], extrapolate=parts["extrapolate"])
+        _check_spline(parts["t"], parts["c"], parts["k"])
+        # As scikit-learn makes it: the constructor refuses the equal knots of a constant column.
+        return BSpline.construct_fast(
+            parts["t"], parts["c"], parts["k"], extrapolate=bool(parts["extrapolate"])
+        )
     if value.get("$function") in _FUNCTIONS:
         return _load(value["$function"])
     if value.get("$estimator") in _PLACES:

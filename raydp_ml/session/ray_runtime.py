@@ -71,9 +71,10 @@ def ensure_ray(timeout: float = _START_SECONDS) -> None:
                 f"RAY_ADDRESS is {address!r}, a client connection, which raydp_ml cannot use. "
                 f"{_CLIENT_REMEDY}"
             )
+        _, room = shared_memory_bytes()  # Ray's own measure, before it takes its part
         _start(timeout)
         _opened = connection()
-        _warn_of_slow_store()
+        _warn_of_slow_store(room)
         _closing_is_due = False
         _close_at_exit()
 
@@ -106,17 +107,17 @@ def _start(timeout: float) -> None:
             logger.warning("Ray did not start within %.0f s; raydp_ml tries again.", waited)
 
 
-def _warn_of_slow_store() -> None:
+def _warn_of_slow_store(room: int) -> None:
     """Say that the object store is on disk, which Ray does in a warning that is not shown."""
     import ray
 
     here = ray.get_runtime_context().get_node_id()
     store = sum(n["Resources"].get(_STORE, 0) for n in ray.nodes() if n["NodeID"] == here)
-    room, _ = shared_memory_bytes()
-    if 0 < room < store:
+    if room < store and sys.platform == "linux" and not os.environ.get("RAY_ADDRESS"):
         logger.warning(
-            "Ray's object store is a file on disk, as /dev/shm has no more than %d MB, and is "
-            "slow. In Docker give the container more (--shm-size=8g), elsewhere remount /dev/shm.",
+            "Ray's object store is a file on disk, as /dev/shm has no more than %d MB free, and "
+            "is slow. In Docker give the container more (--shm-size=8g), elsewhere remount "
+            "/dev/shm.",
             room // 10**6,
         )
 

@@ -184,7 +184,7 @@ def checked_config(text: str, shape: BoosterShape) -> str:
     _require(
         booster.get("name") == trained.get("booster") == shape.kind
         and trained.get("objective") == shape.objective["name"]
-        and learner.get("objective") == shape.objective,
+        and _is_same(learner.get("objective"), shape.objective),
         f"{CONFIG} is of another booster than {MODEL}",
     )
     vectors = trained.get("multi_strategy") == "multi_output_tree"
@@ -248,6 +248,20 @@ def _check_base_score(parameters: dict[str, Any], outputs: int) -> None:
     numbers = all(type(score) in (int, float) and abs(score) < 3.5e38 for score in scores)
     # (Of one, XGBoost would make as many as there are said to be outputs.)
     _require(numbers and len(scores) == outputs, f"{len(scores)} base scores of {outputs}")
+
+
+def _is_same(trained: object, objective: dict[str, Any]) -> bool:
+    """Whether a text tells of the same objective, whose numbers are arrays in the binary format."""
+    if not isinstance(trained, dict) or trained.keys() != objective.keys():
+        return False
+    for name, value in objective.items():
+        told = trained[name]
+        if not isinstance(value, np.ndarray):
+            if told != value:
+                return False
+        elif not isinstance(told, list) or len(told) != len(value) or value.dtype != ">f4":
+            return False
+    return True
 
 
 def _check_objective(objective: dict[str, Any], classes: int, targets: int) -> None:

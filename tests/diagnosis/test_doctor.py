@@ -70,8 +70,11 @@ def test_all_is_well_and_nothing_is_left(tmp_path):
         assert line.endswith(" s)")
 
 
-def test_nothing_is_installed():
-    status, checks = doctor(python=(sys.executable, "-S"))  # without the installed packages
+def test_nothing_is_installed(tmp_path):
+    # A copy, beside which lies no metadata, as in the folder of an editable installation.
+    shutil.copytree(PACKAGE, tmp_path / "raydp_ml", ignore=shutil.ignore_patterns("__pycache__"))
+    # (-S: without the installed packages.)
+    status, checks = doctor(python=(sys.executable, "-S"), PYTHONPATH=str(tmp_path))
     needed = ["pyspark", "ray", "scikit-learn", "pyarrow", "pandas", "numpy", "cryptography"]
     assert (status, failures(checks)) == (1, needed)
     assert checks["ray"] == {

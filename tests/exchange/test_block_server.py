@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ import pytest
 from raydp_ml.exchange import block_server
 from raydp_ml.exchange.block_server import BLOCK_BYTES, BlockServer
 from raydp_ml.exchange.certificate import certified
+from raydp_ml.exchange.python_tasks import _connector
 from raydp_ml.session.sealing import seal
 
 SCHEMA = pa.schema([("x", pa.int64())])
@@ -219,3 +221,42 @@ def test_strangers_who_say_nothing_are_sent_away(ray_cluster, make, monkeypatch)
 def half_open(server):
     """A TCP connection on which no encryption begins."""
     return socket.create_connection(("127.0.0.1", server.listen_tcp("127.0.0.1")[0]))
+
+
+def endpoint(server, path=None):
+    port, certificate = server.listen_tcp("127.0.0.1")
+    return f"node|127.0.0.1|{port}|{certificate}|{path or server.path()}"
+
+
+def test_the_first_rows_of_a_python_task_may_be_long_in_coming(ray_cluster, monkeypatch):
+    monkeypatch.setattr(block_server, "GREETING_SECONDS", 0.3)
+    server = started()
+    server.open_job("job", SCHEMA, ())
+    _, connection, stream = _connector(endpoint(server))("secret PUT job 0 1")
+    time.sleep(1.0)  # longer than the server waits for the request
+    with connection, connection.makefile("rb") as answer:
+        with pa.ipc.new_stream(stream, SCHEMA) as writer:
+            writer.write_table(pa.table({"x": [1, 2, 3]}))
+        stream.flush()
+        assert answer.read(9) == b"\0" + (3).to_bytes(8, "big")
+    server.close()
+
+
+@pytest.mark.parametrize("fault", ["a stranger's", "nobody listens"])
+def test_a_path_that_is_not_the_server_s_hears_no_secret(server, tmp_path, fault):
+    path = str(tmp_path / "blocks")
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    heard.bind(path)
+    if fault == "a stranger's":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file away")
+        heard.listen()
+        os.chown(path, 65534, 65534)
+    server.open_job("job", SCHEMA, ())
+    _, connection, stream = _connector(endpoint(server, path))("secret PUT job 0 1")
+    assert isinstance(connection, ssl.SSLSocket)
+    with connection:
+        stream.close()
+    heard.setblocking(False)
+    with heard, pytest.raises(OSError, match=r"Resource temporarily|Invalid argument"):
+        heard.accept()

@@ -12,6 +12,7 @@ import math
 import os
 import threading
 
+import numpy as np
 import pandas as pd
 import psutil
 import pyarrow as pa
@@ -324,6 +325,12 @@ def test_blocks_are_a_ray_dataset(spark):
     assert dataset.sum("id") == 499_500
     doubled = dataset.map_batches(lambda t: t.append_column("x", t["id"]), batch_format="pyarrow")
     assert to_spark(doubled, spark).selectExpr("sum(id + x)").first()[0] == 999_000
+
+
+def test_a_dataset_is_executed_once(spark):
+    drawn = ray.data.range(100).map_batches(lambda rows: {"x": np.random.random(len(rows["id"]))})
+    first, again = from_dataset(drawn).to_arrow(), from_dataset(drawn).to_arrow()
+    assert first.equals(again)
 
 
 def test_blocks_go_to_a_ray_task(spark):

@@ -77,3 +77,5 @@ def test_other_objects_are_refused(spark):
         to_spark([[1]], spark)
     with pytest.raises(SchemaError, match="Arrow cannot take"):
         to_spark(pd.DataFrame({"x": [1, "a"]}), spark)
+    with pytest.raises(SchemaError, match=r"several columns named \['x'\]. Rename them"):
+        to_spark(pd.DataFrame([[1, 2]], columns=["x", "x"]), spark)

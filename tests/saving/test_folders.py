@@ -54,6 +54,10 @@ def test_estimators_come_back_whole(frame, tmp_path):
         XGBRanker(n_estimators=5, monotone_constraints=(1, 0)).fit(
             X, np.digitize(y, [0, 1]), qid=np.arange(200) // 10
         ),
+        # What it learns of positions is in the objective, as arrays.
+        XGBRanker(n_estimators=3, lambdarank_unbiased=True, lambdarank_pair_method="topk").fit(
+            X, np.digitize(y, [0, 1]), qid=np.arange(200) // 10
+        ),
         StandardScaler(with_std=False).fit(X),
         StandardScaler().fit(X.assign(a=np.where(X["b"] > 0, X["a"], np.nan))),
     ]

@@ -36,7 +36,8 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("skewed")
     (folder / "out").mkdir()
     root = Path(__file__).parents[2]
-    program = f"import sys; sys.path.insert(0, {str(root)!r}); "
+    program = f"import os, sys; sys.path.insert(0, {str(root)!r}); "
+    program += f"os.environ['PYTHONPATH'] = {str(root)!r}; "  # for the workers
     program += "from tests.xgboost.skewed_rows import main; main('out/results')"
     done = run_python("-c", program, cwd=folder, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -78,6 +78,8 @@ final class BlockRDD extends RDD<InternalRow> {
     private final ArrowStreamReader reader;
     private final ColumnVector[] columns;
     private final VectorSchemaRoot root;
+    private final long awaited;
+    private long read;
     private java.util.Iterator<InternalRow> rows = java.util.Collections.emptyIterator();
 
     Rows(Endpoint endpoint, String request, TaskContext task) throws IOException {
@@ -99,6 +101,7 @@ final class BlockRDD extends RDD<InternalRow> {
                 }
               });
       channel.expectOk();
+      awaited = channel.readLong();
       root = reader.getVectorSchemaRoot();
       columns = new ColumnVector[root.getFieldVectors().size()];
     }
@@ -108,8 +111,12 @@ final class BlockRDD extends RDD<InternalRow> {
       try {
         while (!rows.hasNext()) {
           if (!reader.loadNextBatch()) {
+            if (read < awaited) { // a stream that breaks off between two batches looks whole
+              throw new IOException("The block server has ended in the middle of its answer.");
+            }
             return false;
           }
+          read += root.getRowCount();
           for (int i = 0; i < columns.length; i++) {
             FieldVector vector = root.getVector(i);
             columns[i] = new ArrowColumnVector(vector);

@@ -2,6 +2,7 @@ package ml.raydp.exchange;
 
 import java.io.IOException;
 import java.io.Serializable;
+import java.net.ConnectException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -48,16 +49,35 @@ record Endpoint(
     return endpoints.get(0);
   }
 
-  /** The path bears a random name: where it exists, the server is on this host. */
+  /**
+   * The path bears a random name: where it exists, the server is on this host. One that somebody
+   * else has put there is not to hear the secret.
+   */
   private boolean isLocal() {
-    return Files.exists(Path.of(path));
+    try {
+      Object owner = Files.getAttribute(Path.of(path), "unix:uid");
+      return owner.equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
+    } catch (IOException | UnsupportedOperationException error) {
+      return false;
+    }
+  }
+
+  private Connection here() throws IOException {
+    try {
+      return Connection.local(path);
+    } catch (ConnectException error) { // the socket of another host, on a disk that is shared
+      if (port == 0) {
+        throw error;
+      }
+      return Connection.remote(host, port, certificate);
+    }
   }
 
   /** Connects and sends the request line, which carries the secret. */
   Connection request(String line) throws IOException {
     Connection connection;
     if (isLocal()) {
-      connection = Connection.local(path);
+      connection = here();
     } else if (port > 0) {
       connection = Connection.remote(host, port, certificate);
     } else {
