@@ -16,7 +16,7 @@ import scala.jdk.javaapi.CollectionConverters;
 
 /** Those of Spark's internals, of the ones that are used here, that differ between 4.0 and 4.3. */
 public final class Internals {
-  private static final Method ARROW_SCHEMA = method(ArrowUtils.class, "toArrowSchema");
+  private static final Method ARROW_SCHEMA = arrowSchema();
   private static final Method COPY = method(UnresolvedFunction.class, "copy");
 
   private Internals() {}
@@ -48,6 +48,20 @@ public final class Internals {
     return query.productArity() == 2
         ? new Tuple2<>(query.productElement(0), plan)
         : new Tuple3<>(query.productElement(0), plan, query.productElement(2));
+  }
+
+  private static Method arrowSchema() {
+    try {
+      return ArrowUtils.class.getMethod(
+          "toArrowSchema", StructType.class, String.class, boolean.class);
+    } catch (NoSuchMethodException until41) {
+      try {
+        return ArrowUtils.class.getMethod(
+            "toArrowSchema", StructType.class, String.class, boolean.class, boolean.class);
+      } catch (NoSuchMethodException error) {
+        throw new IllegalStateException(error);
+      }
+    }
   }
 
   private static Method method(Class<?> type, String name) {
