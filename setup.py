@@ -178,7 +178,7 @@ setup(
         "packaging>=23",  # the doctor's judgement of versions
         "pandas>=2.2,<3",
         "pyarrow>=18",
-        "pyspark>=4.3,<4.4",
+        "pyspark>=4.0,<4.4",
         "ray>=2.60",
         "scikit-learn>=1.9",
     ],

@@ -88,7 +88,7 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
         SchemaError
             If the query does not fit the columns of X, or reads tables that `tables` does not name.
         SessionError
-            In Spark Connect, or another version of Spark than 4.3, where it cannot be checked.
+            In Spark Connect, or a Spark that is none of 4.0 to 4.3, where it cannot be checked.
         """
         self.transform(X)
         assert is_spark(X)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-_SPARK_VERSION = "4.3."
-"""The jar is compiled against this Spark's internal classes, which change between versions."""
+_SPARK_VERSIONS = ("4.0.", "4.1.", "4.2.", "4.3.")
+"""Those whose internal classes the jar knows (see Internals.java); they change between versions."""
 
 _loading = threading.Lock()
 
@@ -78,8 +78,8 @@ def java_object(spark: SparkSession, name: str) -> JavaObject | None:
     """
     if is_connect(spark):
         return None
-    if not spark.version.startswith(_SPARK_VERSION):
-        _warn(f"Spark {spark.version} is not the {_SPARK_VERSION}x that its Java part is for")
+    if not spark.version.startswith(_SPARK_VERSIONS):
+        _warn(f"Spark {spark.version} is none of 4.0 to 4.3, which its Java part is for")
         return None
     if not JAR.exists():
         _warn(f"{JAR} is missing: build it with `pip install -e .`, or install a wheel")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -103,7 +104,13 @@ def wire_schema(fields: Iterable[StructField], time_zone: str) -> pa.Schema:
             for f in fields
         ]
     )
-    return to_arrow_schema(plain, timezone=time_zone)
+    if "timezone" in inspect.signature(to_arrow_schema).parameters:
+        return to_arrow_schema(plain, timezone=time_zone)
+    made = to_arrow_schema(plain)  # before Spark 4.2, of UTC
+    for at, field in enumerate(made):
+        if pa.types.is_timestamp(field.type) and field.type.tz is not None:
+            made = made.set(at, field.with_type(pa.timestamp(field.type.unit, time_zone)))
+    return made
 
 
 def fixed_size(column: pa.ChunkedArray, name: str, width: int | None) -> pa.ChunkedArray:

@@ -140,8 +140,8 @@ def run_query(
     if java is None:
         raise SessionError(
             "A query of the user's own is checked by raydp_ml's Java part before it runs, which "
-            "needs a classic session of Spark 4.3 (raydp_ml.init_spark). Elsewhere, run it before "
-            "the Pipeline: spark.sql('select ... from {df}', df=df)."
+            "needs a classic session of Spark 4.0 to 4.3 (raydp_ml.init_spark). Elsewhere, run it "
+            "before the Pipeline: spark.sql('select ... from {df}', df=df)."
         )
     made = java.run(df, str(statement), place, tables, foreign)
     if isinstance(made, str):

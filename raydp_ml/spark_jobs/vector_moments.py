@@ -44,7 +44,7 @@ def require_java(spark: SparkSession, name: str) -> JavaObject:
     if made is None:
         raise SessionError(
             "Vectors as features need raydp_ml's Java part, which this session cannot load. Use a "
-            "classic session of Spark 4.3 (raydp_ml.init_spark), or columns of numbers "
+            "classic session of Spark 4.0 to 4.3 (raydp_ml.init_spark), or columns of numbers "
             "(sparse_output=False, encode='onehot-dense')."
         )
     return made

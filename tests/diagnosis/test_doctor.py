@@ -137,7 +137,7 @@ def test_a_missing_jar(tmp_path):
 @pytest.mark.parametrize(
     ("version", "found", "remedy"),
     [
-        ("4.2.0", "4.2.0, and raydp_ml needs <4.4,>=4.3", "pip install 'pyspark<4.4,>=4.3'"),
+        ("3.5.9", "3.5.9, and raydp_ml needs <4.4,>=4.0", "pip install 'pyspark<4.4,>=4.0'"),
         (
             "4.3.9",
             "4.3.9, but the jars of {home} are of Spark ['{installed}']",

@@ -5,6 +5,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import ml.raydp.versions.Internals;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.catalyst.FunctionIdentifier;
 import org.apache.spark.sql.catalyst.analysis.ExpressionWithUnresolvedIdentifier;
@@ -24,8 +25,7 @@ import org.apache.spark.sql.catalyst.plans.logical.SubqueryAlias;
 import org.apache.spark.sql.catalyst.plans.logical.SubqueryAlias$;
 import org.apache.spark.sql.catalyst.plans.logical.UnresolvedWith;
 import org.apache.spark.sql.classic.Dataset;
-import scala.Option;
-import scala.Tuple3;
+import scala.Product;
 import scala.collection.immutable.Seq;
 import scala.jdk.javaapi.CollectionConverters;
 
@@ -156,21 +156,23 @@ public final class Query {
       throw new Refused("table", relation.multipartIdentifier().mkString("."));
     }
 
+    @SuppressWarnings({"unchecked", "rawtypes"}) // pairs or triples, by Spark's version
     private LogicalPlan with(UnresolvedWith with, Set<String> queries) {
       Set<String> known = new HashSet<>(queries);
-      List<Tuple3<String, SubqueryAlias, Option<Object>>> made = new ArrayList<>();
-      for (var query : CollectionConverters.asJava(with.cteRelations())) {
-        String name = query._1().toLowerCase(Locale.ROOT);
+      List<Product> made = new ArrayList<>();
+      for (Product query : CollectionConverters.asJava((Seq<Product>) (Seq<?>) with.cteRelations())) {
+        String name = ((String) query.productElement(0)).toLowerCase(Locale.ROOT);
         if (with.allowRecursion()) {
           known.add(name);
         }
-        SubqueryAlias checked = (SubqueryAlias) plan(query._2(), Set.copyOf(known));
-        made.add(new Tuple3<>(query._1(), checked, query._3()));
+        var checked =
+            (SubqueryAlias) plan((LogicalPlan) query.productElement(1), Set.copyOf(known));
+        made.add(Internals.withPlan(query, checked));
         known.add(name);
       }
       LogicalPlan child = plan(with.child(), known);
-      return with.copy(
-          child, CollectionConverters.asScala(made).toSeq(), with.allowRecursion());
+      Seq<?> queriesOfWith = CollectionConverters.asScala(made).toSeq();
+      return with.copy(child, (Seq) queriesOfWith, with.allowRecursion());
     }
 
     @SuppressWarnings("unchecked")
@@ -199,14 +201,7 @@ public final class Query {
     /** Names a function of Spark in full, whatever the session has registered of that name. */
     private static UnresolvedFunction sparksOwn(UnresolvedFunction call) {
       String name = requireSparksOwn(CollectionConverters.asJava(call.nameParts()));
-      return call.copy(
-          CollectionConverters.asScala(List.of("system", "builtin", name)).toSeq(),
-          call.arguments(),
-          call.isDistinct(),
-          call.filter(),
-          call.ignoreNulls(),
-          call.orderingWithinGroup(),
-          call.isInternal());
+      return Internals.inFull(call, "builtin", name);
     }
 
     private static String requireSparksOwn(List<String> parts) {

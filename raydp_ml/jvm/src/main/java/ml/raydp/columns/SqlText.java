@@ -8,6 +8,7 @@ import java.util.Locale;
 import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
+import ml.raydp.versions.Internals;
 import org.apache.spark.sql.Column;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.catalyst.analysis.ExpressionWithUnresolvedIdentifier;
@@ -142,14 +143,7 @@ public final class SqlText {
     }
     String name = call.nameParts().head();
     String space = name.startsWith(OURS) ? "session" : "builtin";
-    return call.copy(
-        CollectionConverters.asScala(List.of("system", space, name)).toSeq(),
-        call.arguments(),
-        call.isDistinct(),
-        call.filter(),
-        call.ignoreNulls(),
-        call.orderingWithinGroup(),
-        call.isInternal());
+    return Internals.inFull(call, space, name);
   }
 
   /**

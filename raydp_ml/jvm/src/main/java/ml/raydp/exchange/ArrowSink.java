@@ -1,6 +1,7 @@
 package ml.raydp.exchange;
 
 import java.io.IOException;
+import ml.raydp.versions.Internals;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.vector.ipc.ArrowStreamWriter;
 import org.apache.arrow.vector.types.pojo.Schema;
@@ -23,7 +24,7 @@ final class ArrowSink implements AutoCloseable {
     this.endpoint = endpoint;
     this.request = request;
     allocator = ArrowUtils.rootAllocator().newChildAllocator("raydp_ml", 0, Long.MAX_VALUE);
-    Schema arrow = ArrowUtils.toArrowSchema(schema, timeZone, false);
+    Schema arrow = Internals.arrowSchema(schema, timeZone);
     batch = new ArrowBatch(arrow, allocator);
   }
 

@@ -2,6 +2,7 @@ package ml.raydp.exchange;
 
 import java.io.Serializable;
 import java.util.Arrays;
+import ml.raydp.versions.Internals;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.vector.types.pojo.Schema;
 import org.apache.spark.TaskContext;
@@ -69,7 +70,7 @@ public final class ConversionFloor {
 
     @Override
     public Long apply(TaskContext context, Iterator<Object> input) {
-      Schema arrow = ArrowUtils.toArrowSchema(schema, timeZone, false);
+      Schema arrow = Internals.arrowSchema(schema, timeZone);
       long rows = 0;
       try (BufferAllocator allocator =
               ArrowUtils.rootAllocator().newChildAllocator("raydp_ml", 0, Long.MAX_VALUE);
