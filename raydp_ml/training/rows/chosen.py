@@ -22,7 +22,8 @@ class Chosen:
     marked : bool
         Whether the rows that it marks are chosen, or the others.
     weight : str or None
-        A column of numbers: rows of weight zero are not chosen.
+        A column of numbers: rows of weight zero are not chosen. XGBoost counts them when it looks
+        for split points, so that a weight of zero would differ from an absent row.
     """
 
     marks: str | None

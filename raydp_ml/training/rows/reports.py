@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.training.rows.chosen import Chosen
 from raydp_ml.training.rows.classes import sorted_values
 from raydp_ml.training.rows.data_sets import Part
 from raydp_ml.training.rows.layout import Feature, Layout, as_text, is_list, is_text, one_array
@@ -164,7 +165,7 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
         margin_bad = _bad(table.column(layout.margin))
     if layout.weight is not None:
         weight_bad = _bad(table.column(layout.weight), negative=True)
-        weighted = drop_weightless(table, layout.weight)
+        weighted = Chosen(None, weight=layout.weight).rows(table)
     classes = None
     if layout.label is not None:
         column = table.column(layout.label)
@@ -192,16 +193,6 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
         | _widths(table, layout.label)
         | _widths(table, layout.margin),
     )
-
-
-def drop_weightless(table: pa.Table, column: str) -> pa.Table:
-    """Leave out the rows of weight zero.
-
-    XGBoost counts them when it looks for split points, so that a weight of zero would differ
-    from an absent row.
-    """
-    positive = pc.not_equal(pc.cast(table.column(column), pa.float64()), 0.0)
-    return table if pc.all(positive).as_py() is not False else table.filter(positive)
 
 
 def _whole_sum(weights: pa.ChunkedArray) -> int | None:

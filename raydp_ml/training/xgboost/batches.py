@@ -14,7 +14,7 @@ import pyarrow.types as pat
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.training.rows.layout import Layout, label_of, margin_of, one_array
 from raydp_ml.training.rows.ranking_groups import group_sizes
-from raydp_ml.training.rows.reports import drop_weightless, repeat_rows
+from raydp_ml.training.rows.reports import repeat_rows
 from raydp_ml.training.xgboost.matrix import booster_names, features_of
 
 if TYPE_CHECKING:
@@ -69,10 +69,8 @@ def batch_of(table: pa.Table, layout: Layout, spec: TrainSpec, trains: bool) -> 
         Whether they are trained on, rather than evaluated on.
     """
     weight = layout.weight
-    if weight is not None and trains:
-        table = drop_weightless(table, weight)
-        if spec.repeats_rows:
-            table, weight = repeat_rows(table, weight), None
+    if weight is not None and trains and spec.repeats_rows:
+        table, weight = repeat_rows(table, weight), None
     weighing: dict[str, np.ndarray] = {}
     sizes = group_sizes(table, layout) if spec.task == "ranking" else None
     if weight is not None:
