@@ -162,7 +162,8 @@ class Hosts:
         return [
             process
             for process in marked(self.token)
-            if any("-executor-" in word for word in process.info["cmdline"])
+            if process.info["name"] == "java"
+            and any("-executor-" in word for word in process.info["cmdline"])
             and os.stat(f"/proc/{process.pid}/ns/net").st_ino == network
         ]
 
