@@ -143,16 +143,10 @@ def java() -> Check:
 
 
 def _has_vector_module(executable: str) -> bool:
+    from raydp_ml.session.java import ask_java
+
     try:
-        listed = subprocess.run(
-            [executable, "--list-modules"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60,
-            check=False,
-        )
+        listed = ask_java(executable, "--list-modules")
     except (OSError, subprocess.TimeoutExpired):
         return False
     return any(line.startswith(f"{_VECTOR}@") for line in listed.stdout.splitlines())

@@ -268,9 +268,8 @@ def _abort(servers: list[server_pool.Server], job: str) -> SchemaError | None:
     """Have each server let go of what was sent for a job; return the error found in the data."""
     found = None
     for server in servers:
-        with contextlib.suppress(
-            DataLostError, ResourceError, SessionError
-        ):  # it has ended, and its blocks too
+        # One that has ended, or whose Ray has, holds nothing any more.
+        with contextlib.suppress(DataLostError, ResourceError, SessionError):
             found = server_pool.call(server.actor.abort, job, timeout=_ABORT_SECONDS) or found
     return found
 

@@ -103,17 +103,28 @@ def _locate() -> tuple[str, str | None]:
     return found, None
 
 
+def ask_java(executable: str, question: str) -> subprocess.CompletedProcess[str]:
+    """Run a `java` with one option that makes it tell something of itself, and end.
+
+    Raises
+    ------
+    OSError, subprocess.TimeoutExpired
+        If it could not be run, or did not end.
+    """
+    return subprocess.run(
+        [executable, question],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=60,
+        check=False,
+    )
+
+
 def _version_of(executable: str) -> int:
     try:
-        result = subprocess.run(
-            [executable, "-version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60,
-            check=False,
-        )
+        result = ask_java(executable, "-version")
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SessionError(f"{executable!r} could not be run ({error}). {REMEDY}") from None
     output = f"{result.stderr}\n{result.stdout}".strip()

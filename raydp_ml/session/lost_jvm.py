@@ -23,7 +23,7 @@ _ENDS_WITHIN = 5.0
 
 _NOISE = "Exception while sending command."
 _OUT_OF_HEAP = 52  # Spark's own exit status for it
-_SHOWN_LINES = 2000
+_SHOWN = 2000  # characters of its last lines
 
 
 class LostJvm:
@@ -61,22 +61,22 @@ class LostJvm:
         self._was_stopped = True
         logging.getLogger().removeFilter(self._is_worth_printing)
 
-    def has_ended(self, timeout: float = 0.0) -> bool:
-        """Whether the JVM has ended, or does so within `timeout` seconds."""
+    def _has_ended(self) -> bool:
+        """Whether the JVM has ended, or is about to."""
         try:
-            self._process.wait(timeout)
+            self._process.wait(_ENDS_WITHIN)
         except subprocess.TimeoutExpired:
             return False
         return True
 
-    def error(self) -> SessionError:
+    def _error(self) -> SessionError:
         """Say that the JVM has ended, why as far as can be known, and what to do."""
         if self._was_stopped:
             return SessionError(
                 "The SparkSession of this call was stopped. Start one (raydp_ml.init_spark) and "
                 "make its DataFrames again from their sources."
             )
-        tail = self._output.tail()[-_SHOWN_LINES:]
+        tail = self._output.tail()[-_SHOWN:]
         status = self._process.returncode
         if status == -signal.SIGKILL:
             why = "it was killed, as the system does when the machine is out of memory"
@@ -100,15 +100,15 @@ class LostJvm:
         try:
             answer = self._send(*args, **kwargs)
         except (Py4JNetworkError, OSError):
-            if self.has_ended(_ENDS_WITHIN):
-                raise self.error() from None  # what py4j saw of it says nothing more
+            if self._has_ended():
+                raise self._error() from None  # what py4j saw of it says nothing more
             raise
         # A bare mark is py4j's own; what the JVM says of a call that fails is longer.
-        if answer == ERROR and self.has_ended(_ENDS_WITHIN):
-            raise self.error()
+        if answer == ERROR and self._has_ended():
+            raise self._error()
         if self._was_stopped and isinstance(answer, str) and answer.startswith(ERROR):
-            raise self.error()  # such as that of a job whose Spark was stopped under it
+            raise self._error()  # such as that of a job whose Spark was stopped under it
         return answer
 
     def _is_worth_printing(self, record: logging.LogRecord) -> bool:
-        return record.msg != _NOISE or not self.has_ended(_ENDS_WITHIN)
+        return record.msg != _NOISE or not self._has_ended()
