@@ -80,8 +80,9 @@ def port(ray_cluster, models, tmp_path_factory):
 
 
 def serves(process):
+    """Is it an actor of Ray Serve? ``ray::BlockServer``, of a session before, is none."""
     try:
-        return "Serve" in " ".join(process.cmdline())
+        return " ".join(process.cmdline()).startswith(("ray::Serve", "ray::Proxy"))
     except psutil.Error:  # it ends
         return False
 

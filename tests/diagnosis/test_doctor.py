@@ -283,7 +283,7 @@ def test_a_time_that_is_none(timeout):
     [
         ([], "the following arguments are required: COMMAND"),
         (["cure"], "invalid choice: 'cure'"),
-        (["doctor", "--timeout", "0"], "must be above 0, got 0"),
+        (["doctor", "--timeout", "0"], "must be a number above 0, got 0"),
         (["doctor", "--timeout", "soon"], "invalid"),
     ],
 )
