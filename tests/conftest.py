@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import hypothesis
 import psutil
@@ -19,6 +20,12 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 # A JVM that lives for minutes spends more on compiling well than the compiled code gives back.
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 os.environ.setdefault("SPARK_SUBMIT_OPTS", QUICK_JVM)
+
+QUICK_SPARK = {
+    "spark.sql.shuffle.partitions": "4",
+    "spark.python.daemon.module": "tests.python_daemon",
+    "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[1]),
+}
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs
 # that they start and interrupt.
@@ -62,7 +69,7 @@ def spark(request, ray_cluster):
             SparkSession.builder.master("local[2]")
             .config("spark.ui.enabled", "false")
             .config("spark.driver.memory", "4g")
-            .config("spark.sql.shuffle.partitions", "4")
+            .config(map=QUICK_SPARK)
             .getOrCreate()
         )
         session.sparkContext.setLogLevel("ERROR")
@@ -75,7 +82,7 @@ def spark(request, ray_cluster):
             mode=mode,
             num_executors=2,
             driver_memory="3g",
-            configs={"spark.sql.shuffle.partitions": "4", "spark.ui.showConsoleProgress": "false"},
+            configs={"spark.ui.showConsoleProgress": "false", **QUICK_SPARK},
         )
         raydp_ml.stop_spark()
 
