@@ -19,9 +19,9 @@ def adds_nodes() -> bool:
     from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
     from ray.autoscaler.v2.sdk import get_cluster_resource_state
     from ray.autoscaler.v2.utils import is_autoscaler_v2
-    from ray.experimental.internal_kv import _internal_kv_get
+    from ray.experimental.internal_kv import _internal_kv_get, internal_kv_get_gcs_client
 
-    client = ray._private.worker.global_worker.gcs_client
+    client = internal_kv_get_gcs_client()
     if is_autoscaler_v2(fetch_from_server=True, gcs_client=client):
         # What starts the nodes of an autoscaled cluster names their kind.
         return any(

@@ -62,7 +62,7 @@ class Nodes(FakeMultiNodeProvider):
 
 
 class AutoscaledCluster:
-    """A head of one CPU, and up to `most` nodes of one CPU that come when they are asked for.
+    """A head, and up to `most` nodes of one CPU that come when they are asked for.
 
     Ray's `AutoscalingCluster` is not for a machine that others use: it ends every Ray on it.
 
@@ -73,14 +73,15 @@ class AutoscaledCluster:
     folder : str
         Ray's temporary folder.
     most : int, default=2
+    head_cpus : int, default=1
     """
 
-    def __init__(self, version: str, folder: str, most: int = 2) -> None:
+    def __init__(self, version: str, folder: str, most: int = 2, head_cpus: int = 1) -> None:
         with socket.socket() as free:
             free.bind(("", 0))
             self.address = f"{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
         config = Path(folder, "autoscaler.json")
-        config.write_text(json.dumps(self._config(most)))
+        config.write_text(json.dumps(self._config(most, head_cpus)))
         names = {
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD,
             "RAY_CLOUD_INSTANCE_ID": HEAD,
@@ -93,14 +94,14 @@ class AutoscaledCluster:
         # (`ray stop` would end every Ray of the machine: with --block, the command ends its own.)
         self._head = subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",
-             f"--port={self.address.split(':')[1]}", "--num-cpus=1", "--include-dashboard=false",
-             "--object-store-memory=209715200", f"--autoscaling-config={config}"],
+             f"--port={self.address.split(':')[1]}", f"--num-cpus={head_cpus}",
+             "--include-dashboard=false", "--object-store-memory=209715200", f"--autoscaling-config={config}"],
             env={**os.environ, **names},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def _config(self, most: int) -> dict[str, object]:
+    def _config(self, most: int, head_cpus: int) -> dict[str, object]:
         node = {"node_config": {}, "resources": {"CPU": 1, "memory": MEMORY}}
         return {
             "cluster_name": "fake",
@@ -115,7 +116,11 @@ class AutoscaledCluster:
                 "disable_launch_config_check": True,
             },
             "available_node_types": {
-                "ray.head.default": {"node_config": {}, "resources": {"CPU": 1}, "max_workers": 0},
+                "ray.head.default": {
+                    "node_config": {},
+                    "resources": {"CPU": head_cpus},
+                    "max_workers": 0,
+                },
                 "worker": {**node, "min_workers": 0, "max_workers": most},
             },
             "head_node_type": "ray.head.default",
@@ -124,8 +129,9 @@ class AutoscaledCluster:
             "upscaling_speed": 1.0,
             "file_mounts_sync_continuously": False,
             # What `ray start` hands to the autoscaler must be complete.
-            **dict.fromkeys(["auth", "file_mounts"], {}),
-            **dict.fromkeys(LISTS, []),
+            "auth": {},
+            "file_mounts": {},
+            **{name: [] for name in LISTS},
         }
 
     def stop(self) -> None:
