@@ -95,7 +95,8 @@ class AutoscaledCluster:
         self._head = subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",
              f"--port={self.address.split(':')[1]}", f"--num-cpus={head_cpus}",
-             "--include-dashboard=false", "--object-store-memory=209715200", f"--autoscaling-config={config}"],
+             "--include-dashboard=false", "--object-store-memory=209715200",
+             f"--autoscaling-config={config}"],
             env={**os.environ, **names},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from raydp_ml.session.autoscaler import adds_nodes
+from tests.session.conftest import eventually
 from tests.session.fake_nodes import ROOT
 
 BEGIN = """
@@ -56,6 +60,18 @@ def finished(program):
 
 def begun(version):
     return BEGIN.format(root=str(ROOT), version=version)
+
+
+@pytest.mark.cluster
+def test_what_only_reports_the_nodes_of_a_cluster_is_no_autoscaler(ray_cluster):
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    def reported():
+        status = _internal_kv_get("__autoscaling_status")
+        return status and "autoscaler_report" in json.loads(status)
+
+    assert eventually(reported, 60), "the monitor that every Ray has says nothing"
+    assert not adds_nodes()
 
 
 @pytest.mark.slow
