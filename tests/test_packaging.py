@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -55,6 +56,9 @@ def test_the_wheel_works_elsewhere(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     (source,) = (tmp_path / "dist").glob("*.tar.gz")
     run(sys.executable, "-m", "twine", "check", "--strict", wheel, source)
+    with tarfile.open(source) as archive:
+        sources = [name.partition("/")[2] for name in archive.getnames()]
+    assert {"examples/kubernetes/Dockerfile", "examples/kubernetes/rayjob.yaml"} <= set(sources)
     names = zipfile.ZipFile(wheel).namelist()
     assert "raydp_ml/jvm/raydp_ml.jar" in names
     assert "raydp_ml/py.typed" in names

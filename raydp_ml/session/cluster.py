@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from raydp_ml.exceptions import ResourceError
 from raydp_ml.session import ray_runtime
+from raydp_ml.session.autoscaler import adds_nodes
 from raydp_ml.session.options import SessionOptions
 from raydp_ml.session.placement import Node, amounts, describe, describe_nodes, shortage
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from raydp_ml.session.gateway import DriverJvm
 
 _POLL_SECONDS = 0.05
+_GROWING = (
+    "Ray's autoscaler was asked for nodes: `ray status` tells which are on their way, and what it "
+    "may add. "
+)
 
 
 class ExecutorRoom:
@@ -32,7 +38,7 @@ class ExecutorRoom:
     Raises
     ------
     ResourceError
-        If the cluster can never hold the executors.
+        If the cluster can never hold the executors, and has no autoscaler.
     """
 
     def __init__(self, options: SessionOptions) -> None:
@@ -44,8 +50,13 @@ class ExecutorRoom:
         problem = shortage(
             self.bundle, options.num_executors, living_nodes(), options.placement_group_strategy
         )
-        if problem is not None:
+        if problem is not None and not self._grows:
             raise ResourceError(problem)
+
+    @cached_property
+    def _grows(self) -> bool:
+        """Whether executors that wait for a place make Ray add nodes."""
+        return adds_nodes()
 
     def is_open(self) -> bool:
         """Whether the Ray that has the room is the one that this process is connected to."""
@@ -80,7 +91,8 @@ class ExecutorRoom:
         """Return when the executors' resources are free in sum, or reserved.
 
         It spares the start of a JVM that would wait for executors without a place. They may yet
-        not fit on any one node; only starting them tells.
+        not fit on any one node; only starting them tells. An autoscaler goes by executors that
+        wait, so that it must be given them.
 
         Raises
         ------
@@ -94,7 +106,7 @@ class ExecutorRoom:
         needed = {
             name: amount * self._options.num_executors for name, amount in self.bundle.items()
         }
-        while not _covers(ray.available_resources(), needed):
+        while not _covers(ray.available_resources(), needed) and not self._grows:
             if self.left() <= 0:
                 raise ResourceError(self.not_in_time(0))
             time.sleep(_POLL_SECONDS)
@@ -121,8 +133,9 @@ class ExecutorRoom:
         return (
             f"init_spark was asked for {describe(self.bundle, self._options.num_executors)}, and "
             f"{started} of them started within timeout={self._options.timeout:g} seconds. "
-            f"{describe_nodes(self.bundle, living_nodes())} Free now: {amounts(now)}. Wait until "
-            "other work ends, ask for less, or raise timeout."
+            f"{describe_nodes(self.bundle, living_nodes())} Free now: {amounts(now)}. "
+            f"{_GROWING if self._grows else ''}Wait until other work ends, ask for less, or raise "
+            "timeout."
         )
 
 

@@ -101,7 +101,8 @@ def init_spark(
         Spark configuration, which wins over the defaults of this function. Keys that another
         parameter decides (``spark.master``, ``spark.executor.memory``, ...) are refused.
     timeout : float, default=120
-        Seconds to wait for Ray to start, where it must, and then for the executors.
+        Seconds to wait for Ray to start, where it must, and then for the executors. Where Ray has
+        an autoscaler, which adds nodes for executors that wait, the nodes' start is part of it.
 
     Returns
     -------
@@ -111,8 +112,9 @@ def init_spark(
     Raises
     ------
     ResourceError
-        If the Ray cluster can never hold the executors, or has not within `timeout` seconds, or
-        Ray itself did not start in time. Nothing is left behind.
+        If the Ray cluster can never hold the executors (and no autoscaler adds nodes to it), or
+        has not within `timeout` seconds, or Ray itself did not start in time. Nothing is left
+        behind.
     SessionError
         If Java is missing or too old, another Spark session is live in this process, the live one
         was started with other options, or Ray is connected through ``ray://``.

@@ -50,7 +50,8 @@ def place_workers(
         raise ResourceError(
             f"num_workers={num_workers} workers with {_text(needs)} each were asked for, and the "
             f"Ray cluster ({len(nodes)} node(s), {_text(total)} in all) can hold at most "
-            f"{sum(room.values())}. Lower num_workers or cpus_per_worker, or add nodes."
+            f"{sum(room.values())}. Lower num_workers or cpus_per_worker, or add nodes (an "
+            "autoscaler adds them when ray.autoscaler.sdk.request_resources asks it to)."
         )
     placed = dict.fromkeys(nodes, 0)
     for _ in range(num_workers):
