@@ -15,6 +15,7 @@ from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError, Sessi
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.exchange.columns import quoted
+from raydp_ml.exchange.job_bar import job_bar
 from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.schema import VECTOR, is_vector, select_fields, wire_schema
 from raydp_ml.exchange.sql_text import select, select_columns, vector_to_array
@@ -239,7 +240,8 @@ def _run_jar(
 ) -> list[tuple[int, ...]]:
     tag = f"raydp_ml-{job}"
     try:
-        lines = writer.run(df, endpoints, secret, job, zone, tag, use_columns)
+        with job_bar(df.sparkSession, tag, "from_spark"):
+            lines = writer.run(df, endpoints, secret, job, zone, tag, use_columns)
     except BaseException:
         # Ctrl-C included: the call has left Python, but the job would run on in the JVM.
         df.sparkSession.sparkContext.cancelJobsWithTag(tag)

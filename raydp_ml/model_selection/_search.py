@@ -21,6 +21,7 @@ from sklearn.model_selection._validation import (
 )
 
 from raydp_ml.base import is_spark, require_column_name
+from raydp_ml.documentation import Documented
 from raydp_ml.events import Stopwatch
 from raydp_ml.model_selection._marks import as_frame
 from raydp_ml.model_selection._scores import score_of_frame
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 
-class SparkSearch:
+class SparkSearch(Documented):
     """What the searches share: ``fit`` and ``score`` on a Spark DataFrame.
 
     The rows are put into Ray's object store once, and every trial reads them there: as many trials

@@ -121,10 +121,15 @@ class TorchModel(NestedParameters, TrainedModel):
         )
         workers = self._workers(self._count(X))
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        progress = Progress(self, self.max_epochs, "epoch", X, y, metadata)
+        progress = Progress(self, self.max_epochs, "epoch", "epochs", X, y, metadata)
         given = Given(y, sample_weight, eval_set=eval_set)
         for export in self._exports(X):
-            with export, self._training_data(X, given, task) as data, explain_lost_workers(workers):
+            with (
+                export,
+                self._training_data(X, given, task) as data,
+                explain_lost_workers(workers),
+                progress,
+            ):
                 training = NetworkTraining(plan.checkpoint, reports_epochs=progress.listened)
                 spec = None  # kept over all starts, which begin with the same weights
                 for start in starts(workers):

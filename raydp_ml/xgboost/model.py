@@ -147,9 +147,14 @@ class XGBModel(Explainable):
         weight = given.sample_weight
         metadata = None if weight is None else {"sample_weight": weight}
         steps = genuine.get_num_boosting_rounds()
-        progress = Progress(self, steps, "boosting-round", X, given.y, metadata)
+        progress = Progress(self, steps, "boosting-round", "rounds", X, given.y, metadata)
         for export in self._exports(X):
-            with export, self._training_data(X, given, task) as data, explain_lost_workers(workers):
+            with (
+                export,
+                self._training_data(X, given, task) as data,
+                explain_lost_workers(workers),
+                progress,
+            ):
                 data.roles = (*data.roles, *aside)
                 boosting = Boosting(task.kind, reports_rounds=progress.listened)
                 for start in starts(workers):
