@@ -161,11 +161,11 @@ class Bar:
             with self._changing:
                 self._bar.update()
 
-    def grow(self, steps: int) -> None:
-        """Note that there are more steps."""
+    def expect(self, total: int) -> None:
+        """Note that there will be so many steps, if not more."""
         if self._bar is not None:
             with self._changing:
-                self._set_total(self._bar.total + steps)
+                self._set_total(max(self._bar.total, total))
 
     def _set_total(self, total: int) -> None:
         self._bar.total = total

@@ -34,7 +34,8 @@ def _tasks(spark: SparkSession, tag: str) -> tuple[int, int] | None:
             info = tracker.getJobInfo(job)
             for number in info.get().stageIds() if info.isDefined() else ():
                 stage = tracker.getStageInfo(number)
-                if stage.isDefined():
+                # One that has no time was not submitted: a shuffle that is there already, mostly.
+                if stage.isDefined() and stage.get().submissionTime() > 0:
                     done += stage.get().numCompletedTasks()
                     total += stage.get().numTasks()
     except Exception:  # the session ends; whoever waits for the job is told
