@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import threading
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_a_choice_holds_until_its_end():
 
 
 def test_what_is_chosen_is_true_false_or_none():
-    with pytest.raises(TypeError, match="takes True, False or None. Got 'yes' instead"):
+    with pytest.raises(TypeError, match=r"takes True, False or None\. Got 'yes' instead"):
         progress_bars("yes")
 
 
@@ -179,7 +180,8 @@ from raydp_ml.xgboost import XGBRegressor
 import raydp_ml.bars
 raydp_ml.bars._DELAY_SECONDS = 0.0
 rng = np.random.default_rng(0)
-print(XGBRegressor(n_estimators=5, num_workers=0).fit(rng.random((50, 2)), rng.random(50)).n_features_in_)
+model = XGBRegressor(n_estimators=5, num_workers=0)
+print(model.fit(rng.random((50, 2)), rng.random(50)).n_features_in_)
 """
 
 
@@ -219,6 +221,27 @@ def test_the_prompt_of_a_terminal_shows_a_bar(tmp_path):
     program.write_text(PROGRAM)
     seen = in_terminal(["-q"], f"exec(open({str(program)!r}).read())\nexit()\n")
     assert "XGBRegressor:   0%|" in seen
+
+
+@pytest.mark.cluster
+def test_a_notebook_shows_a_bar(tmp_path, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    cell = nbformat.v4.new_code_cell(PROGRAM)
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    NotebookClient(notebook, timeout=300).execute()
+    printed = [of for of in cell.outputs if of.output_type == "stream"]
+    assert {of.name for of in printed} == {"stdout"}  # nothing that looks like an error
+    text = "".join(of.text for of in printed)
+    if find_spec("ipywidgets") is None:
+        assert "XGBRegressor:   0%|" in text
+    else:
+        widgets = [of for of in cell.outputs if of.output_type == "display_data"]
+        assert any("application/vnd.jupyter.widget-view+json" in of.data for of in widgets)
+        assert text == "2\n"
 
 
 def test_it_is_public():

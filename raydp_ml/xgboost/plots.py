@@ -82,7 +82,8 @@ class Plottable(TrainedModel):
             scores, ax=ax, max_num_features=max_num_features, **{**given, **kwargs}
         )
         if writes:
-            ax.bar_label(ax.containers[-1], fmt="%.4g", padding=3)
+            bars: Any = ax.containers[-1]
+            ax.bar_label(bars, fmt="%.4g", padding=3)
         # Names of columns are no formulas, though there may be dollar signs in them.
         ax.set_yticklabels([text.get_text() for text in ax.get_yticklabels()], parse_math=False)
         return ax
@@ -128,7 +129,9 @@ class Plottable(TrainedModel):
             raise ImportError(_NEEDS_GRAPHVIZ) from error
         trees = len(self._Booster.get_dump())
         if not -trees <= tree_idx < trees:
-            raise IndexError(f"tree_idx must be below {trees}, the number of trees. Got {tree_idx}.")
+            raise IndexError(
+                f"tree_idx must be below {trees}, the number of trees. Got {tree_idx}."
+            )
         try:
             return xgboost.plot_tree(self._Booster, tree_idx=tree_idx, ax=ax, **kwargs)
         except graphviz.ExecutableNotFound as error:
@@ -164,7 +167,7 @@ class Plottable(TrainedModel):
         """
         check_is_fitted(self)
         check_matplotlib_support(f"{type(self).__name__}.plot_metric")
-        found = self.evals_result()  # type: ignore[attr-defined]
+        found = self.evals_result()
         known = list(next(iter(found.values())))
         metric = chosen_metric(metric, known, known[-1])
         scores = {name: of[metric] for name, of in found.items()}

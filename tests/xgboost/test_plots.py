@@ -122,7 +122,9 @@ def test_lines_are_the_evaluation_results(model, metric):
 def test_the_best_iteration_is_marked(tmp_path):
     model = XGBClassifier(early_stopping_rounds=3, **{**PARAMS, "n_estimators": 200})
     labels = rng.integers(0, 2, 300)
-    model.fit(X[["unused", "dep delay"]], labels, eval_set=[(X[["unused", "dep delay"]], 1 - labels)])
+    model.fit(
+        X[["unused", "dep delay"]], labels, eval_set=[(X[["unused", "dep delay"]], 1 - labels)]
+    )
     model.save(tmp_path / "model")
     for of in (model, load(tmp_path / "model")):
         scores, best = of.plot_metric().lines
@@ -179,7 +181,7 @@ def test_without_the_program_of_graphviz_the_error_names_it(model, monkeypatch, 
 
 @has_graphviz
 def test_no_such_tree_is_an_error(model):
-    with pytest.raises(IndexError, match="below 8, the number of trees. Got 8"):
+    with pytest.raises(IndexError, match=r"below 8, the number of trees\. Got 8"):
         model.plot_tree(tree_idx=8)
 
 
