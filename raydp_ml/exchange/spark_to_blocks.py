@@ -6,16 +6,17 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from raydp_ml.bars import Bar, shown
 from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError, SessionError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.exchange.columns import quoted
-from raydp_ml.exchange.job_bar import job_bar
 from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.schema import VECTOR, is_vector, select_fields, wire_schema
 from raydp_ml.exchange.sql_text import select, select_columns, vector_to_array
@@ -240,7 +241,8 @@ def _run_jar(
 ) -> list[tuple[int, ...]]:
     tag = f"raydp_ml-{job}"
     try:
-        with job_bar(df.sparkSession, tag, "from_spark"):
+        look = partial(jvm.count_tasks, df.sparkSession, tag)
+        with Bar("from_spark", "tasks", look=look, show=shown()):
             lines = writer.run(df, endpoints, secret, job, zone, tag, use_columns)
     except BaseException:
         # Ctrl-C included: the call has left Python, but the job would run on in the JVM.
