@@ -108,6 +108,8 @@ EXTRAS = {
     "xgboost": ["xgboost-cpu>=3.1"],
     "shap": ["shap>=0.48"],
     "optuna": ["optuna>=5"],
+    "plots": ["matplotlib>=3.8", "graphviz>=0.20"],  # plot_tree also needs the program `dot`
+    "progress": ["tqdm>=4.66", "ipywidgets>=8"],  # ipywidgets: bars in notebooks
     "mlflow": ["mlflow-skinny>=3.10", "alembic", "sqlalchemy"],
     "onnx": ["onnx>=1.17"],
     "serve": ["ray[serve]>=2.60"],

@@ -17,6 +17,7 @@ sys.path[:0] = [str(ROOT), str(DOCS)]
 import benchmark_pages  # noqa: E402
 
 import raydp_ml  # noqa: E402
+from raydp_ml import documentation  # noqa: E402
 
 project = "raydp_ml"
 author = "the contributors of raydp_ml"
@@ -47,6 +48,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"raydp_ml {version}"
+html_baseurl = documentation.address()
 html_static_path = ["_static"]
 html_extra_path = ["../benchmarks/results/report.html"]
 html_css_files = ["site.css"]

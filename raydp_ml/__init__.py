@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raydp_ml.bars import progress_bars
     from raydp_ml.conversion.onnx_graphs import to_onnx
     from raydp_ml.conversion.sklearn_objects import to_sklearn
     from raydp_ml.diagnosis import diagnose
@@ -28,6 +29,7 @@ _NAMES = {
     "init_spark": "raydp_ml.session",
     "spark_session": "raydp_ml.session",
     "stop_spark": "raydp_ml.session",
+    "progress_bars": "raydp_ml.bars",
     "set_roles": "raydp_ml.roles",
     "load": "raydp_ml.saving.folders",
     "save": "raydp_ml.saving.folders",
@@ -67,6 +69,7 @@ __all__ = [
     "from_spark",
     "init_spark",
     "load",
+    "progress_bars",
     "save",
     "set_roles",
     "spark_session",

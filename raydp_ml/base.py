@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import _param_validation, multiclass, validation
 
+from raydp_ml.documentation import Documented
 from raydp_ml.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ HELD = ("estimator", "regressor", "estimator_", "regressor_", "best_estimator_")
 """The attributes by which meta-estimators hold what they wrap."""
 
 
-class SparkEstimator:
+class SparkEstimator(Documented):
     """Mixin of everything in raydp_ml that has a ``fit``.
 
     Attributes

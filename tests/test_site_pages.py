@@ -14,11 +14,12 @@ from tests.site_pages import DOCS, PAGES, blocks, name_of
 BY_THEMSELVES = {"tutorial", "how_to/own_session", "how_to/ray_cluster", "how_to/index"}
 # Serve on a port of its own: other tests serve at the same time.
 BEFORE = {
+    "how_to/looking": "import matplotlib; matplotlib.use('Agg')",
     "tutorial": """
 import ray, ray.serve
 ray.init(num_cpus=2, include_dashboard=False)
 ray.serve.start(http_options={"port": 8765})
-"""
+""",
 }
 PROGRAMS = {name_of(page): blocks(page) for page in PAGES if blocks(page)}
 
@@ -53,6 +54,12 @@ again, model = (pipe.set_output(transform="pandas") for pipe in (again, model))
 assert abs(again.predict(rows) - model.predict(rows)).max() < 1e-6
 """,
     "how_to/bigger_than_memory": LEARNT,
+    "how_to/looking": f"""
+{LEARNT}
+assert open("looks.png", "rb").read(4) == b"\\x89PNG"
+assert len(right.lines) == 2  # of the scores, and of the best round
+assert {{label.get_text() for label in left.get_yticklabels()}} == {{"month", "hour", "distance"}}
+""",
     "how_to/reproducible": "assert (first.predict(rows) == second.predict(rows)).all()",
     "how_to/saving": """
 scored = spark.read.parquet("scored")
@@ -81,7 +88,7 @@ def test_every_page_with_a_program_has_a_check():
 def test_a_page_runs(name, tmp_path):
     if name in NEEDS and find_spec(NEEDS[name]) is None:
         pytest.skip(f"needs {NEEDS[name]}")
-    before = [BEFORE.get(name, "")] if name in BY_THEMSELVES else PROGRAMS["how_to/index"]
+    before = [BEFORE.get(name, ""), *([] if name in BY_THEMSELVES else PROGRAMS["how_to/index"])]
     # The tutorial's last block ends the session that its check needs.
     *shown, last = PROGRAMS[name]
     parts = [*shown, CHECK[name], last] if name == "tutorial" else [*shown, last, CHECK[name]]

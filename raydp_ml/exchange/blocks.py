@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError
+from raydp_ml.exchange.blocks_html import blocks_html
 from raydp_ml.exchange.schema import checked, columns_to_check
 from raydp_ml.exchange.sharding import shard_rows
 from raydp_ml.exchange.unify import aligned
@@ -99,17 +100,24 @@ class Blocks:
     @property
     def refs(self) -> list[ray.ObjectRef[pa.Table]]:
         """References to the blocks, in the order of the rows."""
+        gone = self._gone()
+        if gone is not None:
+            raise DataLostError(gone)
+        return list(self._refs or ())
+
+    def _gone(self) -> str | None:
+        """Say why the data cannot be read any more, as far as this process knows."""
         if self._refs is None:
-            raise DataLostError(
+            return (
                 "These Blocks were freed: their data has left the object store. Call from_spark "
                 "again, and free() only after the last use."
             )
         if not ray_runtime.is_open(self._connection):
-            raise DataLostError(
+            return (
                 "The Ray that held these Blocks was shut down, and their data is gone with it. "
                 "Call from_spark again."
             )
-        return list(self._refs)
+        return None
 
     @property
     def block_rows(self) -> list[int]:
@@ -196,6 +204,12 @@ class Blocks:
         return (
             f"Blocks({self.num_rows:,} rows x {len(self._schema)} columns, "
             f"{self._nbytes / 1e6:,.1f} MB in {len(self._refs)} blocks)"
+        )
+
+    def _repr_html_(self) -> str:
+        # In a notebook. It asks neither Spark nor Ray, and so shows what is gone as well.
+        return blocks_html(
+            self._schema, self._block_rows, self._nbytes, self._node_ids, self._gone()
         )
 
 

@@ -58,6 +58,30 @@ def is_deterministic(df: DataFrame) -> bool:
     return bool(df._jdf.queryExecution().withCachedData().deterministic())
 
 
+def count_tasks(spark: SparkSession, tag: str) -> tuple[int, int] | None:
+    """Count the tasks of all jobs that bear a tag: those that are done, and all known so far.
+
+    Returns
+    -------
+    (int, int) or None
+        None where no job is known, or the session cannot be asked.
+    """
+    done = total = 0
+    try:
+        tracker = spark.sparkContext._jsc.sc().statusTracker()
+        for job in tracker.getJobIdsForTag(tag):
+            info = tracker.getJobInfo(job)
+            for number in info.get().stageIds() if info.isDefined() else ():
+                stage = tracker.getStageInfo(number)
+                # One that has no time was not submitted: a shuffle that is there already, mostly.
+                if stage.isDefined() and stage.get().submissionTime() > 0:
+                    done += stage.get().numCompletedTasks()
+                    total += stage.get().numTasks()
+    except Exception:  # the session ends, of which whoever waits for the jobs is told
+        return None
+    return (min(done, total), total) if total else None
+
+
 def _warn(reason: str) -> None:
     warnings.warn(
         "raydp_ml copies data through Spark's Python workers, which is several times slower: "

@@ -6,10 +6,12 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from raydp_ml.bars import Bar, shown
 from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError, SessionError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
@@ -239,7 +241,9 @@ def _run_jar(
 ) -> list[tuple[int, ...]]:
     tag = f"raydp_ml-{job}"
     try:
-        lines = writer.run(df, endpoints, secret, job, zone, tag, use_columns)
+        look = partial(jvm.count_tasks, df.sparkSession, tag)
+        with Bar("from_spark", "tasks", look=look, show=shown()):
+            lines = writer.run(df, endpoints, secret, job, zone, tag, use_columns)
     except BaseException:
         # Ctrl-C included: the call has left Python, but the job would run on in the JVM.
         df.sparkSession.sparkContext.cancelJobsWithTag(tag)

@@ -21,11 +21,12 @@ from sklearn.model_selection._validation import (
 )
 
 from raydp_ml.base import is_spark, require_column_name
+from raydp_ml.documentation import Documented
 from raydp_ml.events import Stopwatch
 from raydp_ml.model_selection._marks import as_frame
 from raydp_ml.model_selection._scores import score_of_frame
 from raydp_ml.model_selection._splitters import seed_of
-from raydp_ml.model_selection._study import PLACE, Study, given_of
+from raydp_ml.model_selection._study import PLACE, Study, fits_bar, given_of
 from raydp_ml.model_selection._trials import Sample, Trial
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 
-class SparkSearch:
+class SparkSearch(Documented):
     """What the searches share: ``fit`` and ``score`` on a Spark DataFrame.
 
     The rows are put into Ray's object store once, and every trial reads them there: as many trials
@@ -167,10 +168,13 @@ class _SparkFit:
             error_score=search.error_score,
             score_weighted=weighted,
             sampled=self.sampled,
+            bar=fits_bar(type(search).__name__, getattr(search, "_skl_callbacks", ())),
         )
         with study:
             self.study = study
             search.n_splits_ = study.n_splits
+            # Optuna's candidates come round by round.
+            study.bar.expect(getattr(search, "n_trials", 0) * study.n_splits)
             self._prepare_halving()
             try:
                 search._run_search(self.evaluate, callback_ctx=context)

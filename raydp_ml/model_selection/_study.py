@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from raydp_ml.bars import Bar, shown
 from raydp_ml.base import folds_case, require_column_name
 from raydp_ml.exchange import from_spark, to_spark
 from raydp_ml.exchange.columns import (
@@ -143,6 +145,19 @@ def splitter_of(cv: Any, estimator: Any) -> SparkSplitter:
     )
 
 
+def fits_bar(what: str, callbacks: Any = ()) -> Bar:
+    """Make a progress bar of the fits of a study.
+
+    Parameters
+    ----------
+    what : str
+        What the study is for.
+    callbacks : iterable of object
+        scikit-learn's; see `raydp_ml.bars.shown`.
+    """
+    return Bar(what, "fits", show=shown(callbacks))
+
+
 class Study:
     """Runs trials on the rows of a Spark DataFrame.
 
@@ -158,6 +173,8 @@ class Study:
     score_weighted : bool
     sampled : int or None
         The seed of an order by which trials may take part of the rows.
+    bar : Bar, default=None
+        Of the fits, opened and closed with the study; it grows with those that are to run.
     """
 
     def __init__(
@@ -171,6 +188,7 @@ class Study:
         error_score: float | str = np.nan,
         score_weighted: bool = False,
         sampled: int | None = None,
+        bar: Bar | None = None,
     ) -> None:
         self.estimator = estimator
         self.given = given
@@ -180,6 +198,8 @@ class Study:
         self.error_score = error_score
         self.score_weighted = score_weighted
         self.sampled = sampled
+        self.bar = bar or Bar("", "fits", show=False)
+        self._begun = 0
         self.frame = given.df
         self.marked: Marked
         self.features: list[str]
@@ -202,11 +222,17 @@ class Study:
             self.marked = self.splitter.mark(self.frame, self.given.label, self.given.groups)
             self._check_label()
             self.features = self._features()
+            stack.enter_context(self.bar)
             self._closing = stack.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._closing.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closing.__exit__(kind, error, traceback)
 
     def run(
         self, trials: Sequence[Trial], on_end: Callable[[int, Result], None] = lambda *_: None
@@ -219,6 +245,13 @@ class Study:
         on_end : callable
             Called with the number of a trial and its result, as they come.
         """
+        self._begun += len(trials)
+        self.bar.expect(self._begun)
+
+        def ended(number: int, result: Result) -> None:
+            self.bar.step()
+            on_end(number, result)
+
         # All of them, so that names that do not exist are told before anything runs.
         params = {id(trial.params): trial.params for trial in trials}.values()
         candidates = [self._candidate(each) for each in params]
@@ -227,12 +260,12 @@ class Study:
         if (keeps and not isinstance(self.estimator, TrainedModel)) or any(
             needs_spark(candidate, self.given.weight is not None) for candidate in candidates
         ):
-            return self._on_spark(trials, on_end)
+            return self._on_spark(trials, ended)
         workers = self._room(len(trials))
         if workers.count == 0:
-            return self._on_spark(trials, on_end)
+            return self._on_spark(trials, ended)
         job = self._job(workers.cpus or 1)
-        return run_tasks(run_trial, job, trials, workers, self._exported(), on_end)
+        return run_tasks(run_trial, job, trials, workers, self._exported(), ended)
 
     # ------------------------------------------------------------------- on workers
 

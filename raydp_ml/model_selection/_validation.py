@@ -25,7 +25,7 @@ from raydp_ml.exchange.sql_text import aggregate, select
 from raydp_ml.model_selection._marks import as_frame
 from raydp_ml.model_selection._scores import no_score
 from raydp_ml.model_selection._splitters import seed_of
-from raydp_ml.model_selection._study import PLACE, Study, given_of
+from raydp_ml.model_selection._study import PLACE, Study, fits_bar, given_of
 from raydp_ml.model_selection._trials import Sample, Trial
 from raydp_ml.models.wrapped import last_step, writing_to
 
@@ -512,6 +512,7 @@ def _study(
         error_score=error_score,
         score_weighted=given.weight is not None and accepts(),
         sampled=sampled,
+        bar=fits_bar("cross-validation"),
     )
 
 

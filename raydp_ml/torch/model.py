@@ -21,7 +21,6 @@ from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.memory_data import MATRIX
 from raydp_ml.fit_data.training_data import Task, TrainingData
 from raydp_ml.models.progress import Progress
-from raydp_ml.models.trained_model import TrainedModel
 from raydp_ml.saving.files import FolderError
 from raydp_ml.torch.nested import NestedParameters
 from raydp_ml.torch.output import module_output
@@ -36,6 +35,7 @@ from raydp_ml.torch.parts import (
     make_module,
     settle_lazy_layers,
 )
+from raydp_ml.torch.plots import Plottable
 from raydp_ml.torch.predict import ModulePredictor
 from raydp_ml.torch.saved_weights import WEIGHTS, saved_shapes
 from raydp_ml.training.gang.attempts import (
@@ -67,7 +67,7 @@ class _Plan:
     about: dict[str, Any]
 
 
-class TorchModel(NestedParameters, TrainedModel):
+class TorchModel(NestedParameters, Plottable):
     """Base of the PyTorch estimators."""
 
     _default_criterion: str
@@ -121,10 +121,15 @@ class TorchModel(NestedParameters, TrainedModel):
         )
         workers = self._workers(self._count(X))
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        progress = Progress(self, self.max_epochs, "epoch", X, y, metadata)
+        progress = Progress(self, self.max_epochs, "epoch", "epochs", X, y, metadata)
         given = Given(y, sample_weight, eval_set=eval_set)
         for export in self._exports(X):
-            with export, self._training_data(X, given, task) as data, explain_lost_workers(workers):
+            with (
+                export,
+                self._training_data(X, given, task) as data,
+                explain_lost_workers(workers),
+                progress,
+            ):
                 training = NetworkTraining(plan.checkpoint, reports_epochs=progress.listened)
                 spec = None  # kept over all starts, which begin with the same weights
                 for start in starts(workers):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from raydp_ml.exchange.data_kinds import Data, Values
 
-__all__ = ["SparkStage", "spark_transformer"]
+__all__ = ["spark_transformer"]
 
 
 class SparkStage(SparkEstimator, TransformerMixin, BaseEstimator):

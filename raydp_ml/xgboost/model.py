@@ -56,6 +56,7 @@ from raydp_ml.xgboost.parameters import (
     split_metrics,
     uses_quantiles,
 )
+from raydp_ml.xgboost.plots import Plottable
 from raydp_ml.xgboost.predict import BoosterPredictor, LeafPredictor, trees_column
 from raydp_ml.xgboost.saved_boosters import CONFIG, MODEL, read_booster
 from raydp_ml.xgboost.serving import plain_rows
@@ -71,7 +72,7 @@ LEAVES = "leaves"
 """The column that ``apply`` adds."""
 
 
-class XGBModel(Explainable):
+class XGBModel(Explainable, Plottable):
     """Base of the three XGBoost estimators."""
 
     _xgboost_class: str
@@ -147,9 +148,14 @@ class XGBModel(Explainable):
         weight = given.sample_weight
         metadata = None if weight is None else {"sample_weight": weight}
         steps = genuine.get_num_boosting_rounds()
-        progress = Progress(self, steps, "boosting-round", X, given.y, metadata)
+        progress = Progress(self, steps, "boosting-round", "rounds", X, given.y, metadata)
         for export in self._exports(X):
-            with export, self._training_data(X, given, task) as data, explain_lost_workers(workers):
+            with (
+                export,
+                self._training_data(X, given, task) as data,
+                explain_lost_workers(workers),
+                progress,
+            ):
                 data.roles = (*data.roles, *aside)
                 boosting = Boosting(task.kind, reports_rounds=progress.listened)
                 for start in starts(workers):
@@ -484,7 +490,7 @@ class XGBModel(Explainable):
         """Return the fitted ``xgboost.Booster``, with the configuration of its training.
 
         XGBoost's and others' functions that ask for an object of XGBoost's own take this one, or
-        that of `to_xgboost`: ``xgboost.plot_importance(model.get_booster())``,
+        that of `to_xgboost`: ``xgboost.to_graphviz(model.get_booster())``,
         ``shap.TreeExplainer(model.get_booster())``.
 
         Raises
