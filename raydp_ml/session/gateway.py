@@ -165,6 +165,12 @@ class DriverJvm:
         options = self._gateway.jvm.org.apache.spark.launcher.JavaModuleOptions
         return list(options.defaultModuleOptionArray())
 
+    def limit_waits(self, seconds: float) -> None:
+        """Have jobs fail that have waited for so long, with no executor left in the session."""
+        if self._process is not None:  # else a JVM of the user's own, without our classes
+            context = self.spark.sparkContext._jsc.sc()
+            self._gateway.jvm.ml.raydp.cluster.ExecutorWatch.begin(context, float(seconds))
+
     def is_live(self) -> bool:
         """Whether the JVM runs and nobody has stopped the Spark context in it."""
         from py4j.protocol import Py4JError

@@ -139,8 +139,8 @@ class OwnedProcess:
         """Whether the program has not ended yet."""
         return self._process.poll() is None
 
-    def wait(self, timeout: float) -> None:
-        """Wait until the program has ended, at most `timeout` seconds."""
+    def wait(self, timeout: float | None) -> None:
+        """Wait until the program has ended, at most `timeout` seconds (None: without limit)."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
 

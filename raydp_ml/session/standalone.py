@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from raydp_ml.exceptions import ResourceError, SessionError
 from raydp_ml.session.cluster import ClusterSession
-from raydp_ml.session.daemons import SparkDaemon
+from raydp_ml.session.daemons import SECRET, SparkMaster, SparkWorker
 from raydp_ml.session.driver import start_driver
+from raydp_ml.session.guard import Guard
+from raydp_ml.session.launch import write_private
 from raydp_ml.session.memory import parse_mib
 from raydp_ml.session.options import SessionOptions
-from raydp_ml.session.sealing import seal
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -42,6 +45,8 @@ class StandaloneSession(ClusterSession):
     def __init__(self, options: SessionOptions) -> None:
         super().__init__(options)
         self._secret = secrets.token_hex(32)
+        self._folder = tempfile.mkdtemp(prefix="raydp_ml-")
+        self._guard = Guard(None, self._folder)
         self._workers: list[Actor] = []
         self._owners: list[Actor] = []  # the Workers' and the Master's actors
         self._started: list[Actor] = []  # those of them that may have a process
@@ -58,16 +63,20 @@ class StandaloneSession(ClusterSession):
 
     def stop(self) -> None:
         """End the driver JVM, then the daemons with their executors, then the placement group."""
-        import ray
-
         if self._jvm is not None:
             self._jvm.stop()
             self._jvm = None
+        if self._room.is_open():  # else the user has ended that Ray, and the daemons with it
+            self._end_daemons()
+        self._guard.release()
+        self._guard.wait()
+
+    def _end_daemons(self) -> None:
+        import ray
+
         owners, self._owners = self._owners, []
         started, self._started = self._started, []
         self._workers = []
-        if not self._room.is_open():  # the user has ended that Ray, and the daemons with it
-            return
         with contextlib.suppress(Exception):  # an owner may have died; its guard cleans up
             stopped = [owner.stop.remote() for owner in started]
             ray.wait(stopped, num_returns=len(stopped), timeout=_STOP_SECONDS)
@@ -79,25 +88,34 @@ class StandaloneSession(ClusterSession):
 
     def _start(self) -> None:
         self._room.reserve()
+        write_private(Path(self._folder, SECRET), self._secret)
         master = self._create_owners()
-        nodes, keys = self._await_placement()
+        nodes = self._await_placement()
         self._started = list(self._owners)
-        ((_, key),) = self._ask([master.place.remote()])
-        secret = seal(self._secret, key)
-        master_url = self._ask([master.start_master.remote(secret, self._room.left())])[0]
-        workers = self._start_workers(master_url, keys)
+        master_url = self._ask([master.start.remote(self._room.left())])[0]
+        workers = [worker.start.remote(self._room.left()) for worker in self._workers]
         self._start_driver(master_url)
         self._ask(workers)
         self._await_executors()
+        assert self._jvm is not None
+        self._jvm.limit_waits(self.options.timeout)
         self._cpus = self._room.cpus_on(nodes)
 
     def _create_owners(self) -> Actor:
         """Create the actors, the Workers' and the Master's; return the Master's."""
         import ray
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+        from ray.util.scheduling_strategies import (
+            NodeAffinitySchedulingStrategy,
+            PlacementGroupSchedulingStrategy,
+        )
 
-        owner = ray.remote(SparkDaemon)
-        master = cast("Actor", owner.options(num_cpus=0).remote())
+        # The Master reads the session's folder, which is on this machine.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        name = f"raydp_ml-master-{secrets.token_hex(8)}"
+        owner = ray.remote(SparkMaster).options(
+            num_cpus=0, scheduling_strategy=here, max_restarts=-1, name=name
+        )
+        master = cast("Actor", owner.remote(self._folder))
         self._owners.append(master)
         amounts_of = dict(self._room.bundle)
         options: dict[str, object] = {
@@ -105,39 +123,30 @@ class StandaloneSession(ClusterSession):
             "num_gpus": amounts_of.pop("GPU", 0) or None,
             "memory": amounts_of.pop("memory", 0) or None,
             "resources": amounts_of or None,
+            "max_restarts": -1,
         }
+        memory = (parse_mib(self.options.executor_memory) or 0) + _SPARE_MIB
         for index in range(self.options.num_executors):
             if self._room.group is not None:
                 options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
                     self._room.group, placement_group_bundle_index=index
                 )
-            self._workers.append(cast("Actor", owner.options(**options).remote()))
+            worker = ray.remote(SparkWorker).options(**options)
+            self._workers.append(
+                cast("Actor", worker.remote(name, self.options.executor_cores, memory))
+            )
             self._owners.append(self._workers[-1])
         return master
 
-    def _await_placement(self) -> tuple[list[str], list[bytes]]:
-        """Ids of the Ray nodes on which the Workers' owners run, once all do, and their keys."""
+    def _await_placement(self) -> list[str]:
+        """Ids of the Ray nodes on which the Workers' owners run, once all do."""
         import ray
 
-        placed = [worker.place.remote() for worker in self._workers]
+        placed = [worker.node_id.remote() for worker in self._workers]
         ready, waiting = ray.wait(placed, num_returns=len(placed), timeout=self._room.left())
         if waiting:
             raise ResourceError(self._room.not_in_time(len(ready)))
-        answers = self._ask(placed)
-        return [node for node, _ in answers], [key for _, key in answers]
-
-    def _start_workers(self, master_url: str, keys: list[bytes]) -> list[ObjectRef[object]]:
-        memory = (parse_mib(self.options.executor_memory) or 0) + _SPARE_MIB
-        return [
-            worker.start_worker.remote(
-                master_url,
-                self.options.executor_cores,
-                memory,
-                seal(self._secret, key),
-                self._room.left(),
-            )
-            for worker, key in zip(self._workers, keys, strict=True)
-        ]
+        return self._ask(placed)
 
     def _start_driver(self, master_url: str) -> None:
         import ray

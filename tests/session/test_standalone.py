@@ -34,6 +34,9 @@ TWO = """
 """
 
 
+EXECUTOR = ".CoarseGrainedExecutorBackend"
+
+
 def daemons(program, name):
     """Living JVMs of the program whose main class ends in `name`."""
     return [
@@ -79,7 +82,7 @@ def test_two_executors_from_start_to_stop(run_program):
     assert len(secret) == 64
     assert len(daemons(program, ".Master")) == 1
     assert len(daemons(program, ".Worker")) == 2
-    assert len(daemons(program, ".CoarseGrainedExecutorBackend")) == 2
+    assert len(daemons(program, EXECUTOR)) == 2
     for process in program.processes():
         assert secret not in " ".join(process.info["cmdline"])
     for path in below(program.folder / "tmp"):
@@ -160,26 +163,76 @@ def test_what_the_cluster_cannot_hold_is_refused_at_once(run_program):
 
 
 @pytest.mark.slow
-def test_daemons_end_with_their_actors_and_all_with_the_driver(run_program):
+def test_lost_daemons_come_back_and_all_end_with_the_driver(run_program):
+    """Processes and their actors, killed one after the other, and executors after the Master."""
     program = run_program(f"""{RAY}{TWO.format(more="placement_group_strategy='PACK'")}
-    while not os.path.exists("go"):
-        time.sleep(0.05)
+    for turn in range(4):
+        while not os.path.exists(f"go{{turn}}"):
+            time.sleep(0.05)
+        total = spark.range(1000).repartition(3).selectExpr("sum(id) s").collect()[0].s
+        print("turn", turn, total, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
     """)
     program.wait_for("up")
-    worker = daemons(program, ".Worker")[0]
-    executor = next(
-        process
-        for process in daemons(program, ".CoarseGrainedExecutorBackend")
-        if process.ppid() == worker.pid
-    )
-    actor = psutil.Process(worker.ppid())
-    assert "SparkDaemon" in " ".join(actor.cmdline())
-    actor.kill()
-    assert eventually(lambda: not is_alive(worker.pid) and not is_alive(executor.pid), 10)
-    assert len(daemons(program, ".Worker")) == 1
-    (program.folder / "work" / "go").touch()
+
+    def lose(name, actor):
+        lost = daemons(program, name)[0]
+        owner = psutil.Process(lost.ppid())
+        assert f"Spark{name[1:]}" in " ".join(owner.cmdline())
+        executors = [p for p in daemons(program, EXECUTOR) if p.ppid() == lost.pid]
+        (owner if actor else lost).kill()
+        for process in (lost, *executors):
+            assert eventually(lambda pid=process.pid: not is_alive(pid), 60)
+        return lost.pid
+
+    def back(name, number, pids=()):
+        assert eventually(
+            lambda: len({p.pid for p in daemons(program, name)} - set(pids)) == number, 120
+        )
+
+    for turn, (name, actor) in enumerate(
+        [(".Worker", False), (".Worker", True), (".Master", False), (".Master", True)]
+    ):
+        pid = lose(name, actor)
+        back(name, 2 if name == ".Worker" else 1, [pid])
+        if name == ".Master":  # only one that knows the application starts executors
+            for executor in daemons(program, EXECUTOR):
+                executor.kill()
+        back(EXECUTOR, 2)
+        (program.folder / "work" / f"go{turn}").touch()
+        program.wait_for(f"turn {turn} 499500")
     assert program.finish() == -signal.SIGKILL
+    for turn in range(4):
+        (program.folder / "work" / f"go{turn}").unlink()
+    program.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_a_job_waits_for_lost_executors_as_long_as_the_session_did(run_program):
+    """A Worker that ends again and again is left alone in the end."""
+    program = run_program(f"""{RAY}
+    spark = raydp_ml.init_spark(
+        "one", mode="standalone", num_executors=1, executor_memory="600m", timeout=30
+    )
+    print("up", flush=True)
+    while not os.path.exists("go"):
+        time.sleep(0.05)
+    try:
+        spark.range(1000).repartition(3).count()
+    except Exception as error:
+        print(str(error)[:3000])
+    raydp_ml.stop_spark()
+    assert cpus_come_back()
+    """)
+    program.wait_for("up")
+    for _ in range(6):
+        assert eventually(lambda: len(daemons(program, ".Worker")) == 1, 60)
+        daemons(program, ".Worker")[0].kill()
+        assert eventually(lambda: not daemons(program, ".Worker"), 60)
+    (program.folder / "work" / "go").touch()
+    assert program.finish() == 0, program.stderr
+    assert "none took their place within timeout=30 seconds" in program.stdout
+    assert "raydp_ml.stop_spark() and init_spark(...)" in program.stdout
     (program.folder / "work" / "go").unlink()
     program.assert_nothing_left()
 
