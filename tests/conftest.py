@@ -110,6 +110,21 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def at_once(monkeypatch):
+    """Progress bars from the first moment, as those of long work."""
+    monkeypatch.setattr("raydp_ml.bars._DELAY_SECONDS", 0.0)
+
+
+@pytest.fixture
+def close_figures():
+    """Close what a test has drawn."""
+    yield
+    from matplotlib import pyplot as plt
+
+    plt.close("all")
+
+
 def pytest_addoption(parser):
     help_ = "run tests that use Spark in this mode only, and skip those that are of other modes"
     parser.addoption("--spark-mode", choices=["local", "standalone", "native", "own"], help=help_)

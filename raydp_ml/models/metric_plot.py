@@ -1,9 +1,24 @@
-"""The scores of a training, drawn round by round or epoch by epoch."""
+"""What the plots of trained models share: their checks, and scores by round or epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+# Private: scikit-learn's own words where matplotlib is missing.
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import check_is_fitted
+
+
+def check_can_draw(model: Any, method: str) -> None:
+    """Raise unless a model is fitted and matplotlib is installed.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError, ImportError
+    """
+    check_is_fitted(model)
+    check_matplotlib_support(f"{type(model).__name__}.{method}")
 
 
 def plot_scores(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from raydp_ml.bars import Bar, shown
 
 
 class Progress:
-    """Tells scikit-learn's callbacks of each step of a fit, and a bar in its ``with`` block.
+    """Tells scikit-learn's callbacks of each step of a fit, and a bar.
 
     Parameters
     ----------
@@ -60,20 +59,12 @@ class Progress:
         self._done = 0
         self._bar: Bar
 
-    def __enter__(self) -> Self:
+    def bar(self) -> Bar:
+        """Return the bar that the next steps move, to be shown in a ``with`` block."""
         # Where the data is exported once more, its bar begins where the last one ended.
         name = type(self._about["estimator"]).__name__
         self._bar = Bar(name, self._unit, self.steps, self._done, show=self._shows_bar)
-        self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.__exit__(kind, error, traceback)
+        return self._bar
 
     def step(self, attributes: dict[str, Any] | None) -> bool:
         """Tell of one step; True asks to stop."""

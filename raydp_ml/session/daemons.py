@@ -47,7 +47,7 @@ class SparkDaemon:
         self._process: OwnedProcess | None = None
         self._folder: Path | None = None
         self._stopped = False
-        self._lock = threading.Lock()  # of the two above
+        self._lock = threading.Lock()  # a process that starts is one that `stop` sees
 
     @staticmethod
     def node_id() -> str:

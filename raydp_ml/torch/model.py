@@ -128,7 +128,7 @@ class TorchModel(NestedParameters, Plottable):
                 export,
                 self._training_data(X, given, task) as data,
                 explain_lost_workers(workers),
-                progress,
+                progress.bar(),
             ):
                 training = NetworkTraining(plan.checkpoint, reports_epochs=progress.listened)
                 spec = None  # kept over all starts, which begin with the same weights

@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-# Private: scikit-learn's own words where matplotlib is missing.
-from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_is_fitted
-
-from raydp_ml.models.metric_plot import chosen_metric, plot_scores
+from raydp_ml.models.metric_plot import check_can_draw, chosen_metric, plot_scores
 from raydp_ml.models.trained_model import TrainedModel
 
 if TYPE_CHECKING:
@@ -50,8 +46,7 @@ class Plottable(TrainedModel):
         ValueError
             For a metric that there is not.
         """
-        check_is_fitted(self)
-        check_matplotlib_support(f"{type(self).__name__}.plot_metric")
+        check_can_draw(self, "plot_metric")
         named = {key: found.groups() for key in self.history_[0] if (found := _SCORE.match(key))}
         metric = chosen_metric(metric, list(dict.fromkeys(of for _, of in named.values())), "loss")
         scores = {

@@ -154,7 +154,7 @@ class XGBModel(Explainable, Plottable):
                 export,
                 self._training_data(X, given, task) as data,
                 explain_lost_workers(workers),
-                progress,
+                progress.bar(),
             ):
                 data.roles = (*data.roles, *aside)
                 boosting = Boosting(task.kind, reports_rounds=progress.listened)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-# Private: scikit-learn's own words where matplotlib is missing.
-from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_is_fitted
-
-from raydp_ml.models.metric_plot import chosen_metric, plot_scores
+from raydp_ml.models.metric_plot import check_can_draw, chosen_metric, plot_scores
 from raydp_ml.models.trained_model import TrainedModel
 from raydp_ml.xgboost.output import is_linear
 
@@ -57,8 +53,7 @@ class Plottable(TrainedModel):
             If the model uses no feature, or is linear with several outputs, where a feature has an
             importance for each.
         """
-        check_is_fitted(self)
-        check_matplotlib_support(f"{type(self).__name__}.plot_importance")
+        check_can_draw(self, "plot_importance")
         import xgboost
 
         kind = importance_type or self.importance_type
@@ -117,8 +112,7 @@ class Plottable(TrainedModel):
         ValueError
             If the model is linear.
         """
-        check_is_fitted(self)
-        check_matplotlib_support(f"{type(self).__name__}.plot_tree")
+        check_can_draw(self, "plot_tree")
         if is_linear(self._Booster):
             raise ValueError("A linear booster has no trees to draw.")
         import xgboost
@@ -165,8 +159,7 @@ class Plottable(TrainedModel):
         ValueError
             If ``fit`` had no evaluation set, or for a metric that there is not.
         """
-        check_is_fitted(self)
-        check_matplotlib_support(f"{type(self).__name__}.plot_metric")
+        check_can_draw(self, "plot_metric")
         found = self.evals_result()
         known = list(next(iter(found.values())))
         metric = chosen_metric(metric, known, known[-1])

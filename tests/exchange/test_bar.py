@@ -6,16 +6,11 @@ import re
 
 import pytest
 
-from raydp_ml import bars, from_spark, progress_bars
+from raydp_ml import from_spark, progress_bars
 from tests.test_bars import states, threads
 
 pytestmark = pytest.mark.modes("local", "own")
 TASKS = 6
-
-
-@pytest.fixture
-def at_once(monkeypatch):
-    monkeypatch.setattr(bars, "_DELAY_SECONDS", 0.0)
 
 
 def slow(spark):

@@ -13,8 +13,7 @@ from tests.test_bars import states, threads
 
 
 @pytest.fixture
-def at_once(monkeypatch):
-    monkeypatch.setattr(bars, "_DELAY_SECONDS", 0.0)
+def at_once(at_once, monkeypatch):
     monkeypatch.setattr(bars, "_TICK_SECONDS", 0.02)
 
 

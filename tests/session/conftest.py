@@ -122,6 +122,13 @@ def run_program():
         shutil.rmtree(program.folder, ignore_errors=True)
 
 
+def finished(program: Program) -> None:
+    """Let a program end whose last line is ``done``."""
+    assert program.finish() == 0, program.stderr
+    assert program.stdout.endswith("done\n"), program.stderr
+    program.assert_nothing_left()
+
+
 def below(folder: Path) -> list[Path]:
     """All files and folders below `folder`, some of which may be vanishing meanwhile."""
     # Path.rglob raises for a folder that another process removes under its feet.

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from raydp_ml.session.autoscaler import adds_nodes
-from tests.session.conftest import eventually
+from tests.session.conftest import eventually, finished
 from tests.session.fake_nodes import ROOT
 
 BEGIN = """
@@ -22,7 +22,7 @@ BEGIN = """
     from raydp_ml.session.autoscaler import adds_nodes
     from raydp_ml.session.lifecycle import executor_cpus
     from raydp_ml.xgboost import XGBRegressor
-    from tests.session.conftest import eventually
+    from tests.session.conftest import eventually, finished
     from tests.session.fake_nodes import AutoscaledCluster, HEAD
 
     def attached():
@@ -50,12 +50,6 @@ END = """
     cluster.stop()
     print("done", flush=True)
 """
-
-
-def finished(program):
-    assert program.finish() == 0, program.stderr
-    assert program.stdout.endswith("done\n"), program.stderr
-    program.assert_nothing_left()
 
 
 def begun(version):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.session.conftest import finished
+
 THREE_NODES = """
     import json, os, signal, sys, threading, time
     from collections import Counter
@@ -45,12 +47,6 @@ END = """
     cluster.shutdown()
     print("done", flush=True)
 """
-
-
-def finished(program):
-    assert program.finish() == 0, program.stderr
-    assert program.stdout.endswith("done\n"), program.stderr
-    program.assert_nothing_left()
 
 
 def test_blocks_and_workers_stay_on_their_executors_nodes(run_program):

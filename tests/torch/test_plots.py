@@ -16,13 +16,7 @@ from raydp_ml.torch import TorchClassifier, TorchRegressor
 mpl.use("Agg")
 rng = np.random.default_rng(0)
 X, Y = rng.random((60, 2)), rng.random(60)
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures", "one_thread")
 
 
 def drawn(ax):

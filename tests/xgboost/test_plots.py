@@ -23,13 +23,8 @@ rng = np.random.default_rng(0)
 X = pd.DataFrame(rng.random((300, 4)), columns=NAMES).assign(unused=0.0)
 Y = X["dep delay"] + 2 * X["cost $a_{"] + X["<b>ünï</b>"] ** 2
 PARAMS = {"n_estimators": 8, "max_depth": 3, "num_workers": 0}
+pytestmark = pytest.mark.usefixtures("close_figures")
 DRAWS = ["plot_importance", "plot_tree", "plot_metric"]
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
