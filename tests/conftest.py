@@ -57,12 +57,16 @@ def ray_cluster():
 def spark(request, ray_cluster):
     """A SparkSession in the test's mode: ``local``, ``standalone``, or the user's ``own``.
 
-    Session-scoped and parametrised: pytest runs the tests of one mode together.
+    Session-scoped and parametrised: pytest runs the tests of one mode together. The session of the
+    tests before goes on until another mode is asked for; that of a test of ``none`` has ended, so
+    that no executor holds Ray's CPUs.
     """
     import raydp_ml
 
     mode = request.param
-    if mode == "own":
+    if mode == "none":
+        yield None
+    elif mode == "own":
         from pyspark.sql import SparkSession
 
         session = (
@@ -127,7 +131,8 @@ def close_figures():
 
 def pytest_addoption(parser):
     help_ = "run tests that use Spark in this mode only, and skip those that are of other modes"
-    parser.addoption("--spark-mode", choices=["local", "standalone", "native", "own"], help=help_)
+    modes = ["local", "standalone", "native", "own", "none"]
+    parser.addoption("--spark-mode", choices=modes, help=help_)
     help_ = "begin no slow test after so many minutes, so that a slow machine ends in time"
     parser.addoption("--slow-minutes", type=float, help=help_)
     help_ = "run whole grids too (marker `grid`), which take an hour"

@@ -16,9 +16,11 @@ from raydp_ml.training.gang.failure import WorkerLostError
 from raydp_ml.training.gang.in_process import InProcessGang
 from tests.session.conftest import eventually
 
+pytestmark = pytest.mark.modes("none")  # executors of Spark would hold CPUs
+
 
 @pytest.fixture(autouse=True)
-def _cluster(ray_cluster):
+def _cluster(ray_cluster, spark):
     actors._pool.close()  # of the fits of other tests
     yield
     actors._pool.close()

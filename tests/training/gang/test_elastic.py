@@ -16,6 +16,8 @@ from raydp_ml.training.gang import actors, reservation
 from raydp_ml.training.xgboost import fit as fit_module
 from raydp_ml.xgboost import XGBRegressor
 
+pytestmark = pytest.mark.modes("none")  # executors of Spark would hold CPUs
+
 PARAMS = {"n_estimators": 10, "max_depth": 3, "n_jobs": 1}
 HOG = "holds the CPU of the worker that was lost"
 
@@ -44,7 +46,7 @@ def dies_once(marks):
 
 
 @pytest.fixture
-def no_room(ray_cluster, monkeypatch):
+def no_room(ray_cluster, spark, monkeypatch):
     """Let a fit that starts again find that another program has one of its two CPUs."""
     plain = actors.live_nodes
     hogs = []
