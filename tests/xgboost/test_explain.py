@@ -153,7 +153,7 @@ def test_categories(rows, df, max_cat_to_onehot):
     X = learnable(rows).assign(kind=rows.kind)
     model.fit(X, rows.y)
     genuine = X.assign(kind=pd.Categorical(X.kind, sorted(X.kind.unique())))
-    expected = check(model, df, genuine, in_python=True)
+    expected = check(model, df, genuine)
     assert_allclose(model.explain(rows[columns]), expected, rtol=0, atol=1e-12)
     assert np.abs(expected[:, 4]).max() > 0.1
     # An unknown one is a missing value.
@@ -167,7 +167,7 @@ def test_vectors(rows, df):
     vectors = df.select("row", array_to_vector(sql.array("a", "c")).alias("v")).where("row > 4")
     labelled = vectors.join(df.select("row", "y"), "row").drop("row")
     model = XGBRegressor(n_estimators=10, num_workers=0).fit(labelled, "y")
-    check(model, vectors, X[5:], in_python=True)
+    check(model, vectors, X[5:])
 
 
 def test_linear_models_have_no_interactions(rows, df):
