@@ -207,10 +207,11 @@ class XGBModel(Explainable):
         cpus: float | None,
         begin: Start | None,
     ) -> TrainSpec:
-        if begin is not None:
-            begin.check(rows, type(self).__name__)
         layout, classes = rows.layout, rows.classes
         params = genuine.get_xgb_params()
+        if begin is not None:
+            begin.check(rows, type(self).__name__, self._task_kind == "classification")
+            params["base_score"] = begin.base_scores(params["base_score"])
         params.update(self._constraints(layout.feature_names, layout.num_features))
         names, metric = split_metrics(self.eval_metric)
         params.pop("eval_metric", None)
