@@ -104,11 +104,14 @@ class Start:
         own = booster_names(names)
         if None not in (own, booster.feature_names) and own != booster.feature_names:
             _refuse("features", own, booster.feature_names)
-        learner = json.loads(booster.save_config())["learner"]["learner_model_param"]
+        config = json.loads(booster.save_config())["learner"]
+        learner = config["learner_model_param"]
         classes = 0 if rows.classes is None or len(rows.classes) == 2 else len(rows.classes)
         if int(learner["num_class"]) != classes:
             _refuse("number of classes", classes or "2 or none", learner["num_class"])
-        if int(learner["num_target"]) != max(1, rows.layout.targets):
+        # Quantiles are outputs, and no targets.
+        quantiles = config["objective"]["name"] == "reg:quantileerror"
+        if not quantiles and int(learner["num_target"]) != max(1, rows.layout.targets):
             _refuse("targets", max(1, rows.layout.targets), learner["num_target"])
 
 
