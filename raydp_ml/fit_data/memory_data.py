@@ -199,12 +199,15 @@ def checked_matrix(estimator: BaseEstimator, X: Data, reset: bool) -> Matrix:
     if kind_of(X) == "pandas":
         X = plain_columns(X)
         _refuse_kinds(estimator, X)
+    # Where an infinite value stands for a missing one, XGBoost takes the other as a number.
+    takes_infinite = np.isinf(getattr(estimator, "missing", np.nan))
+    takes_nan = "allow-nan" if tags.allow_nan else True
     matrix = validate_data(
         estimator,
         X,
         reset=reset,
         accept_sparse="csr" if tags.sparse else False,
-        ensure_all_finite="allow-nan" if tags.allow_nan else True,
+        ensure_all_finite=False if takes_infinite else takes_nan,
     )
     if not matrix.dtype.isnative:
         matrix = matrix.astype(matrix.dtype.newbyteorder("="))

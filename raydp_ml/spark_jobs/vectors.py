@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.exchange.jvm import java_object
-from raydp_ml.spark_jobs.expressions import double
+from raydp_ml.spark_jobs.expressions import double, literal
 
 if TYPE_CHECKING:
     from pyspark.ml.linalg import SparseVector
     from pyspark.sql import SparkSession
 
-__all__ = ["joined", "register", "sparse", "sparse_ones"]
+__all__ = ["joined", "register", "sparse", "sparse_ones", "values_of_vector"]
 
 _FUNCTION = "raydp_ml_vector"
 
@@ -67,3 +67,8 @@ def joined(columns: Sequence[Column]) -> str:
         numbers = []
     parts += [sparse(numbers)] if numbers else []
     return parts[0] if len(parts) == 1 else f"raydp_ml_joined(array({','.join(parts)}))"
+
+
+def values_of_vector(vector: str, size: int, what: str) -> str:
+    """Read all values of a vector, null of null; `what` names vectors where the size is another."""
+    return f"raydp_ml_values({vector}, {size}, {literal(what)})"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.exceptions import SchemaError
@@ -38,6 +39,9 @@ class Start:
     layout : Layout or None
         Of the rows that it was trained on; None for a model of XGBoost's own.
     classes : ndarray of shape (n_classes,) or None
+        None for several labels a row as well.
+    classifies : bool
+        Whether it was trained on classes or labels, where there is a layout.
     targets : int
     features : tuple of Feature
         Those with categories.
@@ -46,6 +50,7 @@ class Start:
     booster: xgboost.Booster
     layout: Layout | None = None
     classes: np.ndarray | None = None
+    classifies: bool = False
     targets: int = 0
     features: tuple[Feature, ...] = ()
 
@@ -59,7 +64,30 @@ class Start:
         """The model, as workers take it."""
         return bytes(self.booster.save_raw("ubj"))
 
-    def check(self, rows: Inspected, estimator: str) -> None:
+    def base_scores(self, given: Any) -> Any:
+        """Return ``base_score`` as XGBoost takes it for a model that has trees already.
+
+        For one without, it takes a single score for each output.
+
+        Raises
+        ------
+        InvalidParameterError
+            Where there are neither one nor as many as outputs.
+        """
+        if given is None:
+            return None
+        learner = json.loads(self.booster.save_config())["learner"]["learner_model_param"]
+        outputs = max(int(learner["num_class"]), int(learner["num_target"]), 1)
+        scores = np.ravel(np.asarray(given, dtype=float))
+        if len(scores) not in {1, outputs}:
+            raise InvalidParameterError(
+                f"base_score holds {len(scores)} numbers, and xgb_model's number of outputs is "
+                f"{outputs}. Pass one number, or one for each output, or None to keep "
+                "the model's own."
+            )
+        return np.resize(scores, outputs).tolist()
+
+    def check(self, rows: Inspected, estimator: str, classifies: bool) -> None:
         """Raise `SchemaError` where the new rows are others than the model's were."""
         names, width = rows.layout.feature_names, rows.layout.num_features
         if self.layout is not None:
@@ -67,7 +95,7 @@ class Start:
                 _refuse("features", _kinds(rows.layout), _kinds(self.layout))
             if self.targets != rows.layout.targets:
                 _refuse("targets", rows.layout.targets, self.targets)
-            if (self.classes is None) != (rows.classes is None):
+            if self.classifies != classifies:
                 _refuse("task", estimator, "the other")
             return
         booster = self.booster
@@ -76,11 +104,14 @@ class Start:
         own = booster_names(names)
         if None not in (own, booster.feature_names) and own != booster.feature_names:
             _refuse("features", own, booster.feature_names)
-        learner = json.loads(booster.save_config())["learner"]["learner_model_param"]
+        config = json.loads(booster.save_config())["learner"]
+        learner = config["learner_model_param"]
         classes = 0 if rows.classes is None or len(rows.classes) == 2 else len(rows.classes)
         if int(learner["num_class"]) != classes:
             _refuse("number of classes", classes or "2 or none", learner["num_class"])
-        if int(learner["num_target"]) != max(1, rows.layout.targets):
+        # Quantiles are outputs, and no targets.
+        quantiles = config["objective"]["name"] == "reg:quantileerror"
+        if not quantiles and int(learner["num_target"]) != max(1, rows.layout.targets):
             _refuse("targets", max(1, rows.layout.targets), learner["num_target"])
 
 
@@ -110,9 +141,15 @@ def start_of(xgb_model: object) -> Start | None:
         given = _read(Path(given))
     if isinstance(given, TrainedModel) and hasattr(given, "get_booster"):
         check_is_fitted(given)
-        classes = given.classes_ if hasattr(given, "classes_") else None
-        layout = given._layout
-        return Start(_best(given.get_booster()), layout, classes, given._n_targets, layout.features)
+        classifies, layout = hasattr(given, "classes_"), given._layout
+        return Start(
+            _best(given.get_booster()),
+            layout,
+            given.classes_ if classifies and not given._n_targets else None,
+            classifies,
+            given._n_targets,
+            layout.features,
+        )
     if isinstance(given, xgboost.XGBModel):
         given = given.get_booster()
     if not isinstance(given, xgboost.Booster):

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.types as pat
 from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml.models.predictor import list_array
-from raydp_ml.xgboost.output import best_rounds, is_linear
+from raydp_ml.xgboost.output import best_rounds, finite, is_linear
 from raydp_ml.xgboost.predict import OfBooster, features_of_rows
 
 if TYPE_CHECKING:
     import xgboost
     from scipy.sparse import csr_array
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def contributions(
@@ -56,7 +53,7 @@ def contributions(
         alone = contributions(booster, data, missing, n_jobs=n_jobs)
         return alone[..., None] * np.eye(alone.shape[-1], dtype=alone.dtype)
     matrix = xgboost.DMatrix(
-        _finite(data), missing=missing, enable_categorical=True, nthread=n_jobs
+        finite(data, missing), missing=missing, enable_categorical=True, nthread=n_jobs
     )
     try:
         return booster.predict(
@@ -73,24 +70,6 @@ def contributions(
         "XGBoost cannot explain trees with several outputs. Fit with "
         "multi_strategy='one_output_per_tree' instead of 'multi_output_tree'."
     )
-
-
-def _finite(data: np.ndarray | csr_array | pa.Table) -> np.ndarray | csr_array | pa.Table:
-    """Replace what is infinite as a float, which a matrix of XGBoost's refuses, by the largest.
-
-    No split that was learnt from finite numbers tells them apart.
-    """
-    if isinstance(data, np.ndarray):
-        return np.clip(data, -_LARGEST, _LARGEST) if data.dtype.kind == "f" else data
-    if not isinstance(data, pa.Table):
-        return data
-    columns = [
-        pa.array(_finite(column.to_numpy()), from_pandas=True)
-        if pat.is_floating(column.type)
-        else column
-        for column in data.columns
-    ]
-    return pa.table(columns, names=data.column_names)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from raydp_ml.base import is_spark
 from raydp_ml.models.trained_model import TrainedModel
 from raydp_ml.xgboost.contributions import BoosterExplainer, contributions
+from raydp_ml.xgboost.jvm_rows import rows_for_jvm
 from raydp_ml.xgboost.jvm_shapley import packed_shapley
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ class Explainable(TrainedModel):
 
     _Booster: Any
     missing: float
+
+    @property
+    def _missing(self) -> float:
+        # XGBoost writes it as JSON, which knows no numbers of NumPy's.
+        return float(self.missing)
 
     def explain(self, X: Data, *, interactions: bool = False) -> Any:
         """Split each prediction into what the features add to it: its SHAP values.
@@ -70,9 +76,8 @@ class Explainable(TrainedModel):
         Notes
         -----
         The values are those of XGBoost's ``Booster.predict(pred_contribs=True)``: path-dependent
-        TreeSHAP [1]_ for trees. On Spark the JVM computes them from trees with numeric splits and
-        features that are columns of numbers, in double precision; for categories, vectors and
-        linear boosters, and for interactions, Spark's Python workers call XGBoost. XGBoost itself
+        TreeSHAP [1]_ for trees. On Spark the JVM computes them from trees, in double precision; for
+        linear boosters and interactions, Spark's Python workers call XGBoost. XGBoost itself
         computes in single precision, which shows in deep trees.
 
         The last step of a Pipeline explains what the steps before it make:
@@ -95,17 +100,17 @@ class Explainable(TrainedModel):
         if is_spark(X):
             return self._with_explanation(X, interactions)
         parts = [
-            contributions(self._Booster, rows, self.missing, interactions)
+            contributions(self._Booster, rows, self._missing, interactions)
             for rows in self._features(X)
         ]
         return np.concatenate(parts).astype(np.float64)
 
     def _with_explanation(self, df: DataFrame, interactions: bool) -> DataFrame:
         nothing = np.full((1, self.n_features_in_), np.nan, dtype=np.float32)
-        of_nothing = contributions(self._Booster, nothing, self.missing)
+        of_nothing = contributions(self._Booster, nothing, self._missing)
         name = INTERACTIONS if interactions else CONTRIBUTIONS
         depth = of_nothing.ndim - 1 + interactions
-        explainer = BoosterExplainer(self._layout, name, None, self.missing, depth)
+        explainer = BoosterExplainer(self._layout, name, None, self._missing, depth)
         in_jvm = partial(shapley_column, self._Booster, explainer, of_nothing[0, ..., -1])
         return self._add_prediction(
             df,
@@ -145,9 +150,8 @@ def shapley_column(
     -------
     pyspark.sql.Column or None
     """
-    if any(feature.kind != "number" for feature in explainer.layout.features):
+    rows = rows_for_jvm(df, columns, explainer.layout.features)
+    trees = None if rows is None else packed_shapley(booster, np.atleast_1d(bias))
+    if rows is None or trees is None:
         return None
-    trees = packed_shapley(booster, np.atleast_1d(bias))
-    if trees is None:
-        return None
-    return trees.column(df, columns, explainer.missing, several=bias.ndim > 0)
+    return trees.column(df, rows, explainer.missing, several=bias.ndim > 0)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raydp_ml.exchange.columns import Column
 from raydp_ml.exchange.jvm import as_column, java_object
-from raydp_ml.xgboost.jvm_trees import float_cells
+from raydp_ml.xgboost.jvm_rows import JvmRows
+from raydp_ml.xgboost.jvm_trees import CATEGORY, category_sets, packed_sets
+from raydp_ml.xgboost.packed import kept_with
 
 if TYPE_CHECKING:
     import xgboost
@@ -48,28 +49,35 @@ class PackedShapley:
     n_features: int
 
     def column(
-        self, df: DataFrame, columns: list[Column], missing: float, several: bool
+        self, df: DataFrame, rows: JvmRows, missing: float, several: bool
     ) -> SparkColumn | None:
         """Return the column of contributions, or None where the session cannot use our jar.
 
         Parameters
         ----------
         df : pyspark.sql.DataFrame
-        columns : list of Column
-            The features, all of them numbers.
+        rows : JvmRows
         missing : float
         several : bool
             Whether a row gets an array for each output.
         """
         java = java_object(df.sparkSession, "trees.ExplainColumn")
-        if java is None or len(columns) != self.n_features:
+        if java is None or rows.n_features != self.n_features:
             return None
-        cells, method = float_cells(columns), "each" if several else "one"
-        return as_column(java.column(df.sparkSession, cells, self.data, float(missing), method))
+        made = java.column(
+            df.sparkSession,
+            rows.numbers,
+            rows.texts,
+            rows.categories,
+            self.data,
+            missing,
+            "each" if several else "one",
+        )
+        return as_column(made)
 
 
 def packed_shapley(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley | None:
-    """Pack a booster for the JVM.
+    """Pack a booster for the JVM, once for all explanations.
 
     Parameters
     ----------
@@ -81,9 +89,14 @@ def packed_shapley(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley 
     Returns
     -------
     PackedShapley or None
-        None where it is no sum of trees with numeric splits, where nodes have no cover, or where
-        there are too many of them.
+        None where it is no sum of trees, where nodes have no cover, or where there are too many
+        of them.
     """
+    key = ("contributions", bias.tobytes())
+    return kept_with(booster, key, lambda: _pack(booster, bias))
+
+
+def _pack(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley | None:
     learner = json.loads(booster.save_raw("json"))["learner"]
     boosted = learner["gradient_booster"]
     if boosted["name"] == "gblinear":
@@ -94,10 +107,11 @@ def packed_shapley(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley 
     count = model["iteration_indptr"][-1 if best is None else int(best) + 1]
     width = int(learner["learner_model_param"]["num_feature"])
     packed: list[list[bytes]] = [[] for _ in bias]
+    sets: list[int] = []
     cost = 0
     for index, group in enumerate(model["tree_info"][:count]):
         tree = model["trees"][index]
-        nodes = _nodes(tree, 1.0 if weights is None else weights[index])
+        nodes = _nodes(tree, 1.0 if weights is None else weights[index], sets)
         levels = _levels(nodes)
         if nodes is None or levels > _MOST_LEVELS:
             return None
@@ -107,25 +121,28 @@ def packed_shapley(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley 
             packed[group].append(_packed(nodes, points))
     if cost > _MOST_NODES:
         return None
-    parts = [_integers(width, len(bias))]
+    parts = [_integers(width, len(bias)), packed_sets(sets)]
     for start, trees in zip(bias, packed, strict=True):
         parts += [np.array(start, dtype=">f8").tobytes(), _integers(len(trees)), *trees]
     return PackedShapley(b"".join(parts), width)
 
 
-def _nodes(tree: dict[str, Any], weight: float) -> np.ndarray | None:
-    """Return the nodes of a tree, or None for one whose values the covers do not define."""
+def _nodes(tree: dict[str, Any], weight: float, sets: list[int]) -> np.ndarray | None:
+    """Return the nodes of a tree, or None for one whose values the covers do not define.
+
+    The sets of those that ask for a category are added to `sets`.
+    """
     left = np.array(tree["left_children"])
     conditions = np.array(tree["split_conditions"], dtype=np.float32)
-    feature = np.array(tree["split_indices"])
+    starts = category_sets(tree, sets)
+    feature = np.array(tree["split_indices"]) | np.where(starts >= 0, CATEGORY, 0)
     nodes = np.empty(len(left), dtype=_NODE)
     nodes["left"], nodes["right"] = left, tree["right_children"]
     nodes["feature"] = np.where(np.array(tree["default_left"]) != 0, feature, ~feature)
-    nodes["threshold"] = conditions.view(np.int32)
+    nodes["threshold"] = np.where(starts >= 0, starts, conditions.view(np.int32))
     nodes["value"] = conditions.astype(float) * weight
     nodes["cover"] = tree["sum_hessian"]
-    categories = any(tree["split_type"])
-    return None if categories or np.any(nodes["cover"][left >= 0] <= 0) else nodes
+    return None if np.any(nodes["cover"][left >= 0] <= 0) else nodes
 
 
 def _levels(nodes: np.ndarray | None) -> int:

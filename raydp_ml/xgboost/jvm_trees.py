@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import weakref
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.exchange.jvm import as_column, java_object
-from raydp_ml.spark_jobs.expressions import double
-from raydp_ml.training.rows.layout import Feature
+from raydp_ml.xgboost.jvm_rows import NO_MARGINS, JvmRows
 from raydp_ml.xgboost.output import Asked, best_rounds
+from raydp_ml.xgboost.packed import kept_with
 
 if TYPE_CHECKING:
     import xgboost
@@ -35,15 +32,15 @@ _LINKS = {
 }
 # What ml.raydp.trees.Forest takes.
 _MOST_FEATURES, _MOST_NODES = 1 << 12, 1 << 20
-_TOGETHER = 8
-_CATEGORY = 1 << 30
+CATEGORY = 1 << 30  # ml.raydp.trees.CategorySets.ASKED
 
-_NOTHING = np.zeros((1, 4), dtype=np.int64)
 _METHODS = {
     "value": "value",
     "values": "values",
     "probability": "probabilities",
     "class": "likeliest",
+    "labels": "labels",
+    "leaves": "leaves",
 }
 
 
@@ -65,93 +62,43 @@ class PackedTrees:
     def column(
         self,
         df: DataFrame,
-        columns: list[Column],
-        features: Sequence[Feature],
+        rows: JvmRows,
         missing: float,
         output: str,
+        margins: str = NO_MARGINS,
     ) -> SparkColumn | None:
         """Return the column of predictions, or None where the session cannot use our jar.
 
         Parameters
         ----------
         df : pyspark.sql.DataFrame
-        columns : list of Column
-            Numbers, and strings where the features are categories.
-        features : sequence of Feature
+        rows : JvmRows
         missing : float
-        output : {"value", "values", "probability", "class"}
+        output : {"value", "values", "probability", "class", "labels", "leaves"}
             "class" gives the class's place.
+        margins : str, optional
+            SQL of an array of floats, one for each output, in place of the base scores.
         """
         java = java_object(df.sparkSession, "trees.TreesColumn")
-        if java is None or len(columns) != self.n_features:
+        if java is None or rows.n_features != self.n_features:
             return None
-        texts = [
-            quoted(column.name)
-            for column, feature in zip(columns, features, strict=True)
-            if feature.kind == "category"
-        ]
         made = java.column(
             df.sparkSession,
-            float_cells(columns, [feature.kind == "category" for feature in features]),
-            f"cast(array({','.join(texts)}) as array<string>)",
-            _packed_categories(features),
+            rows.numbers,
+            rows.texts,
+            margins,
+            rows.categories,
             self.data,
             self.link,
-            float(missing),
+            missing,
             _METHODS[output],
         )
         return as_column(made)
 
 
-def _packed_categories(features: Sequence[Feature]) -> bytes:
-    """Pack the categories as the Java class ``ml.raydp.trees.Categories`` reads them."""
-    parts, count = [], 0
-    for place, feature in enumerate(features):
-        if feature.kind != "category":
-            continue
-        count += 1
-        categories = feature.categories or ()
-        parts.append(np.array([place, len(categories)], ">i4").tobytes())
-        for category in categories:
-            text = category.encode()
-            parts.append(np.array([len(text)], ">i4").tobytes() + text)
-    return np.array([count], ">i4").tobytes() + b"".join(parts)
-
-
-def float_cells(columns: list[Column], without: Sequence[bool] | None = None) -> str:
-    """Return SQL of the features' values as the trees read them.
-
-    Parameters
-    ----------
-    columns : list of Column
-        Numbers.
-    without : sequence of bool, optional
-        Which of them are read elsewhere: categories.
-
-    Returns
-    -------
-    str
-        An array of floats.
-    """
-    left_out = without or [False] * len(columns)
-    cells = ",".join(
-        "cast(null as float)" if out else f"cast({_number(column)} as float)"
-        for column, out in zip(columns, left_out, strict=True)
-    )
-    return f"array({cells})"
-
-
-def _number(column: Column) -> str:
-    # As on the way through Python, where Arrow's decimals become doubles first.
-    return double(column.name) if column.kind == "decimal" else quoted(column.name)
-
-
-_packed: weakref.WeakKeyDictionary[Any, dict[Hashable, PackedTrees | None]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-def packed_trees(booster: xgboost.Booster, asked: Asked) -> PackedTrees | None:
+def packed_trees(
+    booster: xgboost.Booster, asked: Asked, from_margin: bool = False
+) -> PackedTrees | None:
     """Pack a booster for the JVM, once for all predictions.
 
     Parameters
@@ -159,6 +106,8 @@ def packed_trees(booster: xgboost.Booster, asked: Asked) -> PackedTrees | None:
     booster : xgboost.Booster
     asked : Asked
         Which of its rounds count, and whether there is a link function.
+    from_margin : bool, default=False
+        Whether the sums begin with margins of the rows.
 
     Returns
     -------
@@ -166,65 +115,144 @@ def packed_trees(booster: xgboost.Booster, asked: Asked) -> PackedTrees | None:
         None where it is no sum of trees with a number in each leaf, where its link function is
         none that the JVM has, or where it has too many nodes and features.
     """
-    made = _packed.setdefault(booster, {})
-    first, end = asked.rounds or best_rounds(booster)
-    # A booster may be trained on.
-    key = (first, end, asked.margin, booster.num_boosted_rounds())
-    if key not in made:
-        made[key] = _pack(booster, first, end, asked.margin)
-    return made[key]
+    rounds = asked.rounds or best_rounds(booster)
+    return kept_with(
+        booster,
+        ("sums", rounds, asked.margin, from_margin),
+        lambda: _pack(booster, rounds, asked.margin, from_margin),
+    )
 
 
-def _pack(booster: xgboost.Booster, first: int, end: int, margin: bool) -> PackedTrees | None:
+def packed_leaves(booster: xgboost.Booster, asked: Asked) -> PackedTrees | None:
+    """Pack the numbers of the leaves of a booster, as `packed_trees` packs their values.
+
+    Returns
+    -------
+    PackedTrees or None
+        None where it has too many nodes and features.
+    """
+    rounds = asked.rounds or best_rounds(booster)
+    return kept_with(booster, ("leaves", rounds), lambda: _pack_leaves(booster, rounds))
+
+
+@dataclass(frozen=True)
+class _Trees:
+    """Some rounds of a booster, as its JSON has them.
+
+    Attributes
+    ----------
+    objective : str
+    parameters : dict
+        Of the learner.
+    trees : list of dict
+    groups : ndarray of shape (n_trees,)
+        To which output each tree adds.
+    weights : ndarray of shape (n_trees,) or None
+        Of dart.
+    """
+
+    objective: str
+    parameters: dict[str, str]
+    trees: list[dict[str, Any]]
+    groups: np.ndarray
+    weights: np.ndarray | None
+
+    @property
+    def width(self) -> int:
+        return int(self.parameters["num_feature"])
+
+    @property
+    def outputs(self) -> int:
+        return max(int(self.parameters["num_class"]), int(self.parameters["num_target"]), 1)
+
+
+def _read(booster: xgboost.Booster, rounds: tuple[int, int]) -> _Trees | None:
     learner = json.loads(booster.save_raw("json"))["learner"]
-    link = _LINKS.get(learner["objective"]["name"])
-    parameters, boosted = learner["learner_model_param"], learner["gradient_booster"]
-    width = int(parameters["num_feature"])
-    if link is None or boosted["name"] not in {"gbtree", "dart"} or width > _MOST_FEATURES:
-        return None
-    if int(parameters["num_target"]) > 1 and not margin and link != "identity":
+    boosted = learner["gradient_booster"]
+    if boosted["name"] not in {"gbtree", "dart"}:
         return None
     model = boosted.get("gbtree", boosted)["model"]
-    ends = model["iteration_indptr"]
+    ends, (first, end) = model["iteration_indptr"], rounds
     some = slice(ends[first], ends[end or -1])
-    trees, groups = model["trees"][some], np.array(model["tree_info"][some], dtype=int)
     weights = boosted.get("weight_drop")
-    if weights is not None:
-        weights = np.array(weights[some], dtype=np.float32)
-    base = np.array(json.loads(parameters["base_score"]), dtype=np.float32)
-    if not np.all(np.isfinite(base)):
+    return _Trees(
+        learner["objective"]["name"],
+        learner["learner_model_param"],
+        model["trees"][some],
+        np.array(model["tree_info"][some], dtype=int),
+        None if weights is None else np.array(weights[some], dtype=np.float32),
+    )
+
+
+def _pack(
+    booster: xgboost.Booster, rounds: tuple[int, int], margin: bool, from_margin: bool
+) -> PackedTrees | None:
+    read = _read(booster, rounds)
+    if read is None or any(_holds_vectors(tree) for tree in read.trees):
         return None
-    if any(int(tree["tree_param"]["size_leaf_vector"]) > 1 for tree in trees):
+    link = _LINKS.get(read.objective)
+    base = np.array(json.loads(read.parameters["base_score"]), dtype=np.float32)
+    if link is None or not np.all(np.isfinite(base)):
         return None
     if link == "logistic":
         # (The logarithm of a double, rounded: NumPy's of a float is another than XGBoost's.)
         odds = (np.float32(1) / base - np.float32(1)).astype(np.float64)
         base = -np.log(odds).astype(np.float32)
-    base = np.resize(base, max(int(parameters["num_class"]), int(parameters["num_target"]), 1))
+    base = np.resize(base, read.outputs)
+    leaves = []
+    for index, tree in enumerate(read.trees):
+        leaf = np.array(tree["split_conditions"], dtype=np.float32)
+        if read.weights is not None:
+            if not from_margin:
+                # (XGBoost begins each dropped tree with the base score, and takes it off again.)
+                start = base[read.groups[index]]
+                leaf = (start + leaf) - start
+            leaf = leaf * read.weights[index]
+        leaves.append(leaf)
+    data = _packed_forest(read.width, base, read.trees, read.groups, leaves)
+    return None if data is None else PackedTrees(data, read.width, "identity" if margin else link)
+
+
+def _holds_vectors(tree: dict[str, Any]) -> bool:
+    return int(tree["tree_param"]["size_leaf_vector"]) > 1
+
+
+def _pack_leaves(booster: xgboost.Booster, rounds: tuple[int, int]) -> PackedTrees | None:
+    read = _read(booster, rounds)
+    if read is None:
+        return None
+    numbers = [
+        np.arange(len(tree["left_children"]), dtype=np.int32).view(np.float32)
+        for tree in read.trees
+    ]
+    # One group of all trees, which so keep their order.
+    groups, base = np.zeros(len(read.trees), dtype=int), np.zeros(1, dtype=np.float32)
+    data = _packed_forest(read.width, base, read.trees, groups, numbers)
+    return None if data is None else PackedTrees(data, read.width, "identity")
+
+
+def _packed_forest(
+    width: int,
+    base: np.ndarray,
+    trees: list[dict[str, Any]],
+    groups: np.ndarray,
+    leaves: list[np.ndarray],
+) -> bytes | None:
+    """Pack trees whose nodes hold `leaves`; None where they are too many, or too wide."""
     head, roots, parts, at = [], [], [], 0
     sets: list[int] = []
     for group, start in enumerate(base):
-        walked = []
-        for index in np.flatnonzero(groups == group):
-            leaf = np.array(trees[index]["split_conditions"], dtype=np.float32)
-            if weights is not None:
-                # (XGBoost begins each dropped tree with the base score, and takes it off again.)
-                leaf = ((start + leaf) - start) * weights[index]
-            walked.append(_by_level(trees[index], leaf, sets))
-        # Leaves of nothing: the Java class walks so many trees together.
-        walked += [(_NOTHING, 0)] * (-len(walked) % _TOGETHER)
-        head += [int(start.view(np.int32)), len(walked)]
-        for nodes, depth in walked:
+        members = np.flatnonzero(groups == group)
+        head += [int(start.view(np.int32)), len(members)]
+        for index in members:
+            nodes, depth = _by_level(trees[index], leaves[index], sets)
             parts.append(np.add(nodes, [0, 0, at, 0]))
             roots += [at, depth]
             at += len(nodes)
-    if at > _MOST_NODES:
+    if width > _MOST_FEATURES or at >= _MOST_NODES:
         return None
-    packed = [np.array([width, len(base), at, *head, *roots]), *parts]
-    if sets:
-        packed.append(np.array([len(sets), *sets], dtype=np.uint32).view(np.int32))
-    data = b"".join(part.astype(">i4").tobytes() for part in packed)
-    return PackedTrees(data, width, "identity" if margin else link)
+    numbers = np.array([width, len(base), at, *head, *roots])
+    return b"".join(part.astype(">i4").tobytes() for part in (numbers, *parts)) + packed_sets(sets)
 
 
 def _by_level(tree: dict[str, Any], leaves: np.ndarray, sets: list[int]) -> tuple[np.ndarray, int]:
@@ -243,19 +271,10 @@ def _by_level(tree: dict[str, Any], leaves: np.ndarray, sets: list[int]) -> tupl
     is_leaf = left[order] < 0
     numbers = np.array(tree["split_conditions"], dtype=np.float32)[order].view(np.int32)
     feature = np.array(tree["split_indices"])[order]
-    if any(tree["split_type"]):
-        feature = feature | np.where(np.array(tree["split_type"])[order] == 1, _CATEGORY, 0)
-        numbers[np.array(tree["split_type"])[order] == 1] = 0
-        place = np.empty(len(order), dtype=int)
-        place[order] = np.arange(len(order))
-        for node, start, size in zip(
-            tree["categories_nodes"],
-            tree["categories_segments"],
-            tree["categories_sizes"],
-            strict=True,
-        ):
-            numbers[place[node]] = len(sets)
-            sets += _words(tree["categories"][start : start + size])
+    starts = category_sets(tree, sets)[order]
+    asks_category = starts >= 0
+    feature = np.where(asks_category, feature | CATEGORY, feature)
+    numbers = np.where(asks_category, starts, numbers)
     goes_left = np.array(tree["default_left"])[order] != 0
     child = np.arange(len(order))
     child[~is_leaf] = 1 + 2 * np.arange(np.sum(~is_leaf))
@@ -268,6 +287,31 @@ def _by_level(tree: dict[str, Any], leaves: np.ndarray, sets: list[int]) -> tupl
         ]
     )
     return nodes, len(levels) - 1
+
+
+def category_sets(tree: dict[str, Any], sets: list[int]) -> np.ndarray:
+    """Add a tree's sets of categories to `sets`; return where each begins.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,)
+        -1 for nodes that ask for no category.
+    """
+    starts = np.full(len(tree["left_children"]), -1)
+    for node, start, size in zip(
+        tree["categories_nodes"],
+        tree["categories_segments"],
+        tree["categories_sizes"],
+        strict=True,
+    ):
+        starts[node] = len(sets)
+        sets += _words(tree["categories"][start : start + size])
+    return starts
+
+
+def packed_sets(sets: list[int]) -> bytes:
+    """Pack sets as the Java class ``ml.raydp.trees.CategorySets`` reads them."""
+    return np.array([len(sets), *sets], dtype=">u4").tobytes()
 
 
 def _words(categories: list[int]) -> list[int]:

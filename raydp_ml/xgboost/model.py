@@ -57,7 +57,12 @@ from raydp_ml.xgboost.parameters import (
     uses_quantiles,
 )
 from raydp_ml.xgboost.plots import Plottable
-from raydp_ml.xgboost.predict import BoosterPredictor, LeafPredictor, trees_column
+from raydp_ml.xgboost.predict import (
+    BoosterPredictor,
+    LeafPredictor,
+    leaves_column,
+    trees_column,
+)
 from raydp_ml.xgboost.saved_boosters import CONFIG, MODEL, read_booster
 from raydp_ml.xgboost.serving import plain_rows
 from raydp_ml.xgboost.sparse_reading import model_that_reads_sparse
@@ -208,10 +213,11 @@ class XGBModel(Explainable, Plottable):
         cpus: float | None,
         begin: Start | None,
     ) -> TrainSpec:
-        if begin is not None:
-            begin.check(rows, type(self).__name__)
         layout, classes = rows.layout, rows.classes
         params = genuine.get_xgb_params()
+        if begin is not None:
+            begin.check(rows, type(self).__name__, self._task_kind == "classification")
+            params["base_score"] = begin.base_scores(params["base_score"])
         params.update(self._constraints(layout.feature_names, layout.num_features))
         names, metric = split_metrics(self.eval_metric)
         params.pop("eval_metric", None)
@@ -235,7 +241,7 @@ class XGBModel(Explainable, Plottable):
             params=params,
             rounds=progress.steps,
             matrix={
-                "missing": self.missing,
+                "missing": self._missing,
                 "enable_categorical": self.enable_categorical,
                 "feature_types": None if self.feature_types is None else list(self.feature_types),
                 "nthread": params["n_jobs"],
@@ -370,7 +376,7 @@ class XGBModel(Explainable, Plottable):
     ) -> Asked:
         # Where the model's own output is a class, probabilities need the scores before that.
         margin = output_margin or (output != "value" and gives_classes(self._Booster))
-        return Asked(self.missing, margin, checked_rounds(self._Booster, iteration_range))
+        return Asked(self._missing, margin, checked_rounds(self._Booster, iteration_range))
 
     def _raw(self, X: Any, asked: Asked | None = None, base_margin: Any = None) -> np.ndarray:
         """Return the booster's output for an in-memory X, shape (n,) or (n, n_outputs)."""
@@ -459,7 +465,7 @@ class XGBModel(Explainable, Plottable):
             If the model has no such rounds.
         """
         check_is_fitted(self)
-        asked = Asked(self.missing, rounds=checked_rounds(self._Booster, iteration_range))
+        asked = Asked(self._missing, rounds=checked_rounds(self._Booster, iteration_range))
         if is_linear(self._Booster):
             raise ValueError("A linear booster has no trees, whose leaves a row could end up in.")
         if not is_spark(X):
@@ -468,7 +474,13 @@ class XGBModel(Explainable, Plottable):
             )
         predictor = LeafPredictor(self._layout, "values", None, asked)
         return self._add_prediction(
-            X, LEAVES, None, predictor, lambda: bytes(self._Booster.save_raw("ubj")), method="apply"
+            X,
+            LEAVES,
+            None,
+            predictor,
+            lambda: bytes(self._Booster.save_raw("ubj")),
+            partial(leaves_column, self._Booster, predictor),
+            method="apply",
         )
 
     def _checked_features(self, X: Any) -> pa.Table | Any:
@@ -525,7 +537,7 @@ class XGBModel(Explainable, Plottable):
         booster = self.get_booster()
         model = self._genuine()
         given = model.get_params()
-        model.load_model(model_that_reads_sparse(booster, self._layout, self.missing))
+        model.load_model(model_that_reads_sparse(booster, self._layout, self._missing))
         model.get_booster().load_config(booster.save_config())
         for name, value in given.items():
             # Setting them with set_params would also push them into the booster, where the
@@ -563,7 +575,7 @@ class XGBModel(Explainable, Plottable):
             # In memory these are sparse matrices, and what such a row does not hold is missing.
             zero, nothing = (nodes.constant(np.float32(value)) for value in (0, np.nan))
             x = nodes.add("Where", nodes.add("Equal", x, zero), nothing, x)
-        return write_booster(self._Booster, self.missing, nodes, x, hasattr(self, "classes_"))
+        return write_booster(self._Booster, self._missing, nodes, x, hasattr(self, "classes_"))
 
     def get_num_boosting_rounds(self) -> int:
         """Return the number of rounds that ``fit`` does: `n_estimators`, by default XGBoost's."""

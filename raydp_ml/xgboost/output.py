@@ -9,11 +9,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.types as pat
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import xgboost
     from scipy.sparse import csr_array
+
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def import_xgboost() -> ModuleType:
@@ -98,25 +102,63 @@ def booster_output(
     import xgboost
 
     rounds = asked.rounds or best_rounds(booster)
-    try:
+    kind = _kind(booster)
+    # gblinear predicts from a matrix only, and with all of its rounds. In place, dart would add a
+    # base margin once for each tree.
+    if kind == "gbtree" or (kind == "dart" and base_margin is None):
         return booster.inplace_predict(
-            data,
+            _known_in_place(data),
             iteration_range=rounds,
             predict_type="margin" if asked.margin else "value",
             missing=asked.missing,
             base_margin=base_margin,
             validate_features=False,
         )
-    except xgboost.core.XGBoostError as error:
-        if "inplace" not in str(error).lower():
-            raise
-    # gblinear predicts from a matrix only, and with all of its rounds.
+    if kind == "dart":
+        data = finite(data, asked.missing)
+    else:
+        rounds = (0, 0)
     matrix = xgboost.DMatrix(
         data, base_margin=base_margin, missing=asked.missing, enable_categorical=True
     )
     return booster.predict(
-        matrix, iteration_range=(0, 0), output_margin=asked.margin, validate_features=False
+        matrix,
+        iteration_range=rounds,
+        output_margin=asked.margin,
+        validate_features=False,
     )
+
+
+def _known_in_place(data: np.ndarray | csr_array | pa.Table) -> Any:
+    # (There XGBoost knows scipy's matrices, and not its arrays.)
+    if isinstance(data, (np.ndarray, pa.Table)):
+        return data
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(data)
+
+
+def finite(
+    data: np.ndarray | csr_array | pa.Table, missing: float
+) -> np.ndarray | csr_array | pa.Table:
+    """Replace what is infinite as a float, which a matrix of XGBoost's refuses, by the largest.
+
+    No split that was learnt from finite numbers tells them apart. Where an infinite value stands
+    for a missing one, XGBoost refuses none.
+    """
+    if np.isinf(missing):
+        return data
+    if isinstance(data, np.ndarray):
+        return np.clip(data, -_LARGEST, _LARGEST) if data.dtype.kind == "f" else data
+    if not isinstance(data, pa.Table):
+        return data
+    columns = [
+        pa.array(finite(column.to_numpy(), missing), from_pandas=True)
+        if pat.is_floating(column.type)
+        else column
+        for column in data.columns
+    ]
+    return pa.table(columns, names=data.column_names)
 
 
 def leaves(
@@ -132,7 +174,9 @@ def leaves(
 
     first, end = asked.rounds or best_rounds(booster)
     end = end or booster.num_boosted_rounds()
-    matrix = xgboost.DMatrix(data, missing=asked.missing, enable_categorical=True)
+    matrix = xgboost.DMatrix(
+        finite(data, asked.missing), missing=asked.missing, enable_categorical=True
+    )
     # XGBoost tells leaves from the first round on only.
     made = booster.predict(
         matrix, pred_leaf=True, iteration_range=(0, end), validate_features=False
@@ -178,8 +222,18 @@ def checked_rounds(booster: xgboost.Booster, rounds: object) -> tuple[int, int] 
 
 def is_linear(booster: xgboost.Booster) -> bool:
     """Whether a booster is no sum of trees."""
-    learner = json.loads(booster.save_config())["learner"]
-    return bool(learner["gradient_booster"]["name"] == "gblinear")
+    return _kind(booster) == "gblinear"
+
+
+_kinds: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+
+
+def _kind(booster: xgboost.Booster) -> str:
+    """Return "gbtree", "dart" or "gblinear"."""
+    if booster not in _kinds:
+        learner = json.loads(booster.save_config())["learner"]
+        _kinds[booster] = learner["gradient_booster"]["name"]
+    return _kinds[booster]
 
 
 def best_rounds(booster: xgboost.Booster) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,12 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import NUMERIC, Column
+from raydp_ml.exchange.columns import Column
 from raydp_ml.models.predictor import Predictor, list_array, rows_table
 from raydp_ml.training.rows.layout import Feature, Layout, as_numbers, vector_matrix
 from raydp_ml.training.xgboost.matrix import features_of
-from raydp_ml.xgboost.jvm_trees import packed_trees
+from raydp_ml.xgboost.jvm_rows import NO_MARGINS, margins_for_jvm, rows_for_jvm
+from raydp_ml.xgboost.jvm_trees import packed_leaves, packed_trees
 from raydp_ml.xgboost.output import (
     Asked,
     booster_output,
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 
 _INTEGERS = pa.list_(pa.int32())
 _LIKELY = 0.5
+_NOT_FINITE = (
+    "The base margins hold missing or infinite values. They must be finite numbers: fix or drop "
+    "such rows."
+)
 
 
 class OfBooster(Predictor["xgboost.Booster"]):
@@ -124,10 +130,7 @@ def _margins(column: pa.Array, feature: Feature) -> np.ndarray:
         else as_numbers(column).to_numpy(zero_copy_only=False)
     ).astype(np.float64)
     if not np.isfinite(margins).all():
-        raise SchemaError(
-            f"The base margins hold {int(np.sum(~np.isfinite(margins)))} missing or infinite "
-            f"values in {len(margins)} rows. They must be finite numbers: fix or drop such rows."
-        )
+        raise SchemaError(_NOT_FINITE)
     return margins
 
 
@@ -180,21 +183,19 @@ def trees_column(
     -------
     pyspark.sql.Column or None
     """
-    features = predictor.layout.features
-    kinds = {"number": NUMERIC, "category": {"string"}}
-    if any(
-        column.kind not in kinds.get(feature.kind, ())
-        for column, feature in zip(columns, features, strict=True)
-    ):
-        return None
-    if predictor.output == "labels" or predictor.from_margin:
-        return None
     if predictor.asked.margin and not predictor.gives_numbers:
         return None
-    trees = packed_trees(booster, predictor.asked)
-    if trees is None:
+    features: Sequence[Feature] = predictor.layout.features
+    margins: str | None = NO_MARGINS
+    if predictor.from_margin:
+        *columns, column = columns
+        *features, feature = features
+        margins = margins_for_jvm(df, column, feature, _NOT_FINITE)
+    rows = rows_for_jvm(df, columns, features)
+    trees = packed_trees(booster, predictor.asked, predictor.from_margin)
+    if margins is None or rows is None or trees is None:
         return None
-    made = trees.column(df, columns, features, predictor.asked.missing, predictor.output)
+    made = trees.column(df, rows, predictor.asked.missing, predictor.output, margins)
     if made is None or predictor.output != "class":
         return made
     return _named(made, predictor.classes)
@@ -207,3 +208,14 @@ def _named(place: SparkColumn, classes: pa.Array) -> SparkColumn:
     kind = from_arrow_type(classes.type)
     literals = functions.array(*(functions.lit(name).cast(kind) for name in classes.to_pylist()))
     return functions.element_at(literals, place + 1)
+
+
+def leaves_column(
+    booster: xgboost.Booster, predictor: LeafPredictor, df: DataFrame, columns: list[Column]
+) -> SparkColumn | None:
+    """Make the column of leaves within the JVM, as `trees_column` that of predictions."""
+    rows = rows_for_jvm(df, columns, predictor.layout.features)
+    trees = packed_leaves(booster, predictor.asked)
+    if rows is None or trees is None:
+        return None
+    return trees.column(df, rows, predictor.asked.missing, "leaves")

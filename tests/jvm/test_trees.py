@@ -10,7 +10,7 @@ import xgboost
 from numpy.testing import assert_allclose, assert_array_equal
 
 from raydp_ml.xgboost.jvm_shapley import packed_shapley
-from raydp_ml.xgboost.jvm_trees import packed_trees
+from raydp_ml.xgboost.jvm_trees import packed_leaves, packed_trees
 from raydp_ml.xgboost.output import Asked
 
 BOOSTERS = {
@@ -61,6 +61,11 @@ def trained(rows, name):
     return xgboost.train({"nthread": 1, "seed": 0, **BOOSTERS[name]}, matrix, 11), rows, missing
 
 
+def matrix_of(rows, name, missing):
+    kinds = ["q", "c", "q", "q"] if "categor" in name else None
+    return xgboost.DMatrix(rows, missing=missing, feature_types=kinds, enable_categorical=True)
+
+
 def trees_of(booster):
     return json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
 
@@ -79,15 +84,43 @@ def test_sums(probes, rows, name, rounds):
     assert_array_equal(np.frombuffer(found, ">f4").reshape(expected.shape), expected)
 
 
-@pytest.mark.parametrize("name", [n for n in BOOSTERS if n != "dart" and "categor" not in n])
+@pytest.mark.parametrize("rounds", [None, (0, 4), (3, 9)], ids=str)
+@pytest.mark.parametrize("name", BOOSTERS)
+def test_leaves(probes, rows, name, rounds):
+    booster, given, missing = trained(rows, name)
+    asked = Asked(missing, rounds=rounds)
+    packed = packed_leaves(booster, asked)
+    found = probes.trees.TreesProbe().leaves(packed.data, given.astype(">f4").tobytes(), missing)
+    matrix = matrix_of(given, name, missing)
+    first, end = rounds or (0, 11)
+    expected = booster.predict(matrix, pred_leaf=True, iteration_range=(0, end))
+    expected = expected.reshape(len(rows), end, -1)[:, first:].reshape(len(rows), -1)
+    assert_array_equal(np.frombuffer(found, ">i4").reshape(expected.shape), expected)
+    assert packed_leaves(booster, asked) is packed
+
+
+def test_a_booster_that_changed_is_packed_anew(rows):
+    booster, given, _ = trained(rows, "numbers")
+    asked = Asked(np.nan)
+    before = packed_trees(booster, asked)
+    assert packed_trees(booster, asked) is before
+    booster.set_attr(note="of the user")
+    assert packed_trees(booster, asked) == before
+    params = {"process_type": "update", "updater": "refresh", "refresh_leaf": 1, "nthread": 1}
+    booster.set_param(params)
+    for index in range(11):
+        booster.update(xgboost.DMatrix(given, -given[:, 0]), iteration=index)
+    assert booster.num_boosted_rounds() == 11
+    assert packed_trees(booster, asked) != before
+
+
+@pytest.mark.parametrize("name", [n for n in BOOSTERS if n != "dart"])
 def test_contributions(probes, rows, name):
     booster, given, missing = trained(rows, name)
-    matrix = xgboost.DMatrix(given, missing=missing)
+    matrix = matrix_of(given, name, missing)
     expected = booster.predict(matrix, pred_contribs=True).reshape(len(rows), -1, 5)
     packed = packed_shapley(booster, expected[0, :, -1])
-    found = probes.trees.TreesProbe().explained(
-        packed.data, given.astype(">f4").tobytes(), 4, missing
-    )
+    found = probes.trees.TreesProbe().explained(packed.data, given.astype(">f4").tobytes(), missing)
     made = np.frombuffer(found, ">f8").reshape(expected.shape)
     assert_allclose(made, expected, atol=1e-5 * np.abs(expected).max())
 
@@ -95,7 +128,7 @@ def test_contributions(probes, rows, name):
 def test_what_is_no_forest_is_refused(probes, rows):
     booster, *_ = trained(rows, "numbers")
     numbers = np.frombuffer(packed_trees(booster, Asked(np.nan)).data, ">i4").copy()
-    for place, wrong in ((0, 5000), (3 + 2, 1 << 30), (len(numbers) - 2, 1 << 30)):
+    for place, wrong in ((0, 5000), (3 + 2, 1 << 30), (len(numbers) - 3, 1 << 30)):
         broken = numbers.copy()
         broken[place] = wrong
         with pytest.raises(Exception, match="is not below"):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +13,7 @@ import pandas as pd
 import pytest
 import xgboost
 
-from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor
+from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor, packed
 from raydp_ml.xgboost.jvm_trees import packed_trees
 from raydp_ml.xgboost.output import Asked
 
@@ -155,9 +159,9 @@ def test_what_the_jvm_cannot_hold_is_left_to_python():
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(50, 4097))
     y = wide[:, 4096] + wide[:, 0]
-    for columns, packed in ((4096, True), (4097, False)):
+    for columns, fits in ((4096, True), (4097, False)):
         booster = xgboost.train({"max_depth": 2}, xgboost.DMatrix(wide[:, :columns], y), 2)
-        assert (packed_trees(booster, Asked(np.nan)) is not None) == packed
+        assert (packed_trees(booster, Asked(np.nan)) is not None) == fits
 
 
 def test_threads_may_share_a_frame_whose_rows_the_driver_holds(spark, rows):
@@ -176,3 +180,41 @@ def test_threads_may_share_a_frame_whose_rows_the_driver_holds(spark, rows):
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(collected, range(32)):
             np.testing.assert_allclose(found, expected, rtol=3e-7)
+
+
+def test_a_packed_model_is_kept_with_the_booster(rows, df):
+    X = learnable(rows)
+    model = XGBRegressor(n_estimators=7).fit(X, rows.y)
+
+    def answers(model):
+        return [
+            (model.predict(df), model.predict(rows[FEATURES])),
+            (model.apply(df), model.apply(rows[FEATURES])),
+            (model.explain(df), model.explain(rows[FEATURES])),
+        ]
+
+    def check(model):
+        for made, expected in answers(model):
+            values, in_python = predicted(made)
+            assert not in_python
+            np.testing.assert_allclose(values, expected, rtol=0, atol=1e-4)
+
+    check(model)
+    booster, made = model.get_booster(), dict(packed._kept[model.get_booster()].made)
+    assert len(made) == 3
+    check(model)
+    check(copy.copy(model))  # as with another name of the column
+    again = packed._kept[booster].made
+    assert again.keys() == made.keys()
+    assert all(again[key] is made[key] for key in made)
+    loaded = pickle.loads(pickle.dumps(model))
+    assert loaded.get_booster() not in packed._kept
+    check(loaded)
+    # No part of what is packed.
+    check(model.set_params(missing=0.0))
+    assert packed._kept[booster].made.keys() == made.keys()
+    gone = weakref.ref(booster)
+    del booster
+    check(model.fit(X, -rows.y))
+    gc.collect()
+    assert gone() is None

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import xgboost
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.sparse import csr_matrix
+from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
@@ -105,6 +105,20 @@ def test_sparse_matrices(frame):
     X = csr_matrix(np.where(frame[X_NAMES] > 0.5, frame[X_NAMES], 0))
     want = xgboost.XGBRegressor(**PARAMS).fit(X, frame["y"]).predict(X)
     assert_allclose(XGBRegressor(**PARAMS).fit(X, frame["y"]).predict(X), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [csr_array, csc_array, coo_array], ids=str)
+@pytest.mark.parametrize("booster", ["gbtree", "dart", "gblinear"])
+def test_sparse_arrays_are_as_good_as_matrices(frame, kind, booster):
+    X = csr_matrix(np.where(frame[X_NAMES] > 0.5, frame[X_NAMES], 0))
+    model = XGBRegressor(**PARAMS, booster=booster).fit(X, frame["y"])
+    again = XGBRegressor(**PARAMS, booster=booster).fit(kind(X), frame["y"])
+    for method in ("predict", "explain", *(["apply"] if booster != "gblinear" else [])):
+        expected = getattr(model, method)(X)
+        assert_array_equal(getattr(model, method)(kind(X)), expected)
+        assert_array_equal(getattr(again, method)(kind(X)), expected)
+    dense = XGBRegressor(**PARAMS, booster=booster).fit(X.toarray(), frame["y"])
+    assert_array_equal(dense.predict(kind(X)), dense.predict(X.toarray()))
 
 
 def test_several_targets(frame):
@@ -370,3 +384,43 @@ def test_missing_values_may_be_a_number(frame):
     want = xgboost.XGBRegressor(**params).fit(X, y).predict(X)
     for data in (X, X.to_numpy()):
         assert_allclose(XGBRegressor(**params).fit(data, y).predict(data), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, csr_matrix, pd.DataFrame, "named"], ids=str)
+@pytest.mark.parametrize("missing", [np.float32(-1), np.float64(-1), np.int64(-1), -1])
+def test_numbers_of_numpy_as_parameters(frame, kind, missing):
+    X = np.where(frame[X_NAMES] > 1, -1.0, frame[X_NAMES].fillna(-1.0))
+    data = pd.DataFrame(X, columns=X_NAMES) if kind == "named" else kind(X)
+    own = xgboost.XGBRegressor(**PARAMS, missing=-1.0).fit(data, frame["y"])
+    params = {**PARAMS, "n_jobs": np.int64(2), "max_depth": np.int32(4)}
+    model = XGBRegressor(**params, missing=missing).fit(data, frame["y"])
+    assert_array_equal(model.predict(data), own.predict(data))
+    assert_array_equal(model.apply(data), own.apply(data))
+    matrix = xgboost.DMatrix(data, missing=-1.0)
+    expected = own.get_booster().predict(matrix, pred_contribs=True)
+    assert_allclose(model.explain(data), expected, rtol=0, atol=1e-6)
+    assert_array_equal(model.to_xgboost().predict(data), own.predict(data))
+
+
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf, np.float32(np.inf)])
+def test_an_infinite_value_may_stand_for_a_missing_one(frame, infinity):
+    named = frame[X_NAMES].fillna(infinity)
+    X = named.to_numpy()
+    own = xgboost.XGBRegressor(**PARAMS, missing=np.nan).fit(frame[X_NAMES].to_numpy(), frame["y"])
+    gaps = frame[X_NAMES].to_numpy()
+    matrix = xgboost.DMatrix(gaps)
+    contributions = own.get_booster().predict(matrix, pred_contribs=True)
+    for data in (named, X, X.astype(np.float32), csr_matrix(X)):
+        model = XGBRegressor(**PARAMS, missing=infinity).fit(data, frame["y"])
+        assert_array_equal(model.predict(data), own.predict(gaps))
+        assert_array_equal(model.apply(data), own.apply(gaps))
+        assert_allclose(model.explain(data), contributions, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="infinity"):
+        XGBRegressor(**PARAMS).fit(X, frame["y"])
+
+
+def test_what_is_infinite_as_a_float_has_leaves(frame):
+    X = frame[X_NAMES].to_numpy()
+    model = XGBRegressor(**PARAMS).fit(X, frame["y"])
+    X[:, 0] = np.resize([1e39, -1e39], len(X))
+    assert_array_equal(model.apply(X), model.apply(np.clip(X, -1e30, 1e30)))

@@ -162,6 +162,51 @@ def test_going_on_in_memory(frame, task, tmp_path):
     assert_array_equal(begun.predict(X), fit(pair(task)[0], first).predict(X))
 
 
+def test_going_on_from_one_base_score(frame):
+    """XGBoost repeats one score for all outputs of a new model, and refuses it for a begun one."""
+    X, y = frame[NAMES], frame[["y", "m"]].to_numpy()
+    quantiles = {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.5]}
+    classes = {"objective": "multi:softprob"}
+    for ours, own, label, params in (
+        (XGBRegressor, xgboost.XGBRegressor, y, {}),
+        (XGBRegressor, xgboost.XGBRegressor, frame.y, quantiles),
+        (XGBClassifier, xgboost.XGBClassifier, frame.three, classes),
+    ):
+        begun = own(**SMALL, **params).fit(X, label)
+        outputs = 3 if params is classes else 2
+        several = own(**SMALL, **params, base_score=[0.25] * outputs)
+        expected = several.fit(X, label, xgb_model=begun).predict(X, output_margin=True)
+        for score in (0.25, [0.25], [0.25] * outputs):
+            model = ours(**SMALL, **params, base_score=score).fit(X, label, xgb_model=begun)
+            assert_allclose(model.predict(X, output_margin=True), expected, atol=1e-6)
+        with pytest.raises(ValueError, match=r"base_score holds 4 numbers, .* one for each output"):
+            ours(**SMALL, **params, base_score=[0.25] * 4).fit(X, label, xgb_model=begun)
+
+
+def test_going_on_with_several_labels(frame):
+    X, y = frame[NAMES], np.column_stack([frame.two, frame.three == 2])
+    model = XGBClassifier(**SMALL).fit(X, y)
+    own = xgboost.XGBClassifier(**SMALL).fit(X, y)
+    going = XGBClassifier(**SMALL, base_score=0.5).fit(X, y, xgb_model=model)
+    expected = xgboost.XGBClassifier(**SMALL, base_score=[0.5, 0.5]).fit(X, y, xgb_model=own)
+    assert_allclose(going.predict_proba(X), expected.predict_proba(X), atol=1e-6)
+    with pytest.raises(SchemaError, match="rows of the same task"):
+        XGBRegressor(**SMALL).fit(X, y, xgb_model=model)
+
+
+@pytest.mark.parametrize("task", ["numbers", "two", "three"])
+def test_margins_of_dart_are_added_once(frame, task):
+    X, margins = frame[NAMES], margins_of(task, frame)
+    model, _ = pair(task, booster="dart", rate_drop=0.5, one_drop=1)
+    model.fit(X, frame[LABELS[task]])
+    matrix = xgboost.DMatrix(X, base_margin=margins)
+    expected = model.get_booster().predict(matrix, output_margin=True)
+    assert_array_equal(model.predict(X, base_margin=margins, output_margin=True), expected)
+    if task == "two":
+        expected = model.get_booster().predict(matrix)
+        assert_allclose(model.predict_proba(X, base_margin=margins)[:, 1], expected, rtol=1e-6)
+
+
 def test_going_on_after_an_early_stop(frame):
     # XGBoost itself would keep what came after the best round, and predict without what is new.
     X, y = frame[NAMES], frame.y

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pyspark.ml.functions import array_to_vector
-from pyspark.sql.functions import collate
+from pyspark.sql.functions import collate, lit
 from sklearn.pipeline import make_pipeline
 
 import raydp_ml
@@ -46,6 +46,12 @@ def column(made, name):
     return np.array(held.tolist())
 
 
+def without_python(made, name):
+    """Return a column that Spark makes without Python's workers."""
+    assert "Python" not in made._jdf.queryExecution().executedPlan().toString()
+    return column(made, name)
+
+
 def columns(df, task, *more):
     group = ["query"] if task == "ranks" else []
     kept = df.select(*NAMES, LABELS[task], *group, "place", *more)
@@ -79,15 +85,41 @@ def test_base_margins(df, frame, task, workers):
         strict=True,
     ):
         assert_allclose(found, expected, atol=1e-4)
-    made = model.predict(data, output_margin=True, base_margin=margin)
+    with_margins = {"output_margin": True, "base_margin": margin}
     assert_array_equal(
-        column(made, "prediction"), model.predict(X, output_margin=True, base_margin=margins)
+        without_python(model.predict(data, **with_margins), "prediction"),
+        model.predict(X, output_margin=True, base_margin=margins),
     )
     if hasattr(model, "predict_proba"):
         made = model.predict_proba(data, base_margin=margin)
-        assert_array_equal(column(made, "probability"), model.predict_proba(X, base_margin=margins))
-        made = model.predict(data, base_margin=margin)
-        assert_array_equal(column(made, "prediction"), model.predict(X, base_margin=margins))
+        expected = model.predict_proba(X, base_margin=margins)
+        assert_allclose(without_python(made, "probability"), expected, rtol=3e-7, atol=1e-12)
+    made = model.predict(data, base_margin=margin)
+    expected = model.predict(X, base_margin=margins)
+    assert_array_equal(without_python(made, "prediction"), expected)
+
+
+@pytest.mark.parametrize("rounds", [None, (1, 4)])
+@pytest.mark.parametrize("kind", ["array<double>", "array<decimal(20,10)>", "vector"])
+def test_base_margins_of_dart_are_added_once(df, frame, kind, rounds):
+    """XGBoost's prediction in place adds them once for each tree; that of a matrix is right."""
+    import xgboost
+
+    data = columns(df, "three", "ms")
+    held = array_to_vector("ms") if kind == "vector" else data.ms.cast(kind)
+    data = data.withColumn("ms", held)
+    X, margins = frame[NAMES], np.array(frame.ms.tolist())
+    if "decimal" in kind:
+        margins = margins.round(10)
+    model = XGBClassifier(**SMALL, booster="dart", rate_drop=0.5, one_drop=1).fit(X, frame.three)
+    matrix = xgboost.DMatrix(X, base_margin=margins)
+    expected = model.get_booster().predict(
+        matrix, output_margin=True, iteration_range=rounds or (0, 0)
+    )
+    options = {"output_margin": True, "iteration_range": rounds}
+    made = model.predict(data, base_margin="ms", **options)
+    assert_array_equal(without_python(made, "prediction"), expected)
+    assert_array_equal(model.predict(X, base_margin=margins, **options), expected)
 
 
 def test_a_worker_without_rows_begins_where_the_others_do(spark):
@@ -152,6 +184,52 @@ def test_going_on(df, frame, task, tmp_path):
         going.fit(second.drop("c"), label, xgb_model=begun, **of)
 
 
+def leaves_of_xgboost(model, X, rounds=None, kinds=None):
+    import xgboost
+
+    booster = model.get_booster()
+    best = booster.attr("best_iteration")
+    end = booster.num_boosted_rounds() if best is None else int(best) + 1
+    first, end = rounds or (0, end)
+    matrix = xgboost.DMatrix(X, feature_types=kinds and list(kinds), enable_categorical=True)
+    made = booster.predict(
+        matrix, pred_leaf=True, iteration_range=(0, end), validate_features=False
+    )
+    return made.reshape(len(X), end, -1)[:, first:].reshape(len(X), -1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_leaves_of_forests_and_of_the_best_rounds(df, frame, task):
+    X, y, place = frame[NAMES], frame[LABELS[task]], frame.index
+    model, _ = pair(task, num_parallel_tree=3, early_stopping_rounds=1)
+    model.set_params(n_estimators=30)
+    of = {"qid": frame["query"]} if task == "ranks" else {}
+    held = {"eval_set": [(X, y.to_numpy()[::-1])]}
+    if task == "ranks":
+        held["eval_qid"] = [frame["query"]]
+    model.fit(X, y, **of, **held)
+    assert model.best_iteration < 28
+    expected = leaves_of_xgboost(model, X)
+    groups = 3 if task == "three" else 1
+    assert expected.shape == (len(place), 3 * groups * (model.best_iteration + 1))
+    for data in (df, df.coalesce(1)):
+        assert_array_equal(without_python(model.apply(data), "leaves"), expected)
+    assert_array_equal(model.apply(X), expected)
+
+
+@pytest.mark.parametrize("objective", ["binary:logistic", "multi:softprob"])
+def test_regressors_of_shares(df, frame, objective):
+    """A regressor's value is what the link function makes of the sum, whatever the objective."""
+    several = objective.startswith("multi")
+    more = {"num_class": 3} if several else {}
+    X, y = frame[NAMES], frame.three if several else frame.two
+    model = XGBRegressor(**SMALL, objective=objective, **more).fit(X, y)
+    found = without_python(model.predict(df.select(*NAMES, "place")), "prediction")
+    assert_allclose(found, model.predict(X), rtol=3e-7)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
 @pytest.mark.parametrize("booster", ["gbtree", "dart"])
 @pytest.mark.parametrize("task", TASKS)
 def test_margins_rounds_and_leaves(df, frame, task, booster):
@@ -176,7 +254,9 @@ def test_margins_rounds_and_leaves(df, frame, task, booster):
             assert_allclose(found, model.predict_proba(X, **options), rtol=1e-6)
         leaves = model.apply(data, iteration_range=rounds)
         assert leaves.schema["leaves"].dataType.simpleString() == "array<int>"
-        assert_array_equal(column(leaves, "leaves"), model.apply(X, iteration_range=rounds))
+        found = without_python(leaves, "leaves")
+        assert_array_equal(found, model.apply(X, iteration_range=rounds))
+        assert_array_equal(found, leaves_of_xgboost(model, X, rounds))
     with pytest.raises(ValueError, match=r"iteration_range=\(0, 7\) is not among the 6 rounds"):
         model.predict(data, iteration_range=(0, 7))
     with pytest.raises(SchemaError, match="leaves"):
@@ -198,7 +278,7 @@ def test_several_targets_and_quantiles_need_no_python(df, frame):
         plan = made._jdf.queryExecution().executedPlan().toString()
         assert ("Python" in plan) == python
         assert_array_equal(column(made, "prediction"), model.predict(X))
-        assert_array_equal(column(model.apply(data), "leaves"), model.apply(X))
+        assert_array_equal(without_python(model.apply(data), "leaves"), model.apply(X))
 
 
 @pytest.mark.parametrize("kind", ["array<double>", "array<boolean>", "vector"])
@@ -223,11 +303,19 @@ def test_several_labels(df, frame, kind):
         assert_allclose(model.predict_proba(X), own.predict_proba(X), atol=1e-3)
         made = model.predict(data)
         assert made.schema["prediction"].dataType.simpleString() == "array<int>"
-        assert_array_equal(column(made, "prediction"), model.predict(X))
-        shares = column(model.predict_proba(data), "probability")
-        assert_array_equal(shares, model.predict_proba(X))
-        margins = column(model.predict(data, output_margin=True), "prediction")
+        assert_array_equal(without_python(made, "prediction"), model.predict(X))
+        shares = without_python(model.predict_proba(data), "probability")
+        assert_allclose(shares, model.predict_proba(X), rtol=3e-7)
+        margins = without_python(model.predict(data, output_margin=True), "prediction")
         assert_array_equal(margins, model.predict(X, output_margin=True))
+        begun = data.withColumn("begin", lit([2.0, -2.0]))
+        for method, name in (("predict", "prediction"), ("predict_proba", "probability")):
+            made = getattr(model, method)(begun, base_margin="begin", iteration_range=(1, 3))
+            expected = getattr(model, method)(
+                X, base_margin=np.tile([2.0, -2.0], (len(X), 1)), iteration_range=(1, 3)
+            )
+            assert_allclose(without_python(made, name), expected, rtol=3e-7)
+        assert_array_equal(without_python(model.apply(data), "leaves"), leaves_of_xgboost(model, X))
         assert model.score(data, "labels") == pytest.approx(model.score(X, labels))
     if kind == "array<double>":
         wrong = data.selectExpr(*NAMES, "transform(labels, x -> x + 1) AS labels")
@@ -257,10 +345,16 @@ def test_categories_need_no_python(spark, frame, task, max_cat_to_onehot):
         (model.predict(data, output_margin=True), model.predict(X, output_margin=True)),
         (model.predict(data, iteration_range=(1, 3)), model.predict(X, iteration_range=(1, 3))),
     ):
-        assert "Python" not in made._jdf.queryExecution().executedPlan().toString()
-        assert_array_equal(column(made, "prediction"), expected)
+        assert_array_equal(without_python(made, "prediction"), expected)
+    assert_array_equal(without_python(model.apply(data), "leaves"), model.apply(X))
+    codes = X.copy()
+    for feature in model._layout.features[::2]:
+        places = {text: float(code) for code, text in enumerate(feature.categories)}
+        codes[feature.name] = codes[feature.name].map(places).astype(float)
+    assert codes.kind.isna().sum() > rows.kind.isna().sum()
+    assert_array_equal(model.apply(X), leaves_of_xgboost(model, codes.to_numpy(), kinds="cqc"))
     if hasattr(model, "predict_proba"):
-        found = column(model.predict_proba(data), "probability")
+        found = without_python(model.predict_proba(data), "probability")
         assert_allclose(found, model.predict_proba(X), rtol=1e-6)
     # What is no text becomes one in Python, as it did in fit.
     flags = data.withColumn("other", data.other == "x")
@@ -327,7 +421,7 @@ def test_bad_input(df):
     with pytest.raises(TypeError, match="base_margin"):
         model.predict(data, base_margin=np.zeros(400))
     hole = data.selectExpr(*NAMES, "if(place = 3, null, m) AS m")
-    with pytest.raises(Exception, match="base margins hold 1 missing or infinite"):
+    with pytest.raises(Exception, match="base margins hold missing or infinite"):
         model.predict(hole, base_margin="m").collect()
     forest = XGBRFRegressor(n_estimators=2, early_stopping_rounds=2, num_workers=1)
     with pytest.raises(ValueError, match=r"in one round, so that \['early_stopping_rounds'\]"):

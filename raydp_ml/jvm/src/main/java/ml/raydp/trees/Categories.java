@@ -10,8 +10,6 @@ import org.apache.spark.unsafe.types.UTF8String;
 
 /** The categories of some features, by the places that they have in trees. */
 final class Categories {
-  static final Categories NONE = new Categories(ByteBuffer.allocate(Integer.BYTES));
-
   private final int[] features;
   private final List<Map<UTF8String, Integer>> places = new ArrayList<>();
 

@@ -1,21 +1,14 @@
 package ml.raydp.trees;
 
 import org.apache.spark.sql.catalyst.util.ArrayData;
-import org.apache.spark.sql.catalyst.util.GenericArrayData;
 
 /** A row as trees read it. */
 final class Cells {
-  private static final ArrayData NO_TEXTS = new GenericArrayData(new Object[0]);
-
   /** Of each feature the key of its value, as {@link Forest#key} makes it. */
   final int[] keys;
 
   /** Which are missing; null where none is. */
   final boolean[] gone;
-
-  Cells(ArrayData row, int features, float missing) {
-    this(row, NO_TEXTS, Categories.NONE, features, missing);
-  }
 
   /**
    * Reads numbers and texts.

@@ -1,6 +1,7 @@
 package ml.raydp.trees;
 
-import java.nio.IntBuffer;
+import java.nio.ByteBuffer;
+import java.util.Arrays;
 import org.apache.spark.unsafe.Platform;
 
 /**
@@ -22,15 +23,14 @@ final class Forest {
   private static final int FEATURE = (1 << FEATURE_BITS) - 1;
   private static final int TOGETHER = 8;
 
-  /** Set in the feature of a node that asks for a category. */
-  private static final int CATEGORY = 1 << 30;
-
   final int features;
 
   /** Of each group of trees the sum before the first one. */
   final float[] base;
 
   private final long[] nodes;
+
+  /** Of each leaf what it adds to the sum, or the bits of its number. */
   private final float[] leaves;
 
   /** Of each node whether a missing value goes right. */
@@ -39,73 +39,85 @@ final class Forest {
   /** Of each node where its set begins, -1 for a threshold; null in a forest without categories. */
   private final int[] setAt;
 
-  /** The sets: how many words, then as many words of a bit for each category. */
-  private final int[] sets;
+  private final CategorySets sets;
 
-  private final int[] roots;
-  private final int[] depths;
+  /** The trees of each group, filled up with leaves of nothing to a multiple of eight. */
+  private final int[][] roots;
 
-  /** Where each group's trees begin, and where the last one's end. */
-  private final int[] groups;
+  private final int[][] depths;
+
+  /** Of each group how many trees it has without these. */
+  private final int[] counts;
 
   /**
    * Reads what Python has packed: the numbers of features, groups and nodes; for each group the
-   * bits of its base score and the number of its trees, a multiple of eight; for each tree its root
-   * and depth, by group; and for each node the bits of its threshold, its feature (all of its bits
-   * turned over where missing values go right), its left child and the bits of its leaf. A node that
-   * asks for a category has where its set begins in place of a threshold, and bit 30 of its feature.
-   * The sets follow: how many words they have together, and these.
+   * bits of its base score and the number of its trees; for each tree its root and depth, by group;
+   * and for each node the bits of its threshold, its feature (all of its bits turned over where
+   * missing values go right), its left child and the bits of its leaf. A node that asks for a
+   * category has where its set begins in place of a threshold, and the bit {@link
+   * CategorySets#ASKED} of its feature. The sets follow.
    */
-  Forest(IntBuffer packed) {
-    features = packed.get();
-    base = new float[packed.get()];
-    int count = packed.get();
-    groups = new int[base.length + 1];
-    for (int g = 0; g < base.length; g++) {
-      base[g] = Float.intBitsToFloat(packed.get());
-      groups[g + 1] = groups[g] + packed.get();
-    }
-    roots = new int[groups[base.length]];
-    depths = new int[roots.length];
-    for (int t = 0; t < roots.length; t++) {
-      roots[t] = checked(packed.get(), count);
-      depths[t] = packed.get();
-    }
-    nodes = new long[count];
-    leaves = new float[count];
-    missingRight = new boolean[count];
-    int[] starts = new int[count];
-    boolean any = false;
+  Forest(ByteBuffer packed) {
+    features = packed.getInt();
+    base = new float[packed.getInt()];
+    int nothing = packed.getInt();
     checked(features - 1, FEATURE + 1);
-    checked(count - 1, 1 << (Integer.SIZE - FEATURE_BITS));
-    for (int at = 0; at < count; at++) {
-      int bits = packed.get();
-      int feature = packed.get();
-      missingRight[at] = feature < 0;
-      feature = feature < 0 ? ~feature : feature;
-      boolean category = (feature & CATEGORY) != 0;
-      starts[at] = category ? bits : -1;
-      any |= category;
-      int threshold = category ? 0 : key(Float.intBitsToFloat(bits));
-      feature = checked(feature & ~CATEGORY, features);
-      int left = packed.get();
-      boolean leaf = left == at;
-      checked(leaf ? left : left + 1, count);
-      leaves[at] = Float.intBitsToFloat(packed.get());
-      long low = (long) left << FEATURE_BITS | feature;
-      nodes[at] = (long) (leaf ? Integer.MAX_VALUE : threshold) << Integer.SIZE | low;
+    checked(nothing, 1 << (Integer.SIZE - FEATURE_BITS));
+    counts = new int[base.length];
+    for (int g = 0; g < base.length; g++) {
+      base[g] = packed.getFloat();
+      counts[g] = packed.getInt();
     }
-    setAt = any ? starts : null;
-    sets = new int[any ? packed.get() : 0];
-    packed.get(sets);
-    for (int start : any ? starts : new int[0]) {
-      if (start >= 0) {
-        checked(start + sets[checked(start, sets.length)], sets.length);
+    roots = new int[base.length][];
+    depths = new int[base.length][];
+    for (int g = 0; g < base.length; g++) {
+      int room = (counts[g] + TOGETHER - 1) / TOGETHER * TOGETHER;
+      roots[g] = new int[room];
+      depths[g] = new int[room];
+      Arrays.fill(roots[g], nothing);
+      for (int t = 0; t < counts[g]; t++) {
+        roots[g][t] = checked(packed.getInt(), nothing);
+        depths[g][t] = packed.getInt();
       }
     }
+    nodes = new long[nothing + 1];
+    leaves = new float[nothing + 1];
+    missingRight = new boolean[nothing + 1];
+    int[] starts = new int[nothing + 1];
+    for (int at = 0; at < nothing; at++) {
+      read(packed, at, starts);
+    }
+    nodes[nothing] = node(Integer.MAX_VALUE, nothing, 0);
+    starts[nothing] = -1;
+    sets = new CategorySets(packed);
+    boolean any = false;
+    for (int start : starts) {
+      any |= start >= 0 && sets.checked(start) >= 0;
+    }
+    setAt = any ? starts : null;
   }
 
-  private static int checked(int index, int length) {
+  private void read(ByteBuffer packed, int at, int[] starts) {
+    int bits = packed.getInt();
+    int split = packed.getInt();
+    int left = packed.getInt();
+    leaves[at] = packed.getFloat();
+    missingRight[at] = split < 0;
+    split = split < 0 ? ~split : split;
+    int feature = checked(split & ~CategorySets.ASKED, features);
+    boolean asksCategory = feature != split;
+    starts[at] = asksCategory ? bits : -1;
+    boolean isLeaf = left == at;
+    checked(isLeaf ? left : left + 1, nodes.length - 1);
+    int threshold = asksCategory ? 0 : key(Float.intBitsToFloat(bits));
+    nodes[at] = node(isLeaf ? Integer.MAX_VALUE : threshold, left, feature);
+  }
+
+  private static long node(int threshold, int left, int feature) {
+    return (long) threshold << Integer.SIZE | (long) left << FEATURE_BITS | feature;
+  }
+
+  static int checked(int index, int length) {
     if (index < 0 || index >= length) {
       throw new IllegalArgumentException(index + " is not below " + length);
     }
@@ -118,79 +130,95 @@ final class Forest {
     return bits ^ (bits >> 31 & Integer.MAX_VALUE);
   }
 
-  /** Sums the leaves of a group for a row. */
-  float sum(int group, Cells row) {
-    return row.gone == null && setAt == null
-        ? sum(group, row.keys)
-        : sum(group, row.keys, row.gone);
+  /** Adds the leaves of a group for a row to where the sum begins. */
+  float sum(int group, float start, Cells row) {
+    int[] at = new int[TOGETHER];
+    float sum = start;
+    for (int t = 0; t < counts[group]; t += TOGETHER) {
+      walk(group, t, row, at);
+      for (int leaf : at) {
+        sum += leaves[leaf];
+      }
+    }
+    return sum;
   }
 
-  private float sum(int group, int[] keys) {
+  /** The numbers of the leaves of the first group for a row. */
+  int[] leaves(Cells row) {
+    int[] at = new int[TOGETHER];
+    int[] made = new int[counts[0]];
+    for (int t = 0; t < made.length; t += TOGETHER) {
+      walk(0, t, row, at);
+      for (int i = 0; i < TOGETHER && t + i < made.length; i++) {
+        made[t + i] = Float.floatToRawIntBits(leaves[at[i]]);
+      }
+    }
+    return made;
+  }
+
+  /** Finds the leaves of the next eight trees. */
+  private void walk(int group, int first, Cells row, int[] at) {
+    if (row.gone == null && setAt == null) {
+      walk(roots[group], depths[group], first, row.keys, at);
+      return;
+    }
+    for (int i = 0; i < TOGETHER; i++) {
+      at[i] = leaf(roots[group][first + i], depths[group][first + i], row.keys, row.gone);
+    }
+  }
+
+  private void walk(int[] roots, int[] depths, int first, int[] keys, int[] at) {
     long[] nodes = this.nodes;
-    float sum = base[group];
-    for (int t = groups[group]; t < groups[group + 1]; t += TOGETHER) {
-      int depth = depths[t];
-      for (int next = t + 1; next < t + TOGETHER; next++) {
-        depth = Math.max(depth, depths[next]);
-      }
-      int a = roots[t];
-      int b = roots[t + 1];
-      int c = roots[t + 2];
-      int d = roots[t + 3];
-      int e = roots[t + 4];
-      int f = roots[t + 5];
-      int g = roots[t + 6];
-      int h = roots[t + 7];
-      for (; depth > 0; depth--) {
-        a = child(nodes, a, keys);
-        b = child(nodes, b, keys);
-        c = child(nodes, c, keys);
-        d = child(nodes, d, keys);
-        e = child(nodes, e, keys);
-        f = child(nodes, f, keys);
-        g = child(nodes, g, keys);
-        h = child(nodes, h, keys);
-      }
-      sum += leaves[a];
-      sum += leaves[b];
-      sum += leaves[c];
-      sum += leaves[d];
-      sum += leaves[e];
-      sum += leaves[f];
-      sum += leaves[g];
-      sum += leaves[h];
+    int depth = depths[first];
+    for (int next = first + 1; next < first + TOGETHER; next++) {
+      depth = Math.max(depth, depths[next]);
     }
-    return sum;
+    int a = roots[first];
+    int b = roots[first + 1];
+    int c = roots[first + 2];
+    int d = roots[first + 3];
+    int e = roots[first + 4];
+    int f = roots[first + 5];
+    int g = roots[first + 6];
+    int h = roots[first + 7];
+    for (; depth > 0; depth--) {
+      a = child(nodes, a, keys);
+      b = child(nodes, b, keys);
+      c = child(nodes, c, keys);
+      d = child(nodes, d, keys);
+      e = child(nodes, e, keys);
+      f = child(nodes, f, keys);
+      g = child(nodes, g, keys);
+      h = child(nodes, h, keys);
+    }
+    at[0] = a;
+    at[1] = b;
+    at[2] = c;
+    at[3] = d;
+    at[4] = e;
+    at[5] = f;
+    at[6] = g;
+    at[7] = h;
   }
 
-  /** The same where values may be missing ({@code missing} is null where none is), or categories. */
-  private float sum(int group, int[] keys, boolean[] missing) {
-    float sum = base[group];
-    for (int t = groups[group]; t < groups[group + 1]; t++) {
-      int at = roots[t];
-      for (int depth = depths[t]; depth > 0; depth--) {
-        int left = (int) nodes[at] >>> FEATURE_BITS;
-        int feature = (int) nodes[at] & FEATURE;
-        if (left == at) {
-          break;
-        }
-        if (missing != null && missing[feature]) {
-          at = missingRight[at] ? left + 1 : left;
-        } else if (setAt != null && setAt[at] >= 0) {
-          at = isIn(setAt[at], keys[feature]) ? left + 1 : left;
-        } else {
-          at = child(nodes, at, keys);
-        }
+  /** The leaf of one tree where values may be missing (null where none is), or categories. */
+  private int leaf(int root, int depth, int[] keys, boolean[] missing) {
+    int at = root;
+    for (; depth > 0; depth--) {
+      int left = (int) nodes[at] >>> FEATURE_BITS;
+      int feature = (int) nodes[at] & FEATURE;
+      if (left == at) {
+        break;
       }
-      sum += leaves[at];
+      if (missing != null && missing[feature]) {
+        at = missingRight[at] ? left + 1 : left;
+      } else if (setAt != null && setAt[at] >= 0) {
+        at = sets.holds(setAt[at], keys[feature]) ? left + 1 : left;
+      } else {
+        at = child(nodes, at, keys);
+      }
     }
-    return sum;
-  }
-
-  private boolean isIn(int start, int key) {
-    int category = (int) value(key);
-    int word = category >>> 5;
-    return word < sets[start] && (sets[start + 1 + word] >>> category & 1) != 0;
+    return at;
   }
 
   /** The float of a key. */

@@ -1,11 +1,10 @@
 package ml.raydp.trees;
 
 import java.nio.ByteBuffer;
-import org.apache.spark.sql.catalyst.util.ArrayData;
 
 /** Shapley values of the sums of boosted trees. */
 final class ShapleyForest {
-  private final int features;
+  final int features;
 
   /** Of each group of trees what is left for no feature: the mean of its sum. */
   private final double[] bias;
@@ -15,18 +14,19 @@ final class ShapleyForest {
   private int mostCells = 1;
 
   /**
-   * Reads what Python has packed: the numbers of features and groups; and of each group its bias,
-   * the number of its trees, and the trees.
+   * Reads what Python has packed: the numbers of features and groups; the sets of categories; and
+   * of each group its bias, the number of its trees, and the trees.
    */
   ShapleyForest(ByteBuffer packed) {
     features = packed.getInt();
     bias = new double[packed.getInt()];
+    CategorySets sets = new CategorySets(packed);
     groups = new ShapleyTree[bias.length][];
     for (int g = 0; g < bias.length; g++) {
       bias[g] = packed.getDouble();
       groups[g] = new ShapleyTree[packed.getInt()];
       for (int t = 0; t < groups[g].length; t++) {
-        ShapleyTree tree = new ShapleyTree(packed, features);
+        ShapleyTree tree = new ShapleyTree(packed, features, sets);
         groups[g][t] = tree;
         mostNodes = Math.max(mostNodes, tree.size);
         mostCells = Math.max(mostCells, tree.size * tree.points);
@@ -35,8 +35,7 @@ final class ShapleyForest {
   }
 
   /** The values of each group for a row: those of the features, then the bias. */
-  double[][] values(ArrayData row, float missing) {
-    Cells cells = new Cells(row, features, missing);
+  double[][] values(Cells cells) {
     ShapleyTree.Scratch scratch = new ShapleyTree.Scratch(mostNodes, mostCells);
     double[][] values = new double[bias.length][features + 1];
     for (int g = 0; g < bias.length; g++) {

@@ -37,7 +37,12 @@ final class ShapleyTree {
   final int size;
 
   private final int[] features;
+
+  /** Of a node that asks for a category, where its set begins. */
   private final int[] thresholds;
+
+  private final boolean[] asksCategory;
+  private final CategorySets sets;
   private final boolean[] missingRight;
   private final int[] parents;
 
@@ -57,13 +62,16 @@ final class ShapleyTree {
    * the nodes.
    *
    * @param width the number of features
+   * @param sets those that the nodes ask for
    */
-  ShapleyTree(ByteBuffer packed, int width) {
+  ShapleyTree(ByteBuffer packed, int width, CategorySets sets) {
+    this.sets = sets;
     points = packed.getInt();
     Layout layout = new Layout(packed, packed.getInt(), width);
     size = layout.inner + 1;
     features = new int[size];
     thresholds = new int[size];
+    asksCategory = new boolean[size];
     missingRight = new boolean[size];
     parents = new int[size];
     same = new int[size];
@@ -89,7 +97,7 @@ final class ShapleyTree {
     for (int k = 1; k < size; k++) {
       int feature = features[k];
       boolean gone = row.gone != null && row.gone[feature];
-      boolean right = gone ? missingRight[k] : row.keys[feature] >= thresholds[k];
+      boolean right = gone ? missingRight[k] : isMet(k, row.keys[feature]);
       states[k] = states[same[k]] != wanted[k] ? UNMET : right ? RIGHT : LEFT;
       int edge = place(k, states[parents[k]]);
       int above = parents[k] * points;
@@ -116,6 +124,10 @@ final class ShapleyTree {
       values[features[parents[k]]] += parent;
     }
     Arrays.fill(sums, 0, points, 0);
+  }
+
+  private boolean isMet(int k, int key) {
+    return asksCategory[k] ? sets.holds(thresholds[k], key) : key >= thresholds[k];
   }
 
   /** What a row needs room for: it belongs to one thread, and its sums are left at 0. */
@@ -153,7 +165,9 @@ final class ShapleyTree {
 
     /**
      * Reads for each node its children (-1 for a leaf), its feature (all of its bits turned over
-     * where missing values go right), the bits of its threshold, its value and its cover.
+     * where missing values go right), the bits of its threshold, its value and its cover. A node
+     * that asks for a category has where its set begins in place of a threshold, and the bit {@link
+     * CategorySets#ASKED} of its feature.
      */
     Layout(ByteBuffer packed, int count, int width) {
       at = new double[points];
@@ -187,10 +201,15 @@ final class ShapleyTree {
 
     /** Puts a node and all below it in places from k on; returns the place after them. */
     int place(int node, int parent, int k) {
-      int feature = splits[node] < 0 ? ~splits[node] : splits[node];
+      int split = splits[node] < 0 ? ~splits[node] : splits[node];
+      int feature = split & ~CategorySets.ASKED;
       missingRight[k] = splits[node] < 0;
+      asksCategory[k] = feature != split;
       features[k] = feature;
-      thresholds[k] = Forest.key(Float.intBitsToFloat(bits[node]));
+      thresholds[k] =
+          asksCategory[k]
+              ? sets.checked(bits[node])
+              : Forest.key(Float.intBitsToFloat(bits[node]));
       parents[k] = parent;
       same[k] = last[feature];
       wanted[k] = side[feature];

@@ -1,10 +1,7 @@
 package ml.raydp.trees;
 
-import java.io.Serializable;
 import java.nio.ByteBuffer;
 import java.util.List;
-import org.apache.spark.api.java.JavaSparkContext;
-import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.Column;
 import org.apache.spark.sql.catalyst.expressions.UnsafeArrayData;
 import org.apache.spark.sql.catalyst.util.ArrayData;
@@ -19,65 +16,62 @@ public final class TreesColumn {
    *
    * @param features SQL of an array of floats, one for each feature
    * @param texts SQL of an array of strings, one for each feature with categories
+   * @param margins SQL of an array of floats, one for each group of trees, where their sums begin;
+   *     an empty one for the base scores
    * @param categories as {@link Categories} reads them
    * @param packed big-endian, as {@link Forest} reads it
    * @param link "identity", "logistic" or "softmax"
    * @param missing the value that stands for a missing one, as NaN and null do
-   * @param method of {@link Function}: "value", "values" (of several outputs), "probabilities" or
-   *     "likeliest", a place among them
+   * @param method of {@link Function}: "value", "values" (of several outputs), "probabilities",
+   *     "likeliest", a place among them, "labels" (which outputs are likely), or "leaves"
    */
   public Column column(
       SparkSession spark,
       String features,
       String texts,
+      String margins,
       byte[] categories,
       byte[] packed,
       String link,
       double missing,
       String method) {
-    // (Bytes: in a local session of the user's own, whose jar came late, the class of what is
-    // broadcast would be another one than the tasks'.)
-    JavaSparkContext context = JavaSparkContext.fromSparkContext(spark.sparkContext());
-    Broadcast<byte[][]> shared = context.broadcast(new byte[][] {packed, categories});
-    Function function = new Function(shared, link, (float) missing);
+    Function function = new Function(spark, packed, categories, missing, link);
     DataType type =
         switch (method) {
           case "value" -> DataTypes.DoubleType;
           case "likeliest" -> DataTypes.IntegerType;
+          case "labels", "leaves" -> DataTypes.createArrayType(DataTypes.IntegerType, false);
           default -> DataTypes.createArrayType(DataTypes.DoubleType, false);
         };
-    return RowCall.column(spark, List.of(features, texts), function, method, type);
+    return RowCall.column(spark, List.of(features, texts, margins), function, method, type);
   }
 
-  /** What is called for each row, by as many threads as Spark likes: it keeps nothing of a row. */
-  public static final class Function implements Serializable {
+  /** What is called for each row. */
+  public static final class Function extends RowFunction<Forest> {
     private static final long serialVersionUID = 1;
-    private final Broadcast<byte[][]> packed;
+    private static final float LIKELY = 0.5f;
     private final String link;
-    private final float missing;
-    private transient volatile Forest forest;
-    private transient volatile Categories known;
 
-    Function(Broadcast<byte[][]> packed, String link, float missing) {
-      this.packed = packed;
+    Function(
+        SparkSession spark, byte[] trees, byte[] categories, double missing, String link) {
+      super(spark, trees, categories, missing);
       this.link = link;
-      this.missing = missing;
     }
 
-    public double value(ArrayData row, ArrayData texts) {
-      return forest().sum(0, cells(row, texts));
+    public double value(ArrayData row, ArrayData texts, ArrayData margins) {
+      return outputs(row, texts, margins)[0];
     }
 
-    public ArrayData values(ArrayData row, ArrayData texts) {
-      return doubles(sums(cells(row, texts)));
+    public ArrayData values(ArrayData row, ArrayData texts, ArrayData margins) {
+      return doubles(outputs(row, texts, margins));
     }
 
-    public ArrayData probabilities(ArrayData row, ArrayData texts) {
-      return doubles(shares(cells(row, texts)));
+    public ArrayData probabilities(ArrayData row, ArrayData texts, ArrayData margins) {
+      return doubles(shares(row, texts, margins));
     }
 
-    public int likeliest(ArrayData row, ArrayData texts) {
-      float[] shares = shares(cells(row, texts));
+    public int likeliest(ArrayData row, ArrayData texts, ArrayData margins) {
+      float[] shares = shares(row, texts, margins);
       int best = 0;
       for (int i = 1; i < shares.length; i++) {
         if (shares[i] > shares[best]) {
@@ -87,8 +81,21 @@ public final class TreesColumn {
       return best;
     }
 
+    public ArrayData labels(ArrayData row, ArrayData texts, ArrayData margins) {
+      float[] shares = outputs(row, texts, margins);
+      int[] made = new int[shares.length];
+      for (int i = 0; i < made.length; i++) {
+        made[i] = shares[i] > LIKELY ? 1 : 0;
+      }
+      return UnsafeArrayData.fromPrimitiveArray(made);
+    }
+
+    public ArrayData leaves(ArrayData row, ArrayData texts, ArrayData margins) {
+      return UnsafeArrayData.fromPrimitiveArray(forest().leaves(cells(row, texts)));
+    }
+
     private Cells cells(ArrayData row, ArrayData texts) {
-      return new Cells(row, texts, known(), forest().features, missing);
+      return cells(row, texts, forest().features);
     }
 
     private static ArrayData doubles(float[] shares) {
@@ -99,14 +106,36 @@ public final class TreesColumn {
       return UnsafeArrayData.fromPrimitiveArray(made);
     }
 
-    private float[] shares(Cells cells) {
-      if (link.equals("logistic")) {
-        // XGBoost's own bound, below which e^-x is no float.
-        float power = (float) Math.exp(Math.min(-forest().sum(0, cells), 88.7f));
-        float second = 1 / (power + 1);
-        return new float[] {1 - second, second};
+    /** The shares of classes, which are two where there is one output. */
+    private float[] shares(ArrayData row, ArrayData texts, ArrayData margins) {
+      float[] made = outputs(row, texts, margins);
+      return made.length > 1 ? made : new float[] {1 - made[0], made[0]};
+    }
+
+    private float[] outputs(ArrayData row, ArrayData texts, ArrayData margins) {
+      Forest trees = forest();
+      Cells cells = cells(row, texts);
+      boolean given = margins.numElements() > 0;
+      float[] made = new float[trees.base.length];
+      for (int i = 0; i < made.length; i++) {
+        made[i] = trees.sum(i, given ? margins.getFloat(i) : trees.base[i], cells);
       }
-      float[] sums = sums(cells);
+      switch (link) {
+        case "logistic" -> logistic(made);
+        case "softmax" -> softmax(made);
+        default -> {}
+      }
+      return made;
+    }
+
+    private static void logistic(float[] sums) {
+      for (int i = 0; i < sums.length; i++) {
+        // XGBoost's own bound, below which e^-x is no float.
+        sums[i] = 1 / ((float) Math.exp(Math.min(-sums[i], 88.7f)) + 1);
+      }
+    }
+
+    private static void softmax(float[] sums) {
       float most = Float.NEGATIVE_INFINITY;
       for (float sum : sums) {
         most = Math.max(most, sum);
@@ -119,35 +148,11 @@ public final class TreesColumn {
       for (int i = 0; i < sums.length; i++) {
         sums[i] /= (float) total;
       }
-      return sums;
     }
 
-    private float[] sums(Cells cells) {
-      Forest trees = forest();
-      float[] sums = new float[trees.base.length];
-      for (int i = 0; i < sums.length; i++) {
-        sums[i] = trees.sum(i, cells);
-      }
-      return sums;
-    }
-
-    private Forest forest() {
-      // (Two threads may both unpack it, into the same.)
-      Forest made = forest;
-      if (made == null) {
-        made = new Forest(ByteBuffer.wrap(packed.value()[0]).asIntBuffer());
-        forest = made;
-      }
-      return made;
-    }
-
-    private Categories known() {
-      Categories made = known;
-      if (made == null) {
-        made = new Categories(ByteBuffer.wrap(packed.value()[1]));
-        known = made;
-      }
-      return made;
+    @Override
+    Forest unpacked(ByteBuffer packed) {
+      return new Forest(packed);
     }
 
     @Override
