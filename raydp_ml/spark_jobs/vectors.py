@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from raydp_ml.exchange.columns import Column, quoted
 from raydp_ml.exchange.jvm import java_object
-from raydp_ml.spark_jobs.expressions import double, literal
+from raydp_ml.spark_jobs.expressions import double
 
 if TYPE_CHECKING:
     from pyspark.ml.linalg import SparseVector
@@ -69,6 +69,6 @@ def joined(columns: Sequence[Column]) -> str:
     return parts[0] if len(parts) == 1 else f"raydp_ml_joined(array({','.join(parts)}))"
 
 
-def values_of_vector(vector: str, size: int, what: str) -> str:
-    """Read all values of a vector, null of null; `what` names vectors where the size is another."""
-    return f"raydp_ml_values({vector}, {size}, {literal(what)})"
+def values_of_vector(vector: str, size: int) -> str:
+    """Read all values of a vector; null for one of another size. -1 stands for any size."""
+    return f"raydp_ml_values({vector}, {size})"

@@ -123,14 +123,14 @@ def _vector(column: Column, feature: Feature) -> str:
 def _elements(column: Column, feature: Feature) -> str:
     """Return SQL of the elements of an array or vector, null for null; its length is checked."""
     name, what = quoted(column.name), f"The {column.kind}s of the column {column.name!r}"
-    if column.kind == "vector":
-        return values_of_vector(name, feature.width, what)
     begin = literal(f"{what} must have {feature.width} elements, as in fit, and one has ")
-    wrong = f"concat({begin}, size({name}), '. Pad or cut them, or drop such rows.')"
+    values = values_of_vector(name, -1) if column.kind == "vector" else name
+    wrong = f"concat({begin}, size({values}), '. Pad or cut them, or drop such rows.')"
+    refused = f"when {name} is not null then raise_error({wrong}) end"
+    if column.kind == "vector":  # whose values are made once
+        return f"coalesce({values_of_vector(name, feature.width)}, case {refused})"
     held = f"cast({name} as array<double>)" if "decimal" in column.type_name else name
-    return f"case when size({name}) = {feature.width} then {held} when {name} is not null " + (
-        f"then raise_error({wrong}) end"
-    )
+    return f"case when size({name}) = {feature.width} then {held} {refused}"
 
 
 def margins_for_jvm(df: DataFrame, column: Column, feature: Feature, refusal: str) -> str | None:

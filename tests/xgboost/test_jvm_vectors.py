@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import xgboost
 from numpy.testing import assert_allclose, assert_array_equal
+from pyspark.errors import SparkRuntimeException
 from pyspark.ml.linalg import Vectors
 
 from raydp_ml.xgboost import XGBClassifier, XGBRegressor
@@ -126,5 +127,5 @@ def test_another_length(spark, model, kind, method):
     values = Vectors.dense([1.0, 2.0]) if kind == "vectors" else [1.0, 2.0]
     df = spark.createDataFrame([(1.0, values, 1.0)], ["n", "v", "m"])
     what = r"s of the column 'v' must have 3 elements, as in fit, and one has 2\. Pad or cut them"
-    with pytest.raises(Exception, match=what):
+    with pytest.raises(SparkRuntimeException, match=what):
         getattr(model, method)(df).collect()
