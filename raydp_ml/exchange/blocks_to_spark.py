@@ -154,7 +154,8 @@ def _spark_schema(schema: pa.Schema) -> tuple[StructType, set[str]]:
         for field in schema
         if field.metadata and VECTOR.items() <= field.metadata.items()
     }
-    return from_arrow_schema(spark_ready(schema.empty_table()).schema), vectors
+    plain = spark_ready(schema.empty_table()).schema
+    return from_arrow_schema(plain, prefer_timestamp_ntz=True), vectors  # before 4.2 not by default
 
 
 def _offer(blocks: Blocks, spark: SparkSession, use_jar: bool) -> tuple[DataFrame, set[str], int]:

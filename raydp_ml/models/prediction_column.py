@@ -107,7 +107,8 @@ def add_prediction(
     predictor = predictor.with_layout(_renamed(layout))
     # PySpark tells the kind of the function by its annotations; its stubs ask for an argument.
     arrow_udf: Any = functions.arrow_udf
-    spark_type = from_arrow_type(predictor.empty().type).simpleString()
+    made = from_arrow_type(predictor.empty().type, prefer_timestamp_ntz=True)
+    spark_type = made.simpleString()
     kind = f"struct<{_VALUE}:{spark_type},{_REFUSED}:string>"
     udf = arrow_udf(_batches(predictor, _ship(df, raw())), kind)
     features = functions.struct(

@@ -205,7 +205,7 @@ def _named(place: SparkColumn, classes: pa.Array) -> SparkColumn:
     from pyspark.sql import functions
     from pyspark.sql.pandas.types import from_arrow_type
 
-    kind = from_arrow_type(classes.type)
+    kind = from_arrow_type(classes.type, prefer_timestamp_ntz=True)
     literals = functions.array(*(functions.lit(name).cast(kind) for name in classes.to_pylist()))
     return functions.element_at(literals, place + 1)
 

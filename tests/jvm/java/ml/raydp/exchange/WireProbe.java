@@ -3,6 +3,7 @@ package ml.raydp.exchange;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.util.List;
+import ml.raydp.versions.Internals;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.vector.ipc.ArrowStreamWriter;
 import org.apache.arrow.vector.types.pojo.Schema;
@@ -19,7 +20,7 @@ public final class WireProbe {
    */
   public byte[] stream(int rows, int textLength) throws IOException {
     StructType schema = StructType.fromDDL("i BIGINT NOT NULL, half DOUBLE, text STRING");
-    Schema arrow = ArrowUtils.toArrowSchema(schema, "UTC", false);
+    Schema arrow = Internals.arrowSchema(schema, "UTC");
     ByteArrayOutputStream made = new ByteArrayOutputStream();
     try (BufferAllocator memory = ArrowUtils.rootAllocator().newChildAllocator("probe", 0, 1L << 30);
         ArrowBatch batch = new ArrowBatch(arrow, memory);
