@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from raydp_ml.training.gang.attempts import (
     require_room,
     starts,
 )
+from raydp_ml.training.gang.memory import reads_blocks
 from raydp_ml.training.rows.classes import holds_decimals
 from raydp_ml.training.rows.inspection import Inspected, inspect
 from raydp_ml.training.rows.layout import Layout, dense_column, zero_filled
@@ -98,6 +99,7 @@ class TorchModel(NestedParameters, Plottable):
     enable_categorical: bool
     checkpoint_every: int | None
     checkpoint_path: Any
+    external_memory: bool | None
 
     @property
     def _has_one_logit(self) -> bool:
@@ -134,11 +136,17 @@ class TorchModel(NestedParameters, Plottable):
                 spec = None  # kept over all starts, which begin with the same weights
                 for start in starts(workers):
                     with start, open_gang(workers, data.sets, again=start.number > 1) as gang:
-                        rows = inspect(data.sets, gang, task.kind, check_features=True)
+                        external = reads_blocks(
+                            self.external_memory, data.sets, gang, self.resources_per_worker
+                        )
+                        rows = inspect(
+                            data.sets, gang, task.kind, check_features=True, by_slices=external
+                        )
                         if spec is None:
                             spec = self._spec(plan, rows, progress, data.labels)
                             self._check_resumed(plan, rows, spec.module)
                         on_epoch = partial(self._on_epoch, progress, spec.module, rows, data)
+                        spec = replace(spec, external=external)
                         outcome = training.run(gang, rows, spec, on_epoch, self._keeper(rows))
                         module = copy.deepcopy(spec.module)
         for name in ("best_epoch_", "best_score_"):

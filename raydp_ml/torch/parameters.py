@@ -54,4 +54,5 @@ CONSTRAINTS: dict[str, list[object]] = {
     "prediction_col": [str],
     "max_retries": [Interval(Integral, 0, None, closed="left")],
     "elastic": ["boolean"],
+    "external_memory": ["boolean", None],
 }

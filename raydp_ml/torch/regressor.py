@@ -96,6 +96,10 @@ default="relu"
     elastic : bool, default=True
         Whether training goes on with fewer workers, and a warning, where a worker was lost and the
         cluster has had no room for another one for a minute. False raises `ResourceError`.
+    external_memory : bool, default=None
+        Whether each worker keeps its rows in files of its temporary folder, rather than in memory:
+        where they are too many for its memory, by default. The batches and the model are the same.
+        Ray spills what the object store cannot hold by itself.
     **nested
         ``module__*``, ``optimizer__*``, ``criterion__*`` and ``lr_scheduler__*``.
 
@@ -180,6 +184,7 @@ default="relu"
         prediction_col: str = "prediction",
         max_retries: int = 3,
         elastic: bool = True,
+        external_memory: bool | None = None,
         **nested: object,
     ) -> None:
         self.module = module
@@ -213,6 +218,7 @@ default="relu"
         self.prediction_col = prediction_col
         self.max_retries = max_retries
         self.elastic = elastic
+        self.external_memory = external_memory
         self._store_nested(nested)
 
     @fit_context

@@ -28,7 +28,7 @@ from raydp_ml.training.gang.attempts import (
     starts,
 )
 from raydp_ml.training.gang.gang import Gang
-from raydp_ml.training.gang.memory import fits_into_memory
+from raydp_ml.training.gang.memory import reads_blocks
 from raydp_ml.training.rows.inspection import Inspected, inspect
 from raydp_ml.training.rows.layout import Feature, zero_filled
 from raydp_ml.training.xgboost.fit import Boosting
@@ -189,9 +189,9 @@ class XGBModel(Explainable, Plottable):
     def _reads_blocks(self, gang: Gang, data: TrainingData) -> bool:
         """Whether the workers read their rows block by block, rather than hold them."""
         wanted: bool | None = getattr(self, "external_memory", False)
-        if wanted is not None or not self._uses_quantiles:
-            return bool(wanted)
-        return not fits_into_memory(data.sets, gang, self.resources_per_worker)
+        if wanted is None and not self._uses_quantiles:
+            return False
+        return reads_blocks(wanted, data.sets, gang, self.resources_per_worker)
 
     @property
     def _uses_quantiles(self) -> bool:

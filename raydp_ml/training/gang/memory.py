@@ -16,6 +16,26 @@ _NEVER_MUCH = 256 << 20
 """So many bytes fit everywhere, and nobody has to be asked."""
 
 
+def reads_blocks(
+    wanted: bool | None,
+    sets: Sequence[DataSet],
+    gang: Gang,
+    resources: Mapping[str, float] | None,
+) -> bool:
+    """Say whether the workers read their rows block by block, rather than hold them.
+
+    Parameters
+    ----------
+    wanted : bool or None
+        What the user says; None asks whether they fit.
+    sets : sequence of DataSet
+    gang : Gang
+    resources : mapping of str to float or None
+        As in `fits_into_memory`.
+    """
+    return not fits_into_memory(sets, gang, resources) if wanted is None else wanted
+
+
 def fits_into_memory(
     sets: Sequence[DataSet], gang: Gang, resources: Mapping[str, float] | None
 ) -> bool:

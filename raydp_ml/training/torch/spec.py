@@ -63,6 +63,8 @@ class TorchSpec:
         Epochs between two checkpoints that rank 0 reports.
     checkpoint_seconds : float or None
         Without `checkpoint_every`, the time between two; None for none.
+    external : bool
+        Whether the rows lie in files, for want of memory.
     """
 
     task: str
@@ -90,6 +92,7 @@ class TorchSpec:
     reports_models: bool = False
     checkpoint_every: int | None = None
     checkpoint_seconds: float | None = None
+    external: bool = False
 
 
 @dataclass

@@ -57,7 +57,7 @@ class Rows:
         return len(self.target)
 
 
-def read_rows(table: pa.Table, layout: Layout, spec: TorchSpec) -> Rows:
+def rows_of(table: pa.Table, layout: Layout, spec: TorchSpec) -> Rows:
     """Convert a table."""
     weight = None
     if layout.weight is not None:

@@ -19,9 +19,10 @@ from raydp_ml.training.torch.batches import (
 )
 from raydp_ml.training.torch.evaluation import Evaluation
 from raydp_ml.training.torch.losses import Loss
+from raydp_ml.training.torch.mapped import mapped_rows
 from raydp_ml.training.torch.process_group import Peers
 from raydp_ml.training.torch.spec import TorchSpec
-from raydp_ml.training.torch.tensors import Rows, TensorSource, read_rows
+from raydp_ml.training.torch.tensors import Rows, TensorSource, rows_of
 
 
 class WorkerRows:
@@ -61,7 +62,7 @@ class WorkerRows:
     ) -> None:
         self._spec = spec
         self._peers = peers
-        rows = read_rows(parts[0].read(), parts[0].layout, spec)
+        rows = _rows(parts[0], spec)
         # A row that weighs nothing is as if it were not there.
         chosen = np.ones(len(rows), bool) if rows.weight is None else rows.weight > 0
         index = np.flatnonzero(chosen).astype(np.uint32)
@@ -86,7 +87,7 @@ class WorkerRows:
         self.shuffle = Shuffle(index, numbers, total, min(spec.batch_size, total), spec.seed)
         self.evaluations = []
         for number, part in enumerate(parts[1:]):
-            more = read_rows(part.read(), part.layout, spec)
+            more = _rows(part, spec)
             source = TensorSource(more, spec, device)
             what = f"rows of evaluation set {number}"
             every = np.arange(len(more))
@@ -144,3 +145,9 @@ class WorkerRows:
         counts = self._peers.sum(counts.astype(np.float64))
         by_class: np.ndarray = counts.sum() / (classes * np.maximum(counts, 1e-300))
         return by_class
+
+
+def _rows(part: Part, spec: TorchSpec) -> Rows:
+    if spec.external:
+        return mapped_rows(part, spec)
+    return rows_of(part.read(), part.layout, spec)
