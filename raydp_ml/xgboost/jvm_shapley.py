@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raydp_ml.exchange.jvm import as_column, java_object
+from raydp_ml.xgboost.boosted_trees import boosted_trees
 from raydp_ml.xgboost.jvm_rows import JvmRows
 from raydp_ml.xgboost.jvm_trees import CATEGORY, category_sets, packed_sets
 from raydp_ml.xgboost.packed import kept_with
@@ -98,11 +99,10 @@ def packed_shapley(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley 
 
 def _pack(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley | None:
     learner = json.loads(booster.save_raw("json"))["learner"]
-    boosted = learner["gradient_booster"]
-    if boosted["name"] == "gblinear":
+    boosted = boosted_trees(learner)
+    if boosted is None:
         return None
-    weights = boosted.get("weight_drop")  # of dart
-    model = boosted["model"] if weights is None else boosted["gbtree"]["model"]
+    model, weights = boosted.model, boosted.weights
     best = booster.attr("best_iteration")
     count = model["iteration_indptr"][-1 if best is None else int(best) + 1]
     width = int(learner["learner_model_param"]["num_feature"])

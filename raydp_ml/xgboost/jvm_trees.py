@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raydp_ml.exchange.jvm import as_column, java_object
+from raydp_ml.xgboost.boosted_trees import boosted_trees
 from raydp_ml.xgboost.jvm_rows import NO_MARGINS, JvmRows
 from raydp_ml.xgboost.output import Asked, best_rounds
 from raydp_ml.xgboost.packed import kept_with
@@ -168,13 +169,12 @@ class _Trees:
 
 def _read(booster: xgboost.Booster, rounds: tuple[int, int]) -> _Trees | None:
     learner = json.loads(booster.save_raw("json"))["learner"]
-    boosted = learner["gradient_booster"]
-    if boosted["name"] not in {"gbtree", "dart"}:
+    boosted = boosted_trees(learner)
+    if boosted is None:
         return None
-    model = boosted.get("gbtree", boosted)["model"]
+    model, weights = boosted.model, boosted.weights
     ends, (first, end) = model["iteration_indptr"], rounds
     some = slice(ends[first], ends[end or -1])
-    weights = boosted.get("weight_drop")
     return _Trees(
         learner["objective"]["name"],
         learner["learner_model_param"],

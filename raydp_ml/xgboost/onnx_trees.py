@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from raydp_ml.xgboost.boosted_trees import BoostedTrees, boosted_trees
 from raydp_ml.xgboost.output import best_rounds
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def write_booster(
     """
     learner = json.loads(booster.save_raw("json"))["learner"]
     objective = learner["objective"]["name"]
-    if learner["gradient_booster"]["name"] not in {"gbtree", "dart"}:
+    boosted = boosted_trees(learner)
+    if boosted is None:
         raise TypeError(
             "A linear booster is not converted to ONNX: the coef_ and intercept_ of the estimator "
             "say all of it."
@@ -85,7 +87,7 @@ def write_booster(
     if missing == missing:
         wanted = nodes.constant(np.float32(missing))
         x = nodes.add("Where", nodes.add("Equal", x, wanted), nodes.constant(np.float32("nan")), x)
-    trees = _ensemble(booster, learner, link)
+    trees = _ensemble(booster, boosted, learner["learner_model_param"], link)
     values = nodes.add("TreeEnsembleRegressor", x, domain=_ML, **trees)
     if link == "Softmax":
         values = nodes.add(link, values, axis=1)
@@ -99,13 +101,12 @@ def write_booster(
 
 
 def _ensemble(
-    booster: xgboost.Booster, learner: dict[str, Any], link: str | None
+    booster: xgboost.Booster, boosted: BoostedTrees, parameters: dict[str, Any], link: str | None
 ) -> dict[str, Any]:
     """Return the attributes of ONNX's ``TreeEnsembleRegressor``."""
-    boosted, parameters = learner["gradient_booster"], learner["learner_model_param"]
-    model = boosted.get("gbtree", boosted)["model"]
+    model = boosted.model
     end = model["iteration_indptr"][best_rounds(booster)[1] or -1]
-    weights = np.array(boosted.get("weight_drop", [1.0] * end), dtype=np.float32)
+    weights = np.array(boosted.weights or [1.0] * end, dtype=np.float32)
     targets = max(int(parameters["num_class"]), int(parameters["num_target"]), 1)
     base = np.resize(np.array(json.loads(parameters["base_score"]), np.float32), targets)
     if link == "Sigmoid":

@@ -25,6 +25,9 @@ CONFIG = "model_config.json"
 """How a saved model was trained; it predicts without."""
 MODEL = "model.ubj"
 
+NEWEST = (3, 4)
+"""The last version of XGBoost that changed what is in the file of a model."""
+
 _DEEPEST = 4096
 """Levels of a tree: XGBoost calls itself for each, and keeps a path for each in `explain`."""
 _MOST_BYTES = 1 << 26
@@ -87,8 +90,8 @@ def read_booster(
     # OpenMP ends the process where it cannot start as many as it is asked for.
     threads = None if n_jobs is None else min(int(n_jobs), os.cpu_count() or 1)
     data, place = read_bytes(folder / MODEL), folder / CONFIG
-    newest = tuple(map(int, import_xgboost().__version__.split(".")[:2])) >= (3, 2)
-    shape = checked_booster(data, own_leaves=newest)
+    version = tuple(map(int, import_xgboost().__version__.split(".")[:2]))
+    shape = checked_booster(data, version)
     config = None
     if is_file(place):
         config = checked_config(read_bytes(place).decode(), shape)
@@ -98,15 +101,16 @@ def read_booster(
     return booster, shape
 
 
-def checked_booster(data: bytes, *, own_leaves: bool = True) -> BoosterShape:
+def checked_booster(data: bytes, version: tuple[int, ...] = NEWEST) -> BoosterShape:
     """Check a model in XGBoost's binary format.
 
     Parameters
     ----------
     data : bytes
-    own_leaves : bool, default=True
-        Whether the XGBoost that will read it keeps the weights of leaves that are vectors apart, as
-        it does from 3.2 on.
+    version : tuple of int
+        Major and minor version of the XGBoost that will read it: from 3.2 on it keeps the weights
+        of leaves that are vectors apart, and from 3.4 on those of dart's trees with the trees,
+        which older ones pass over.
 
     Returns
     -------
@@ -140,12 +144,14 @@ def checked_booster(data: bytes, *, own_leaves: bool = True) -> BoosterShape:
         _require(inner.get("name") == "gbtree", "it has no trees")
         model = _of(inner, "model", dict)
         shape = BoosterShape(kind, objective, features, classes, targets, False)
-        has_vectors = _check_trees(model, shape, len(data), own_leaves)
+        has_vectors = _check_trees(model, shape, len(data), version >= (3, 2))
         _check_categories(model.get("cats"), features)
         drops = booster.get("weight_drop", model.get("weight_drop"))
         if kind == "dart" or drops is not None:
             right = isinstance(drops, list) and len(drops) == len(model["trees"])
             _require(right and all(type(one) is float for one in drops), "weights of its trees")
+        older = version < (3, 4) and "weight_drop" in model
+        _require(not older, "it was trained with XGBoost 3.4 or newer, and dart: install such")
         rounds = len(model["iteration_indptr"]) - 1
         _check_best(_of(learner, "attributes", dict), rounds)
     _check_objective(objective, classes, targets)

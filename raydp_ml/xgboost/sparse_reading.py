@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from raydp_ml.training.rows.layout import Layout
+from raydp_ml.xgboost.boosted_trees import boosted_trees
 
 if TYPE_CHECKING:
     import xgboost
@@ -38,8 +39,8 @@ def model_that_reads_sparse(booster: xgboost.Booster, layout: Layout, missing: f
     if not layout.has_vectors or missing == 0:
         return bytearray(booster.save_raw("ubj"))
     model = json.loads(booster.save_raw("json"))
-    trees = _trees(model["learner"]["gradient_booster"])
-    if not trees:
+    boosted = boosted_trees(model["learner"])
+    if boosted is None:
         return bytearray(booster.save_raw("ubj"))
     unclear = [item.name for item in layout.features if item.missing or not math.isnan(missing)]
     if unclear:
@@ -51,17 +52,10 @@ def model_that_reads_sparse(booster: xgboost.Booster, layout: Layout, missing: f
             stacklevel=3,
         )
     clear = np.array([item.name not in unclear for item in layout.features for _ in item.names])
-    for tree in trees:
+    for tree in boosted.model["trees"]:
         numeric = np.array(tree["split_type"]) == 0
         of_zero = np.array(tree["split_conditions"]) > 0
         changed = clear[tree["split_indices"]] & numeric
         learnt = np.array(tree["default_left"]) != 0
         tree["default_left"] = np.where(changed, of_zero, learnt).astype(int).tolist()
     return bytearray(json.dumps(model).encode())
-
-
-def _trees(boosted: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the trees of a booster; a linear one has none."""
-    if boosted["name"] == "dart":
-        boosted = boosted["gbtree"]
-    return boosted["model"]["trees"] if boosted["name"] == "gbtree" else []

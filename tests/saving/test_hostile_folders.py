@@ -107,6 +107,7 @@ BOOSTERS = [
     ("trees", (*MODEL, "gbtree_model_param", "num_parallel_tree"), "x", "XGBoostError"),
     ("trees", (*MODEL, "cats"), 5, "'enc' is no list"),
     ("trees", (*MODEL, "weight_drop"), [1.0] * 99, "weights of its trees"),
+    ("trees", (*MODEL, "weight_drop"), [1.0] * 3, "it was trained with XGBoost 3.4 or newer"),
     ("trees", (*SHAPE, "num_feature"), "1", "it has other features"),
     ("trees", (*SHAPE, "num_feature"), "4294967296", "num_feature is 4294967296"),
     ("trees", (*SHAPE, "num_class"), str(MOST), "1 base scores of 2147483647"),
