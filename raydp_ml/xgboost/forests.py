@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from sklearn.utils._param_validation import InvalidParameterError
@@ -12,9 +15,22 @@ from raydp_ml.xgboost.model import XGBModel
 from raydp_ml.xgboost.regressor import XGBRegressor
 
 
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    """Keep quiet about XGBoost's own classes of these names, which 3.4 calls deprecated."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`XGBRF", FutureWarning)
+        yield
+
+
 class _Forest(XGBModel):
     """What both forests share."""
 
+    @_kept()
+    def _genuine(self) -> Any:
+        return super()._genuine()
+
+    @_kept()
     def _judged(self) -> Any:
         given = [name for name in ("early_stopping_rounds", "callbacks") if getattr(self, name)]
         if given:

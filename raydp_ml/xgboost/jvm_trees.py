@@ -11,7 +11,7 @@ import numpy as np
 from raydp_ml.exchange.jvm import as_column, java_object
 from raydp_ml.xgboost.boosted_trees import boosted_trees
 from raydp_ml.xgboost.jvm_rows import NO_MARGINS, JvmRows
-from raydp_ml.xgboost.output import Asked, best_rounds
+from raydp_ml.xgboost.output import Asked, best_rounds, xgboost_version
 from raydp_ml.xgboost.packed import kept_with
 
 if TYPE_CHECKING:
@@ -203,8 +203,8 @@ def _pack(
     for index, tree in enumerate(read.trees):
         leaf = np.array(tree["split_conditions"], dtype=np.float32)
         if read.weights is not None:
-            if not from_margin:
-                # (XGBoost begins each dropped tree with the base score, and takes it off again.)
+            if not from_margin and xgboost_version() < (3, 3):
+                # (It began each dropped tree with the base score, and took it off again.)
                 start = base[read.groups[index]]
                 leaf = (start + leaf) - start
             leaf = leaf * read.weights[index]

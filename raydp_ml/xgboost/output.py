@@ -31,6 +31,11 @@ def import_xgboost() -> ModuleType:
     return xgboost
 
 
+def xgboost_version() -> tuple[int, ...]:
+    """Major and minor version of the xgboost that is installed."""
+    return tuple(map(int, import_xgboost().__version__.split(".")[:2]))
+
+
 def load_booster(
     model: bytes, n_jobs: int | None, config: str | None = None, device: str | None = None
 ) -> xgboost.Booster:

@@ -14,7 +14,7 @@ import numpy as np
 
 from raydp_ml.saving.files import is_file, json_of, read_bytes
 from raydp_ml.saving.ubjson import read_ubjson
-from raydp_ml.xgboost.output import import_xgboost, load_booster
+from raydp_ml.xgboost.output import load_booster, xgboost_version
 
 if TYPE_CHECKING:
     import xgboost
@@ -90,8 +90,7 @@ def read_booster(
     # OpenMP ends the process where it cannot start as many as it is asked for.
     threads = None if n_jobs is None else min(int(n_jobs), os.cpu_count() or 1)
     data, place = read_bytes(folder / MODEL), folder / CONFIG
-    version = tuple(map(int, import_xgboost().__version__.split(".")[:2]))
-    shape = checked_booster(data, version)
+    shape = checked_booster(data, xgboost_version())
     config = None
     if is_file(place):
         config = checked_config(read_bytes(place).decode(), shape)

@@ -313,7 +313,7 @@ def test_a_pipeline_of_numbers_takes_one_tensor(X, label):
     frame = pd.DataFrame(X.astype(np.float64), columns=["a", "b", "c", "d"])
     columns = ColumnTransformer([("a", SimpleImputer(), ["b", "a"])], remainder="passthrough")
     pipe = make_pipeline(columns, PCA(3), XGBRegressor(**FEW)).fit(frame, label)
-    assert_allclose(run(pipe, frame)["prediction"], pipe.predict(frame), rtol=1e-5)
+    assert_allclose(run(pipe, frame)["prediction"], pipe.predict(frame), rtol=1e-5, atol=1e-6)
 
 
 def test_what_a_sparse_step_leaves_out_is_missing(frame, label):

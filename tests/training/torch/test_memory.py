@@ -15,7 +15,7 @@ from raydp_ml.fit_data.memory_data import LABEL, array_set
 from raydp_ml.torch import TorchRegressor
 from raydp_ml.training.torch.rows import inputs_of
 from raydp_ml.training.torch.spec import TorchSpec
-from raydp_ml.training.torch.tensors import read_rows
+from raydp_ml.training.torch.tensors import rows_of
 from tests.torch.networks import Overwrites
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -92,7 +92,7 @@ def test_an_array_of_float32_is_not_copied():
         batch_size=10,
         seed=0,
     )
-    rows = read_rows(data.table, data.layout, spec)
+    rows = rows_of(data.table, data.layout, spec)
     assert np.shares_memory(rows.inputs[0], X)
     # A module that writes to what it is given gets copies.
     model = TorchRegressor(Overwrites, num_workers=0, max_epochs=2, random_state=0)
