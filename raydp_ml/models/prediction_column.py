@@ -26,6 +26,7 @@ from raydp_ml.exchange.columns import (
 from raydp_ml.exchange.jvm import is_connect
 from raydp_ml.exchange.sql_text import select_columns, vector_to_array
 from raydp_ml.exchange.task_python import task_python
+from raydp_ml.models.arrow_udf import arrow_udf
 from raydp_ml.models.predictor import Predictor
 from raydp_ml.training.rows.layout import Feature, Layout
 
@@ -105,12 +106,10 @@ def add_prediction(
         return select_columns(df, [functions.col("*"), computed.alias(column)])
     # Names in a struct are unique and plain, whatever the columns are called.
     predictor = predictor.with_layout(_renamed(layout))
-    # PySpark tells the kind of the function by its annotations; its stubs ask for an argument.
-    arrow_udf: Any = functions.arrow_udf
     made = from_arrow_type(predictor.empty().type, prefer_timestamp_ntz=True)
     spark_type = made.simpleString()
     kind = f"struct<{_VALUE}:{spark_type},{_REFUSED}:string>"
-    udf = arrow_udf(_batches(predictor, _ship(df, raw())), kind)
+    batches = _batches(predictor, _ship(df, raw()))
     features = functions.struct(
         *(
             _expression(df, item, feature, allows_missing).alias(f"c{index}")
@@ -118,7 +117,7 @@ def add_prediction(
         )
     )
     with task_python(df.sparkSession):
-        found = udf(features)
+        found = arrow_udf(df, features, batches, kind)
         refused = found[_REFUSED]
         # What a task of Python's raises comes with the stacks of three programs; this is one line.
         value = functions.when(refused.isNull(), found[_VALUE]).otherwise(
