@@ -241,6 +241,9 @@ def test_more_workers_than_the_cluster_can_hold(spark, df):
     assert jobs(spark) == before
     with raises_at_once(ResourceError, match="can hold at most 0"):
         XGBRegressor(num_workers=1, resources_per_worker={"unicorn": 1}).fit(df.drop("kind"), "y")
+    for name, instead in (("CPU", "cpus_per_worker"), ("object_store_memory", "ray.init")):
+        with raises_at_once(InvalidParameterError, match=f"names '{name}', got .*{instead}"):
+            XGBRegressor(num_workers=1, resources_per_worker={name: 1}).fit(df.drop("kind"), "y")
 
 
 def test_predict_on_other_frames(spark, df):

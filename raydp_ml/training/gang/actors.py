@@ -391,11 +391,14 @@ class _Pool:
 
 def _start(kind: Kind) -> Actor:
     node, gpus, others = kind
+    amounts = dict(others)
+    memory = amounts.pop("memory", None)  # in bytes, which Ray takes by itself
     worker = ray.remote(concurrency_groups={"control": 1})(Worker)  # type: ignore[call-overload]
     made = worker.options(
         num_cpus=0,
         num_gpus=gpus,
-        resources=dict(others),
+        memory=memory,
+        resources=amounts,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
     ).remote()
     return cast("Actor", made)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sklearn.utils._param_validation import InvalidParameterError
+
 from raydp_ml.exceptions import ResourceError, TrainingError
 from raydp_ml.training.gang.failure import WorkerLostError
 from raydp_ml.training.gang.gang import Gang
@@ -32,6 +34,11 @@ class Workers:
         How often training may start again after a worker was lost.
     elastic : bool
         Whether it may then go on with fewer workers.
+
+    Raises
+    ------
+    InvalidParameterError
+        If the resources are what other parameters ask for, or nobody can.
     """
 
     count: int | None
@@ -40,6 +47,14 @@ class Workers:
     resources: dict[str, float] | None = None
     max_retries: int = 3
     elastic: bool = True
+
+    def __post_init__(self) -> None:
+        others = {"CPU": "cpus_per_worker", "GPU": "gpus_per_worker", "object_store_memory": None}
+        for name in others.keys() & (self.resources or {}):
+            instead = f"Set {others[name]}" if others[name] else "It is ray.init's to set"
+            raise InvalidParameterError(
+                f"resources_per_worker names {name!r}, got {self.resources}. {instead}."
+            )
 
 
 # So long each smaller number of workers is waited for, where the whole one was waited for in vain.

@@ -145,6 +145,20 @@ def test_fits_queue_for_other_resources_than_cpus_too(monkeypatch):
     assert third not in {first, *others}
 
 
+def test_memory_is_a_resource_of_a_worker(ray_cluster):
+    def free():
+        return ray_cluster.available_resources()["memory"]
+
+    before = free()
+    with actor_gang(1, resources_per_worker={"memory": 300 << 20}):
+        assert eventually(lambda: free() == before - (300 << 20), 20)
+    with (
+        pytest.raises(ResourceError, match="num_workers=1 "),
+        actor_gang(1, resources_per_worker={"memory": 1 << 60}),
+    ):
+        pass
+
+
 def test_more_workers_than_fit_is_an_error_at_once():
     start = time.monotonic()
     with pytest.raises(ResourceError, match="num_workers=1000"), actor_gang(1000):
