@@ -45,6 +45,8 @@ NOT_PROMISED = Promise("not promised")
 
 LOST_JVM = Promise("SessionError", "The driver JVM has ended")
 STOPPED = Promise("SessionError", "stopped")
+STORE_FULL = Promise("ResourceError", "object_store_memory")
+DISK_FULL = Promise("ResourceError", "TMPDIR")
 WORKERS_LOST = _all(NOT_USED, XGBoost_fit=SAME, torch_fit=SAME, search=SAME)
 
 PROMISES: dict[str, dict[str, Promise | None]] = {
@@ -63,6 +65,10 @@ PROMISES: dict[str, dict[str, Promise | None]] = {
         predict=SAME,
         idle=SAME,
     ),
+    "disk of temporary files full": _all(SAME, predict=DISK_FULL),
+    "object store and its disk full": _all(SAME, from_spark=STORE_FULL, idle=STORE_FULL),
+    "memory monitor's kill": _all(SAME, to_spark=UNREACHABLE),
+    "Ray node lost": _all(SAME),
     "native executor killed": _all(SAME),
     "AppMaster killed": _all(SAME),
     "standalone Worker killed": _all(SAME),
