@@ -67,7 +67,6 @@ PROMISES: dict[str, dict[str, Promise | None]] = {
     ),
     "disk of temporary files full": _all(SAME, predict=DISK_FULL),
     "object store and its disk full": _all(SAME, from_spark=STORE_FULL, idle=STORE_FULL),
-    "memory monitor's kill": _all(SAME, to_spark=UNREACHABLE),
     "Ray node lost": _all(SAME),
     "native executor killed": _all(SAME),
     "AppMaster killed": _all(SAME),

@@ -75,12 +75,13 @@ class Program:
         return marked(self._token)
 
     def left_files(self) -> list[str]:
-        """What lies in the program's temporary and working folders."""
-        return sorted(
+        """What lies in the program's temporary and working folders, but torch's cache of code."""
+        paths = [
             str(path.relative_to(self.folder))
             for name in ("tmp", "work")
             for path in below(self.folder / name)
-        )
+        ]
+        return sorted(path for path in paths if not path.startswith("tmp/torchinductor_"))
 
     def ray_files(self) -> list[str]:
         """What Spark's JVMs in Ray actors have in Ray's folders, other than logs."""
