@@ -46,7 +46,7 @@ def test_promises(run_program, event):
     broken = {
         phase: (outcomes[phase][:600], promise)
         for phase, promise in promised.items()
-        if not outcomes[phase].startswith(promise.outcome) or promise.text not in outcomes[phase]
+        if not outcomes[phase].startswith(promise.outcomes) or promise.text not in outcomes[phase]
     }
     assert not broken
     program.assert_nothing_left()
