@@ -46,6 +46,7 @@ def test_a_full_disk_of_temporary_files(run_program):
         """
     import contextlib, os, tempfile
     import numpy as np
+    import pandas as pd
     from pathlib import Path
 
     small = Path(os.environ["TMPDIR"]).parent / "small"
@@ -80,15 +81,15 @@ def test_a_full_disk_of_temporary_files(run_program):
         full(lambda: raydp_ml.init_spark("full"))
     assert not os.listdir(small), os.listdir(small)
 
-    X = np.random.default_rng(0).normal(size=(300, 2))
-    model = TorchRegressor(max_epochs=1, num_workers=0).fit(X, X[:, 0])
-    trees = XGBRegressor(n_estimators=2, num_workers=0).fit(X, X[:, 0])
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(300, 2)), columns=["a", "b"])
+    model = TorchRegressor(max_epochs=1, num_workers=0).fit(X, X["a"])
+    trees = XGBRegressor(n_estimators=2, num_workers=0).fit(X, X["a"])
     trees.save(small / "trees")
     with filled():
         full(lambda: trees.save(small / "trees"))
         full(lambda: model.save(small / "network"))
         with pytest.raises(raydp_ml.exceptions.ResourceError, match="XGBoost's bins on disk"):
-            XGBRegressor(num_workers=0, external_memory=True).fit(X, X[:, 0])
+            XGBRegressor(num_workers=0, external_memory=True).fit(X, X["a"])
     assert (raydp_ml.load(small / "trees").predict(X) == trees.predict(X)).all()
     assert not [*small.glob(".*")], "a half-written model is left"
 
