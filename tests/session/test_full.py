@@ -105,7 +105,8 @@ def test_a_full_disk_of_temporary_files(run_program):
     raydp_ml.stop_spark()
 
     # A session of the user's own.
-    spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", False).getOrCreate()
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", False)
+    spark = builder.config("spark.local.dir", str(small)).getOrCreate()
     df = spark.range(2000).selectExpr("id % 7 as a", "id % 5 as b")
     with filled():
         full(lambda: OrdinalEncoder().fit(df))
