@@ -32,6 +32,7 @@ from raydp_ml.exchange.arena import Arena, ArenaPool, ArenaStream
 from raydp_ml.exchange.certificate import certified
 from raydp_ml.exchange.schema import VECTOR, fixed_size, spark_ready
 from raydp_ml.exchange.unify import aligned
+from raydp_ml.session.full import store_may_be_full
 from raydp_ml.session.guard import Guard
 from raydp_ml.session.sealing import Receiver
 
@@ -90,7 +91,7 @@ class _Job:
     vectors: tuple[str, ...]
     widths: dict[str, int] = field(default_factory=dict)
     attempts: dict[tuple[int, int], _Attempt] = field(default_factory=dict)
-    error: SchemaError | None = None
+    error: SchemaError | ResourceError | None = None
 
 
 class BlockServer:
@@ -186,8 +187,6 @@ class BlockServer:
         widths : dict of str to int
             Length of the vectors of each vector column seen.
         """
-        import ray
-
         with self._lock:
             state = self._jobs.pop(job)
         blocks: list[tuple[int, ray.ObjectRef[pa.Table], int, int]] = []
@@ -197,7 +196,7 @@ class BlockServer:
         def flush() -> None:
             if small:
                 table = pa.concat_tables(small)
-                blocks.append((small_at, ray.put(table), table.num_rows, table.nbytes))
+                blocks.append((small_at, _put(table), table.num_rows, table.nbytes))
                 small.clear()
 
         for partition, attempt, position in attempts:
@@ -215,8 +214,8 @@ class BlockServer:
         flush()
         return blocks, state.widths
 
-    def abort(self, job: str) -> SchemaError | None:
-        """Drop a job and what was sent for it; return the error in its data, if that ended it."""
+    def abort(self, job: str) -> SchemaError | ResourceError | None:
+        """Drop a job and what was sent for it; return the error here, if one ended it."""
         with self._lock:
             state = self._jobs.pop(job, None)
         return state.error if state else None
@@ -346,7 +345,7 @@ class BlockServer:
             raise RayDPMLError("This export has ended: another attempt of the task was taken.")
         try:
             attempt = _read_attempt(stream, arena, state)
-        except SchemaError as error:
+        except (SchemaError, ResourceError) as error:
             state.error = error
             raise
         with self._lock:
@@ -421,8 +420,6 @@ def _send_error(
 
 def _read_attempt(stream: ArenaStream, arena: Arena, job: _Job) -> _Attempt:
     """Read one stream to its end, and put it into the object store block by block."""
-    import ray
-
     attempt = _Attempt()
     batches: list[pa.RecordBatch] = []
     size = 0
@@ -432,7 +429,7 @@ def _read_attempt(stream: ArenaStream, arena: Arena, job: _Job) -> _Attempt:
         block = _with_vectors(_plain(batches, job), job)
         if any(block.schema.field(name).type.list_size == 0 for name in job.vectors):
             return False
-        attempt.blocks.append((ray.put(block), block.num_rows, block.nbytes))
+        attempt.blocks.append((_put(block), block.num_rows, block.nbytes))
         return True
 
     for batch in pa.ipc.open_stream(pa.PythonFile(stream, mode="r")):
@@ -446,6 +443,13 @@ def _read_attempt(stream: ArenaStream, arena: Arena, job: _Job) -> _Attempt:
         attempt.tail = _copied(_plain(batches, job))
         _with_vectors(attempt.tail, job)  # finds vectors of unequal length now
     return attempt
+
+
+def _put(table: pa.Table) -> ray.ObjectRef[pa.Table]:
+    import ray
+
+    with store_may_be_full():
+        return ray.put(table)
 
 
 def _plain(batches: list[pa.RecordBatch], job: _Job) -> pa.Table:

@@ -14,6 +14,7 @@ from raydp_ml.exchange.schema import checked, columns_to_check
 from raydp_ml.exchange.sharding import shard_rows
 from raydp_ml.exchange.unify import aligned
 from raydp_ml.session import ray_runtime
+from raydp_ml.session.full import store_may_be_full
 from raydp_ml.session.lifecycle import executor_cpus
 
 if TYPE_CHECKING:
@@ -225,7 +226,8 @@ def fetch(refs: Sequence[ray.ObjectRef[pa.Table]], timeout: float = _GET_TIMEOUT
     import ray
 
     try:
-        return ray.get(list(refs), timeout=timeout)
+        with store_may_be_full():
+            return ray.get(list(refs), timeout=timeout)
     except ray.exceptions.GetTimeoutError as error:
         raise DataLostError(
             f"{len(refs)} blocks did not arrive from the object store within {timeout:.0f} s. "
@@ -271,8 +273,10 @@ def put_table(table: pa.Table, num_blocks: int = 1) -> Blocks:
     shards = shard_rows([table.num_rows], num_blocks)
     parts = [table.slice(start, stop - start) for shard in shards for _, start, stop in shard]
     node = ray.get_runtime_context().get_node_id()
+    with store_may_be_full():
+        refs = [ray.put(part) for part in parts]
     return Blocks(
-        [ray.put(part) for part in parts],
+        refs,
         [part.num_rows for part in parts],
         table.nbytes,
         table.schema,

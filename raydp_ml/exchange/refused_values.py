@@ -1,4 +1,4 @@
-"""What a query itself refuses, with ``raise_error``, as the error that bad data has here."""
+"""What a query refuses, with ``raise_error``, or lacks room for, as the error that it has here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.session.full import shortage_in
 
 __all__ = ["refused_values"]
 
@@ -15,7 +16,8 @@ __all__ = ["refused_values"]
 def refused_values() -> Iterator[None]:
     """Raise `SchemaError` for an error that a query raises by itself.
 
-    A lazy ``transform`` refuses values so, and the next step's ``fit`` is the first to run it.
+    A lazy ``transform`` refuses values so, and the next step's ``fit`` is the first to run it. A
+    query for which there is no room is a `ResourceError`, in a session of the user's own too.
     """
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
@@ -28,6 +30,7 @@ def refused_values() -> Iterator[None]:
         raise SchemaError(str((error.getMessageParameters() or {})["errorMessage"])) from error
     except Py4JJavaError as error:
         found = re.search(r"ml\.raydp\.columns\.RefusedValue: (.+)", str(error))
-        if found is None:
+        better = SchemaError(found[1]) if found else shortage_in(str(error))
+        if better is None:
             raise
-        raise SchemaError(found[1]) from error
+        raise better from error

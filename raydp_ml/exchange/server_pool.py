@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from raydp_ml.exceptions import DataLostError, ResourceError, SessionError
+from raydp_ml.exceptions import DataLostError, RayDPMLError, ResourceError, SessionError
 from raydp_ml.exchange.block_server import BlockServer
 from raydp_ml.session import ray_runtime
+from raydp_ml.session.full import shortage_in
 from raydp_ml.session.sealing import seal
 
 if TYPE_CHECKING:
@@ -126,19 +127,25 @@ def call(method: RemoteMethod, *args: object, timeout: float = 600.0) -> Any:
         It did not answer in time.
     SessionError
         Ray was shut down meanwhile; the call would start another.
+    RayDPMLError
+        The server raised it.
     """
     import ray
 
     ray_runtime.require_open(ray_runtime.connection())
     try:
         return ray.get(method.remote(*args), timeout=timeout)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, RayDPMLError):
+            raise error.cause from None
+        raise
     except ray.exceptions.GetTimeoutError as error:
         raise ResourceError(
             f"The block server did not answer within {timeout:.0f} s. The machine may be out of "
             "memory or processes; `ray status` and the logs in Ray's session folder tell."
         ) from error
     except ray_runtime.losses() as error:
-        raise DataLostError(
+        raise shortage_in(str(error)) or DataLostError(
             "The block server that holds the data has ended (killed, or its node is gone). Call "
             "from_spark or to_spark again."
         ) from error

@@ -252,24 +252,24 @@ def _run_jar(
 
 
 def _raise_better(error: BaseException, servers: list[server_pool.Server], job: str) -> None:
-    """Raise what was really wrong: bad data found by a server, or a server that has died."""
+    """Raise what was really wrong: what a server found (bad data, no room), or its death."""
     try:
         ray_runtime.require_open(servers[0].connection)
     except SessionError as ended:
         raise ended from error
     died = server_pool.forget_dead()
-    bad_data = _abort(servers, job)
+    found = _abort(servers, job)
     if died:
         raise DataLostError(
             "A block server ended while Spark wrote to it (killed, out of memory, or its node is "
             "gone). Look at Ray's logs, and call from_spark again."
         ) from error
-    if bad_data is not None:
-        raise bad_data from error
+    if found is not None:
+        raise found from error
 
 
-def _abort(servers: list[server_pool.Server], job: str) -> SchemaError | None:
-    """Have each server let go of what was sent for a job; return the error found in the data."""
+def _abort(servers: list[server_pool.Server], job: str) -> SchemaError | ResourceError | None:
+    """Have each server let go of what was sent for a job; return the error that one found."""
     found = None
     for server in servers:
         # One that has ended, or whose Ray has, holds nothing any more.

@@ -28,6 +28,7 @@ from raydp_ml.exchange.sql_text import select_columns, vector_to_array
 from raydp_ml.exchange.task_python import task_python
 from raydp_ml.models.arrow_udf import arrow_udf
 from raydp_ml.models.predictor import Predictor
+from raydp_ml.session.full import disk_may_be_full
 from raydp_ml.training.rows.layout import Feature, Layout
 
 if TYPE_CHECKING:
@@ -188,7 +189,8 @@ def _ship(df: DataFrame, raw: bytes) -> Callable[[], tuple[str, bytes]]:
     """Send the model to the executors; returns how a task gets at it."""
     digest = hashlib.sha256(raw).hexdigest()
     # A broadcast goes to each executor once; a closure goes with every task.
-    holder = _Closure(raw) if is_connect(df) else df.sparkSession.sparkContext.broadcast(raw)
+    with disk_may_be_full():  # through which Python hands it to the JVM
+        holder = _Closure(raw) if is_connect(df) else df.sparkSession.sparkContext.broadcast(raw)
     return partial(_shipped, digest, holder)
 
 

@@ -24,6 +24,7 @@ from raydp_ml.saving.files import FolderError, is_file, read_json
 from raydp_ml.saving.json_estimators import TRANSFORMERS, Json
 from raydp_ml.saving.json_values import decode, encode
 from raydp_ml.saving.restored import check_names, check_params, check_state
+from raydp_ml.session.full import disk_may_be_full
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +80,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
         If a parameter cannot be written, such as a function, or the class is not one of ours.
     FileExistsError
         If `path` exists and is not such a folder.
+    raydp_ml.exceptions.ResourceError
+        If the disk is full. What was there stays.
     """
     target = Path(path)
     if target.exists() and not _is_ours(target):
@@ -88,7 +91,10 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     # Written beside the target and moved there when complete: a crash leaves the old one whole.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+    with (
+        disk_may_be_full(str(target.parent)),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch,
+    ):
         made = Path(scratch) / "new"
         _write(estimator, made)
         old = Path(scratch) / "old"

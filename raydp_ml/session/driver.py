@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -52,15 +53,19 @@ def start_driver(
         class_path=class_path(),
         class_archive=class_archive(),
     )
-    return DriverJvm(
-        {**conf, **(more_conf or {})},
-        secrets={} if secret is None else {"spark.authenticate.secret": secret},
-        environment=driver_environment(
-            host=host,
-            node_id=ray.get_runtime_context().get_node_id(),
+    try:
+        return DriverJvm(
+            {**conf, **(more_conf or {})},
+            secrets={} if secret is None else {"spark.authenticate.secret": secret},
+            environment=driver_environment(
+                host=host,
+                node_id=ray.get_runtime_context().get_node_id(),
+                folder=folder,
+                configs=options.configs,
+            ),
             folder=folder,
-            configs=options.configs,
-        ),
-        folder=folder,
-        on_launch=on_launch,
-    )
+            on_launch=on_launch,
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # as where it could not be filled
+        raise

@@ -14,6 +14,7 @@ from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import SessionError
 from raydp_ml.session import ray_runtime
 from raydp_ml.session.class_path import ArchiveBuilder
+from raydp_ml.session.full import disk_may_be_full
 from raydp_ml.session.gateway import foreign_session
 from raydp_ml.session.java import find_java
 from raydp_ml.session.options import SessionOptions, check_options
@@ -284,8 +285,9 @@ def _check_no_foreign_session() -> None:
 def _start(options: SessionOptions, watch: Stopwatch) -> Session:
     had_ray = ray_runtime.is_ours()
     try:
-        ray_runtime.ensure_ray(options.timeout)
-        session = _of_mode(options)
+        with disk_may_be_full():
+            ray_runtime.ensure_ray(options.timeout)
+            session = _of_mode(options)
     except BaseException:
         if not had_ray:  # otherwise others of this process use it
             ray_runtime.close()

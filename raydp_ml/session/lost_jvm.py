@@ -1,8 +1,8 @@
-"""The end of the driver JVM, told as one error by whatever call meets it.
+"""The end of the driver JVM, and what it lacks, told as one error by whatever call meets it.
 
 Every call of PySpark's and ours goes through py4j's client, which tells of a JVM that is gone as a
 refused connection, a broken one, or an "error while calling o12.count", after printing a stack
-trace.
+trace. A full disk it tells as the failure of a job, in a stack trace of some thousand characters.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from raydp_ml.exceptions import SessionError
+from raydp_ml.session.full import shortage_in
 from raydp_ml.session.jvm_output import JvmOutput
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _SHOWN = 2000  # characters of its last lines
 
 class LostJvm:
     """Raises `SessionError` from every call of py4j's that finds the JVM ended.
+
+    Where a call fails for want of disk, or of executors, it raises `ResourceError`.
 
     Parameters
     ----------
@@ -52,8 +55,9 @@ class LostJvm:
         self._output = output
         self._memory = memory
         self._was_stopped = False
-        self._send = gateway._gateway_client.send_command
-        gateway._gateway_client.send_command = self._send_command
+        self._client = gateway._gateway_client
+        self._send = self._client.send_command
+        self._client.send_command = self._send_command
         logging.getLogger().addFilter(self._is_worth_printing)
 
     def expect_end(self) -> None:
@@ -95,7 +99,7 @@ class LostJvm:
         )
 
     def _send_command(self, *args: Any, **kwargs: Any) -> Any:
-        from py4j.protocol import ERROR, Py4JNetworkError
+        from py4j.protocol import ERROR, REFERENCE_TYPE, Py4JNetworkError
 
         try:
             answer = self._send(*args, **kwargs)
@@ -108,7 +112,30 @@ class LostJvm:
             raise self._error()
         if self._was_stopped and isinstance(answer, str) and answer.startswith(ERROR):
             raise self._error()  # such as that of a job whose Spark was stopped under it
+        if isinstance(answer, str) and answer.startswith(f"{ERROR}{REFERENCE_TYPE}"):
+            self._raise_shortage(answer)
         return answer
+
+    def _raise_shortage(self, answer: str) -> None:
+        """Raise `ResourceError` for an answer that refers to an exception for want of something."""
+        from py4j.protocol import (
+            END_COMMAND_PART,
+            EXCEPTION_COMMAND_NAME,
+            Py4JError,
+            get_return_value,
+        )
+
+        # What py4j sends for the text of a Py4JJavaError, before it makes one: whoever makes it
+        # owns the exception in the JVM.
+        reference = answer[1:]
+        said = self._send(f"{EXCEPTION_COMMAND_NAME}{reference}\n{END_COMMAND_PART}")
+        shortage = shortage_in(str(get_return_value(said, self._client, None, None)))
+        if shortage is None:
+            return
+        try:
+            get_return_value(answer, self._client)
+        except Py4JError as error:
+            raise shortage from error
 
     def _is_worth_printing(self, record: logging.LogRecord) -> bool:
         return record.msg != _NOISE or not self._has_ended()

@@ -46,6 +46,8 @@ class NativeSession(ClusterSession):
             self._room.await_free()
             self._start_driver()
             self._await_executors()
+            assert self._jvm is not None
+            self._jvm.limit_waits(self.options.timeout)
         except BaseException:
             self.stop()
             raise

@@ -50,7 +50,6 @@ class StandaloneSession(ClusterSession):
         self._workers: list[Actor] = []
         self._owners: list[Actor] = []  # the Workers' and the Master's actors
         self._started: list[Actor] = []  # those of them that may have a process
-        self._cpus: dict[str, float] = {}
         try:
             self._start()
         except BaseException:
@@ -58,8 +57,16 @@ class StandaloneSession(ClusterSession):
             raise
 
     def executor_cpus(self) -> dict[str, float]:
-        """Ray node id -> CPUs that the executors on it hold."""
-        return dict(self._cpus)
+        """Ray node id -> CPUs that the executors on it hold now."""
+        import ray
+
+        if not self._room.is_open():
+            return {}
+        # A Worker whose node is gone comes back on another. Its owner could not answer meanwhile.
+        found = [ray._private.state.actors(worker._actor_id.hex()) for worker in self._workers]
+        return self._room.cpus_on(
+            actor["Address"]["NodeID"] for actor in found if actor.get("State") == "ALIVE"
+        )
 
     def stop(self) -> None:
         """End the driver JVM, then the daemons with their executors, then the placement group."""
@@ -90,7 +97,7 @@ class StandaloneSession(ClusterSession):
         self._room.reserve()
         write_private(Path(self._folder, SECRET), self._secret)
         master = self._create_owners()
-        nodes = self._await_placement()
+        self._await_placement()
         self._started = list(self._owners)
         master_url = self._ask([master.start.remote(self._room.left())])[0]
         workers = [worker.start.remote(self._room.left()) for worker in self._workers]
@@ -99,7 +106,6 @@ class StandaloneSession(ClusterSession):
         self._await_executors()
         assert self._jvm is not None
         self._jvm.limit_waits(self.options.timeout)
-        self._cpus = self._room.cpus_on(nodes)
 
     def _create_owners(self) -> Actor:
         """Create the actors, the Workers' and the Master's; return the Master's."""
@@ -138,15 +144,15 @@ class StandaloneSession(ClusterSession):
             self._owners.append(self._workers[-1])
         return master
 
-    def _await_placement(self) -> list[str]:
-        """Ids of the Ray nodes on which the Workers' owners run, once all do."""
+    def _await_placement(self) -> None:
+        """Return when all Workers' owners run."""
         import ray
 
         placed = [worker.node_id.remote() for worker in self._workers]
         ready, waiting = ray.wait(placed, num_returns=len(placed), timeout=self._room.left())
         if waiting:
             raise ResourceError(self._room.not_in_time(len(ready)))
-        return self._ask(placed)
+        self._ask(placed)
 
     def _start_driver(self, master_url: str) -> None:
         import ray

@@ -17,7 +17,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,8 +27,19 @@ import psutil
 import torch
 import xgboost
 
+from tests.fresh_folder import MARK, marked
+from tests.session.conftest import eventually
+
+if TYPE_CHECKING:
+    import ray.cluster_utils
+
 WAITS = 150.0
 """Seconds after which a phase counts as hanging."""
+
+SMALL = Path(os.environ.get("TMPDIR", "/tmp")).parent / "small"
+"""A small disk, where the program was started with one."""
+
+number_of_rows = 3000
 
 
 class Gate:
@@ -88,8 +101,8 @@ class InStep(torch.nn.Module):
 
 
 def rows(spark, gate: Gate):
-    """Three thousand rows in eight partitions, whose first batch comes to the gate."""
-    df = spark.range(0, 3000, 1, 8).selectExpr(
+    """Rows in eight partitions, whose first batch comes to the gate."""
+    df = spark.range(0, number_of_rows, 1, 8).selectExpr(
         "cast(id as double) / 3000 as a", "cast(id % 97 as double) as b", "id % 97 + id / 1e3 as y"
     )
     return df.mapInArrow(through(gate), df.schema)
@@ -199,12 +212,9 @@ def kill_named(*names: str):
     """Kill one of this program's processes whose command line holds one of `names`."""
 
     def strike(spark, held: int) -> None:
-        token = os.environ["RAYDP_ML_TEST_PROGRAM"]
-        for process in psutil.process_iter():
+        for process in ours():
             with contextlib.suppress(psutil.Error):
-                line = " ".join(process.cmdline())
-                ours = process.environ().get("RAYDP_ML_TEST_PROGRAM") == token
-                if ours and any(name in line for name in names):
+                if any(name in " ".join(process.cmdline()) for name in names):
                     process.kill()
                     # (psutil's wait would take a child's exit status away from its owner.)
                     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
@@ -213,6 +223,37 @@ def kill_named(*names: str):
         raise AssertionError(f"no process is named {names}")
 
     return strike
+
+
+def ours() -> list[psutil.Process]:
+    return marked(os.environ[MARK])
+
+
+def fill_disk(spark, held: int):
+    fill = SMALL / "fill"
+    with contextlib.suppress(OSError), fill.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return fill.unlink
+
+
+def fill_store(spark, held: int):
+    import ray
+
+    filling: list[ray.ObjectRef] = []
+    with contextlib.suppress(ray.exceptions.OutOfDiskError):
+        while True:
+            filling.append(ray.put(np.zeros(1 << 19)))
+    return filling.clear
+
+
+def lose_node(spark, held: int) -> None:
+    from raydp_ml.session.lifecycle import executor_cpus
+
+    used = executor_cpus()
+    lost = next(node for node in nodes if node.node_id in used)
+    nodes.remove(lost)
+    cluster.remove_node(lost)
 
 
 def stop_session(spark, held: int) -> None:
@@ -232,6 +273,9 @@ EVENTS = {
     "driver's JVM killed": ("local", kill_named("org.apache.spark.deploy.SparkSubmit")),
     "stop_spark() in another thread": ("local", stop_session),
     "ray.shutdown() in another thread": ("local", end_ray),
+    "disk of temporary files full": ("local", fill_disk),
+    "object store and its disk full": ("local", fill_store),
+    "Ray node lost": ("native", lose_node),
     "native executor killed": ("native", kill_named("-executor-")),
     "AppMaster killed": ("native", kill_named("-appmaster")),
     "standalone Worker killed": ("standalone", kill_named("deploy.worker.Worker")),
@@ -248,22 +292,60 @@ def raydp_ml():
 def session(mode: str):
     shuffle = {"spark.sql.shuffle.partitions": "4", "spark.ui.showConsoleProgress": "false"}
     return raydp_ml().init_spark(
-        "faults", mode=mode, num_executors=2, driver_memory="1g", configs=shuffle
+        "faults",
+        mode=mode,
+        num_executors=2,
+        driver_memory="1g",
+        configs=shuffle,
+        placement_group_strategy="STRICT_SPREAD" if nodes else None,
     )
+
+
+cluster: ray.cluster_utils.Cluster | None = None
+nodes: list[ray._private.node.Node] = []
+"""Those beside the driver's: one more than two executors on two nodes need."""
+
+
+def add_nodes() -> None:
+    while cluster is not None and len(nodes) < 2:
+        nodes.append(cluster.add_node(num_cpus=2))
+
+
+def start_ray(event: str) -> None:
+    """Start the Ray that an event needs."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    global cluster, number_of_rows
+    options: dict[str, object] = {"num_cpus": 2, "include_dashboard": False}
+    if event == "Ray node lost":
+        cluster = Cluster(initialize_head=True, head_node_args=options)
+        add_nodes()
+        options = {"address": cluster.address}
+    elif event == "object store and its disk full":
+        number_of_rows = 300_000  # a small object needs no room in the store
+        options |= {"object_store_memory": 80 << 20, "object_spilling_directory": str(SMALL)}
+    ray.init(**options, log_to_driver=False, logging_level="error")
+
+
+def temporary_files() -> list[str]:
+    """What lies on the small disk, but torch's cache of code."""
+    return [name for name in os.listdir(SMALL) if not name.startswith("torchinductor_")]
 
 
 def hit(event: str, phase: str, expected: np.ndarray) -> str:
     """Run a phase through the fault; say what came of it."""
     mode, strike = EVENTS[event]
     spark = session(mode)
-    folder = tempfile.mkdtemp()
+    folder = tempfile.mkdtemp(dir=SMALL.parent / "tmp")
     gate = Gate(folder)
     struck: list[float] = []
+    undo: list[Callable[[], object]] = []
 
     def act() -> None:
         held = gate.held()
         try:
-            strike(spark, held)
+            undo.append(strike(spark, held) or (lambda: None))
         finally:
             struck.append(time.monotonic())
             gate.open()
@@ -282,7 +364,8 @@ def hit(event: str, phase: str, expected: np.ndarray) -> str:
     except Exception as error:
         outcome = f"{type(error).__name__}: {error}"
     acting.join(WAITS)  # the call may end before what ends it
-    assert struck, f"The fault did not happen: {outcome}"
+    assert undo, f"The fault did not happen: {outcome}"
+    undo[0]()
     sys.stderr.write(f"{event}, {phase}: {time.monotonic() - struck[0]:.1f} s, {outcome[:300]}\n")
     shutil.rmtree(folder, ignore_errors=True)
     return outcome
@@ -292,11 +375,14 @@ def main(event: str, phases: list[str]) -> None:
     """Print, for each phase, what came of it, as JSON."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    if event == "disk of temporary files full":
+        tempfile.tempdir = os.environ["TMPDIR"] = str(SMALL)
+    start_ray(event)
     for phase in phases:
         faulthandler.dump_traceback_later(WAITS, exit=True)
         if not ray.is_initialized():
-            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+            start_ray(event)
+        add_nodes()
         if EVENTS[event][0] == "standalone":
             raydp_ml().stop_spark()  # nothing takes the place of a Master or Worker
         expected = PHASES[phase](session(EVENTS[event][0]), Gate(None))
@@ -305,9 +391,13 @@ def main(event: str, phases: list[str]) -> None:
         # Whatever it was, the same process can go on.
         if not ray.is_initialized():
             raydp_ml().stop_spark()
-            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+            start_ray(event)
         again = from_spark(session(EVENTS[event][0]), Gate(None))
-        assert again.shape == (3000, 3), "nothing works after it"
+        assert again.shape == (number_of_rows, 3), "nothing works after it"
     faulthandler.cancel_dump_traceback_later()
     raydp_ml().stop_spark()
     ray.shutdown()
+    if cluster is not None:
+        cluster.shutdown()
+    if event == "disk of temporary files full":
+        assert eventually(lambda: not temporary_files(), 60), temporary_files()

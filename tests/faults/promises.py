@@ -22,13 +22,22 @@ PHASES = (
 
 @dataclass(frozen=True)
 class Promise:
-    """What comes of a fault: `EXACT`, or the name of the error and a piece of its text."""
+    """What comes of a fault: `EXACT`, or the name of the error and a piece of its text.
 
-    outcome: str
+    Attributes
+    ----------
+    outcomes : tuple of str
+        More than one where it depends on which node the rows were on.
+    """
+
+    outcomes: tuple[str, ...]
     text: str = ""
 
+    def __str__(self) -> str:
+        return " or ".join(f"`{it}`" if it.endswith("Error") else it for it in self.outcomes)
 
-SAME = Promise(EXACT)
+
+SAME = Promise((EXACT,))
 NOT_USED = None
 """The phase does not use what the fault hits."""
 
@@ -37,14 +46,16 @@ def _all(promise: Promise | None, **but: Promise | None) -> dict[str, Promise | 
     return {phase: but.get(phase.replace(" ", "_"), promise) for phase in PHASES}
 
 
-UNREACHABLE = Promise("Py4JJavaError", "it has ended, or runs on another host")
+UNREACHABLE = Promise(("Py4JJavaError",), "it has ended, or runs on another host")
 """Spark's own error of a job, with the reason of its tasks."""
 
-NOT_PROMISED = Promise("not promised")
+NOT_PROMISED = Promise(("not promised",))
 """Ray itself ends a process that waits for a worker while another of its threads shuts Ray down."""
 
-LOST_JVM = Promise("SessionError", "The driver JVM has ended")
-STOPPED = Promise("SessionError", "stopped")
+LOST_JVM = Promise(("SessionError",), "The driver JVM has ended")
+STOPPED = Promise(("SessionError",), "stopped")
+STORE_FULL = Promise(("ResourceError",), "object_store_memory")
+DISK_FULL = Promise(("ResourceError",), "TMPDIR")
 WORKERS_LOST = _all(NOT_USED, XGBoost_fit=SAME, torch_fit=SAME, search=SAME)
 
 PROMISES: dict[str, dict[str, Promise | None]] = {
@@ -54,7 +65,7 @@ PROMISES: dict[str, dict[str, Promise | None]] = {
     "driver's JVM killed": _all(LOST_JVM, XGBoost_fit=SAME, torch_fit=SAME, search=SAME),
     "stop_spark() in another thread": _all(STOPPED, XGBoost_fit=SAME, torch_fit=SAME, search=SAME),
     "ray.shutdown() in another thread": _all(
-        Promise("SessionError", "Ray was shut down"),
+        Promise(("SessionError",), "Ray was shut down"),
         XGBoost_fit=NOT_PROMISED,
         torch_fit=NOT_PROMISED,
         search=NOT_PROMISED,
@@ -63,6 +74,9 @@ PROMISES: dict[str, dict[str, Promise | None]] = {
         predict=SAME,
         idle=SAME,
     ),
+    "disk of temporary files full": _all(SAME, predict=DISK_FULL),
+    "object store and its disk full": _all(SAME, from_spark=STORE_FULL, idle=STORE_FULL),
+    "Ray node lost": _all(SAME, search=Promise((EXACT, "DataLostError"))),
     "native executor killed": _all(SAME),
     "AppMaster killed": _all(SAME),
     "standalone Worker killed": _all(SAME),
@@ -74,8 +88,7 @@ def table() -> str:
     """Return the promises as a table in Markdown."""
     rows = [["event", *PHASES], ["---"] * (len(PHASES) + 1)]
     for event, promised in PROMISES.items():
-        cells = ["" if of is None else of.outcome for of in promised.values()]
-        rows.append([event, *(f"`{cell}`" if cell.endswith("Error") else cell for cell in cells)])
+        rows.append([event, *("" if of is None else str(of) for of in promised.values())])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -10,8 +10,9 @@ import tempfile
 import textwrap
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import pytest
@@ -24,10 +25,11 @@ from tests.fresh_folder import LEFT_SECONDS, marked, program_environment
 class Program:
     """A Python program in a process of its own; its descendants carry a mark in the environment.
 
-    `folder` is its temporary folder and its Ray's, short enough for the paths of sockets.
+    `folder` is its temporary folder and its Ray's, short enough for the paths of sockets. It may
+    have `disks` of its own: folders, in `folder` or anywhere, and their sizes in bytes.
     """
 
-    def __init__(self, source: str, folder: Path) -> None:
+    def __init__(self, source: str, folder: Path, disks: Mapping[str, int]) -> None:
         self.folder = folder
         self._token = uuid.uuid4().hex
         script = folder / "program.py"
@@ -35,11 +37,12 @@ class Program:
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
         (folder / "tmp").mkdir()
         (folder / "work").mkdir()
+        command = _with_disks({folder / name: size for name, size in disks.items()})
         environment = program_environment(self._token, folder / "tmp")
         environment |= {"RAY_TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
         with self._stdout.open("w") as stdout, self._stderr.open("w") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, str(script)],
+                [*command, sys.executable, str(script)],
                 cwd=folder / "work",
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -72,12 +75,13 @@ class Program:
         return marked(self._token)
 
     def left_files(self) -> list[str]:
-        """What lies in the program's temporary and working folders."""
-        return sorted(
+        """What lies in the program's temporary and working folders, but torch's cache of code."""
+        paths = [
             str(path.relative_to(self.folder))
             for name in ("tmp", "work")
             for path in below(self.folder / name)
-        )
+        ]
+        return sorted(path for path in paths if not path.startswith("tmp/torchinductor_"))
 
     def ray_files(self) -> list[str]:
         """What Spark's JVMs in Ray actors have in Ray's folders, other than logs."""
@@ -111,8 +115,9 @@ def run_program():
     """Start a program; at the end of the test, end what is left of it."""
     programs: list[Program] = []
 
-    def run(source: str) -> Program:
-        programs.append(Program(source, Path(tempfile.mkdtemp(prefix="rt-", dir="/tmp"))))
+    def run(source: str, disks: Mapping[str, int] = MappingProxyType({})) -> Program:
+        folder = Path(tempfile.mkdtemp(prefix="rt-", dir="/tmp"))
+        programs.append(Program(source, folder, disks))
         return programs[-1]
 
     yield run
@@ -120,6 +125,21 @@ def run_program():
         for process in program.processes():
             process.kill()
         shutil.rmtree(program.folder, ignore_errors=True)
+
+
+def _with_disks(disks: Mapping[Path, int]) -> list[str]:
+    """Begin a command with small disks, which go with its last process."""
+    if not disks:
+        return []
+    for folder in disks:
+        folder.mkdir(exist_ok=True)
+    mounts = [f"mount -t tmpfs -o size={size} small {folder}" for folder, size in disks.items()]
+    command = ["unshare", "-m", "sh", "-ec", "; ".join([*mounts, 'exec "$@"']), "sh"]
+    try:
+        subprocess.run([*command, "true"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a disk of its own needs root, util-linux, and a container that may mount")
+    return command
 
 
 def finished(program: Program) -> None:

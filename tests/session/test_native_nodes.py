@@ -122,3 +122,32 @@ def test_a_node_that_goes_while_its_executor_works(run_program, during):
     finished(program)
     # The new node itself takes some seconds to come up.
     assert float(program.stdout.splitlines()[0]) < 30
+
+
+@pytest.mark.slow
+def test_a_job_waits_for_a_first_executor_as_long_as_the_session_did(run_program):
+    program = run_program("""
+    import ray
+    from ray.cluster_utils import Cluster
+    import raydp_ml
+
+    head = {"num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    other = cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
+    spark = raydp_ml.init_spark("one", mode="native", executor_memory="600m", timeout=40)
+    cluster.remove_node(other)
+    try:
+        spark.range(1000).repartition(3).count()
+    except raydp_ml.exceptions.ResourceError as error:
+        print(error, flush=True)
+    # Given room again, the session goes on.
+    cluster.add_node(num_cpus=1)
+    assert spark.range(1000).repartition(3).count() == 1000
+    raydp_ml.stop_spark()
+    ray.shutdown()
+    cluster.shutdown()
+    print("done", flush=True)
+    """)
+    finished(program)
+    assert "none took their place within timeout=40 seconds" in program.stdout

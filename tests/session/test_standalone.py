@@ -219,8 +219,8 @@ def test_a_job_waits_for_lost_executors_as_long_as_the_session_did(run_program):
         time.sleep(0.05)
     try:
         spark.range(1000).repartition(3).count()
-    except Exception as error:
-        print(str(error)[:3000])
+    except raydp_ml.exceptions.ResourceError as error:
+        print(error)
     raydp_ml.stop_spark()
     assert cpus_come_back()
     """)
@@ -308,6 +308,7 @@ def test_half_a_cpu_and_a_custom_resource(run_program):
 def test_executors_spread_over_nodes_and_know_theirs(run_program):
     program = run_program("""
         import os
+        import time
         import ray
         import raydp_ml
         from ray.cluster_utils import Cluster
@@ -316,7 +317,8 @@ def test_executors_spread_over_nodes_and_know_theirs(run_program):
         # (Ray's dashboard leaves a folder of its own behind.)
         head = {"num_cpus": 0, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
-        nodes = {cluster.add_node(num_cpus=1).node_id for _ in range(2)}
+        first, second = (cluster.add_node(num_cpus=1) for _ in range(2))
+        nodes = {first.node_id, second.node_id}
         ray.init(address=cluster.address, logging_level="error")
         with raydp_ml.spark_session(
             mode="standalone",
@@ -333,6 +335,16 @@ def test_executors_spread_over_nodes_and_know_theirs(run_program):
 
             found = spark.sparkContext.parallelize(range(2), 2).mapPartitions(where).collect()
             assert set(found) == nodes, (found, nodes)
+
+            cluster.remove_node(second)
+            third = cluster.add_node(num_cpus=1)
+            nodes = {first.node_id, third.node_id}
+            until = time.monotonic() + 120
+            while lifecycle.executor_cpus() != dict.fromkeys(nodes, 1.0):
+                assert time.monotonic() < until, (lifecycle.executor_cpus(), nodes)
+                time.sleep(0.1)
+            with raydp_ml.from_spark(spark.range(5000)) as blocks:
+                assert blocks.to_arrow()["id"].to_pylist() == list(range(5000))
         assert ray.is_initialized()
         ray.shutdown()
         cluster.shutdown()

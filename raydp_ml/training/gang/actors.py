@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raydp_ml.exceptions import ResourceError
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.session import ray_runtime
+from raydp_ml.session.full import full_store, store_may_be_full
 from raydp_ml.session.lifecycle import executor_cpus
 from raydp_ml.training.gang.failure import WorkerLostError, error_of
 from raydp_ml.training.gang.gang import OnEvent
@@ -97,10 +98,11 @@ class ActorGang:
             A worker's process died.
         """
         ray_runtime.require_open(self._connection)
-        pending = {
-            worker.run.remote(function, its_args): rank
-            for rank, (worker, its_args) in enumerate(zip(self._workers, args, strict=True))
-        }
+        with store_may_be_full():
+            pending = {
+                worker.run.remote(function, its_args): rank
+                for rank, (worker, its_args) in enumerate(zip(self._workers, args, strict=True))
+            }
         results: dict[int, _Result] = {}
         failures: list[tuple[int, BaseException]] = []
         deadline = math.inf
@@ -112,6 +114,9 @@ class ActorGang:
                 rank = pending.pop(ref)
                 try:
                     results[rank], events = ray.get(ref)
+                except (ray.exceptions.OutOfDiskError, ray.exceptions.ObjectStoreFullError):
+                    # What it returns is beyond the store of its node.
+                    failures.append((rank, full_store(self.node_ids[rank])))
                 except ray.exceptions.RayTaskError as error:
                     failures.append((rank, error.cause))
                 except ray_runtime.losses() as error:

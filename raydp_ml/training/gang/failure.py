@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raydp_ml.exceptions import RayDPMLError, TrainingError
+from raydp_ml.session.full import shortage_in
 
 _SECONDARY = (
     "allreduce",
@@ -46,7 +47,7 @@ def error_of(failures: Sequence[tuple[int, BaseException]], size: int) -> Except
     if isinstance(cause, RayDPMLError):
         return cause
     text = str(cause).strip().splitlines()
-    error = TrainingError(
+    error = shortage_in(str(cause)) or TrainingError(
         f"Worker {rank} of {size} failed: {type(cause).__name__}: {text[0] if text else ''}"
     )
     error.__cause__ = cause

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raydp_ml.exceptions import TrainingError
+from raydp_ml.session.full import store_may_be_full
 from raydp_ml.training.gang.failure import WorkerLostError
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def run_tasks(
     from raydp_ml.training.gang.actors import actor_gang
 
     queue, told = TaskQueue(tasks, on_end), 0
-    held = [ray.put(shared)]  # in a list, a reference is handed on as it is
+    with store_may_be_full():
+        held = [ray.put(shared)]  # in a list, a reference is handed on as it is
     while queue.left():
         with actor_gang(
             workers.count,

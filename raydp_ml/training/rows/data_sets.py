@@ -86,6 +86,12 @@ class Part:
     shard: tuple[tuple[int, int, int], ...] = ()
     chosen: Chosen | None = None
 
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        if self.table is not None:
+            return len(self.table)
+        return sum(stop - start for _, start, stop in self.shard)
+
     def read(self) -> pa.Table:
         """Return the rows (views of the object store where they are not in this process)."""
         if self.table is not None:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raydp_ml.session.full import disk_may_be_full
 from raydp_ml.training.torch.spec import Best, Checkpoint
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, about: dict[str, obje
         **packed,
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+    with (
+        disk_may_be_full(str(folder.parent)),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch,
+    ):
         made = Path(scratch) / "new"
         made.mkdir()
         save_file(tensors, made / _TENSORS)

@@ -10,12 +10,11 @@ import contextlib
 import math
 import mmap
 import tempfile
-from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
 
-from raydp_ml.exceptions import ResourceError
+from raydp_ml.session.full import disk_may_be_full
 from raydp_ml.training.rows.data_sets import Part
 from raydp_ml.training.torch.spec import TorchSpec
 from raydp_ml.training.torch.tensors import Rows, rows_of
@@ -36,7 +35,7 @@ def mapped_rows(part: Part, spec: TorchSpec) -> Rows:
     """
     tables = part.tables()
     none = rows_of(next(tables), part.layout, spec)  # which tells how many arrays, and of what
-    with contextlib.ExitStack() as stack, _room():
+    with contextlib.ExitStack() as stack, disk_may_be_full(tempfile.gettempdir()):
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in _arrays(none)]
         count = 0
         for table in tables:
@@ -62,15 +61,3 @@ def _mapped(file: IO[bytes], like: np.ndarray, count: int) -> np.ndarray:
     # Batches are rows from all over: the pages around one are not wanted soon.
     memory.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(memory, like.dtype).reshape(shape)
-
-
-@contextlib.contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ResourceError(
-            "A worker cannot keep its rows on disk, in files of its temporary folder "
-            f"{tempfile.gettempdir()}: {error}. Let TMPDIR name a folder with as much room as the "
-            "rows take, or take more workers."
-        ) from error

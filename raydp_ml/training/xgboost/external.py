@@ -5,6 +5,8 @@ Imported on a worker only, where xgboost is.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -14,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import xgboost
 
+from raydp_ml.exceptions import ResourceError
 from raydp_ml.training.rows.data_sets import Part
 from raydp_ml.training.rows.layout import Layout
 from raydp_ml.training.xgboost.batches import (
@@ -39,12 +42,32 @@ def external_matrices(
     spec : TrainSpec
     folder : str
         Where the bins go.
+
+    Raises
+    ------
+    ResourceError
+        The disk of `folder` has no room for them.
     """
+    _require_room(parts, folder)
     made: list[xgboost.DMatrix] = []
     for index, part in enumerate(parts):
         ref = made[0] if made else None
         made.append(_matrix(part.tables, part.layout, spec, f"{folder}/{index}", ref))
     return made[0], made[1:]
+
+
+def _require_room(parts: Sequence[Part], folder: str) -> None:
+    """Raise `ResourceError` where the bins cannot fit: XGBoost ends its process on a full disk."""
+    dense = [part for part in parts if part.layout.sparse is None]
+    least = sum(part.num_rows() * part.layout.num_features for part in dense)  # a byte a value
+    usage = shutil.disk_usage(folder)
+    if least > usage.free:
+        raise ResourceError(
+            f"external_memory=True keeps XGBoost's bins on disk: at least {least / 1e6:,.0f} MB, "
+            f"and {os.path.dirname(folder)} has {usage.free / 1e6:,.0f} of "
+            f"{usage.total / 1e6:,.0f} MB free. Remove files there, start anew with TMPDIR set to "
+            "a folder on a larger disk, or take more workers on more nodes."
+        )
 
 
 def _matrix(
