@@ -90,9 +90,10 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
         SessionError
             In Spark Connect, or a Spark that is none of 4.0 to 4.3, where it cannot be checked.
         """
+        if is_spark(X):
+            require_batch(X)
         self.transform(X)
         assert is_spark(X)
-        require_batch(X)
         self._set_features_in(list(X.columns), len(X.columns))
         return self
 
