@@ -13,11 +13,14 @@ from pathlib import Path
 import pyspark
 import pytest
 
+from raydp_ml.session.class_path import JAR
 from raydp_ml.session.guard import OwnedProcess
 
 CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
 START_SECONDS = 120
 MODE = "SPARK_CONNECT_MODE_ENABLED"
+WITH_JAR = {"spark.jars": str(JAR), "spark.sql.extensions": "ml.raydp.trees.ServerFunctions"}
+"""What gives a server our functions, as the guide says."""
 
 
 @contextlib.contextmanager
@@ -31,6 +34,7 @@ def connect_server(configs: Mapping[str, str]) -> Iterator[str]:
         "spark.driver.memory": "2g",
         "spark.sql.warehouse.dir": f"{folder}/warehouse",
         "spark.ui.enabled": "false",
+        **WITH_JAR,
         **configs,
     }
     home = Path(pyspark.__file__).parent

@@ -37,7 +37,13 @@ from raydp_ml.preprocessing import (
 )
 from raydp_ml.sql import SQLTransformer
 from raydp_ml.torch import TorchClassifier
-from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor
+from raydp_ml.xgboost import (
+    XGBClassifier,
+    XGBRanker,
+    XGBRegressor,
+    jvm_shapley,
+    jvm_trees,
+)
 from tests.parity import assert_same_attributes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.modes("connect")]
@@ -162,20 +168,33 @@ def of_xgboost(cls, rows, label, **params):
     return cls(**SMALL, tree_method="hist", **params).fit(rows[FEATURES], rows[label])
 
 
+def in_the_jvm(df, capsys):
+    """Whether no Python worker computes a DataFrame."""
+    df.explain()
+    return "Python" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_regressor_is_xgboosts(num_workers, df, rows):
+@pytest.mark.parametrize("path", ["jar", "python"])
+def test_a_regressor_is_xgboosts(path, num_workers, df, rows, monkeypatch, capsys):
+    if path == "python":  # as where the server was not given our jar
+        monkeypatch.setattr(jvm_trees, "server_column", lambda *_: None)
+        monkeypatch.setattr(jvm_shapley, "server_column", lambda *_: None)
     model = XGBRegressor(**SMALL, num_workers=num_workers).fit(df.select(*FEATURES, "y"), "y")
     own = of_xgboost(xgboost.XGBRegressor, rows, "y")
     X = rows[FEATURES]
     data = xgboost.DMatrix(X)
     booster = model.get_booster()
 
-    found = by_id(model.predict(df))
+    predicted = model.predict(df)
+    found = by_id(predicted)
 
+    assert in_the_jvm(predicted, capsys) == (path == "jar")
     np.testing.assert_allclose(found.prediction, own.predict(X), rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(found.prediction.astype("float32"), booster.predict(data))
     score = sklearn.metrics.r2_score(rows.y, found.prediction)
     assert model.score(df, "y") == pytest.approx(score, rel=1e-9)
+    assert in_the_jvm(model.explain(df), capsys) == (path == "jar")
     leaves = matrix(by_id(model.apply(df)).leaves)
     np.testing.assert_array_equal(leaves, booster.predict(data, pred_leaf=True))
     contributions = matrix(by_id(model.explain(df)).contributions)
@@ -195,6 +214,24 @@ def test_a_classifier_is_xgboosts(label, df, rows):
     assert found.prediction.tolist() == model.classes_[shares.argmax(axis=1)].tolist()
     right = float((found.prediction == rows[label]).mean())
     assert model.score(df, label) == pytest.approx(right, rel=1e-9)
+
+
+def test_a_session_whose_sql_means_something_else_predicts_in_python(spark, df, rows, capsys):
+    model = XGBRegressor(**SMALL).fit(rows[FEATURES], rows.y)
+    spark.conf.set("spark.sql.ansi.enabled", "false")
+    try:
+        predicted = model.predict(df)
+        assert not in_the_jvm(predicted, capsys)
+        found = by_id(predicted).prediction
+    finally:
+        spark.conf.unset("spark.sql.ansi.enabled")
+    np.testing.assert_array_equal(found, model.predict(rows[FEATURES]))
+
+
+def test_what_a_client_collects_is_fitted_without_a_warning(df):
+    collected = df.select(*FEATURES, "y").toPandas()
+    assert collected.attrs  # (objects, which Arrow cannot keep)
+    XGBRegressor(**SMALL).fit(collected, "y")
 
 
 def test_a_ranker_and_a_network_learn(df, rows):
