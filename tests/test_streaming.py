@@ -173,6 +173,7 @@ LAZY = {
 
 
 @pytest.mark.cluster
+@pytest.mark.modes("local", "connect")
 @pytest.mark.parametrize("case", LAZY)
 def test_streamed_predictions_are_those_in_memory(case, spark, stream, rows):
     fit, predict, column, expected = LAZY[case]
