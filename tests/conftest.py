@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from benchmarks.session import ensure_class_archive
+from tests.connect_server import connect_session, make_columns_of
 
 # Spark's Python workers must be this interpreter also where no environment is activated.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -57,6 +58,8 @@ def ray_cluster():
 def spark(request, ray_cluster):
     """A SparkSession in the test's mode: ``local``, ``standalone``, or the user's ``own``.
 
+    That of ``connect`` is one of a Spark Connect server, in a process of its own.
+
     Session-scoped and parametrised: pytest runs the tests of one mode together. The session of the
     tests before goes on until another mode is asked for; that of a test of ``none`` has ended, so
     that no executor holds Ray's CPUs.
@@ -79,6 +82,10 @@ def spark(request, ray_cluster):
         session.sparkContext.setLogLevel("ERROR")
         yield session
         _end_own(session)
+        raydp_ml.stop_spark()
+    elif mode == "connect":
+        with connect_session(QUICK_SPARK) as session:
+            yield session
         raydp_ml.stop_spark()
     else:
         yield raydp_ml.init_spark(
@@ -131,7 +138,7 @@ def close_figures():
 
 def pytest_addoption(parser):
     help_ = "run tests that use Spark in this mode only, and skip those that are of other modes"
-    modes = ["local", "standalone", "native", "own", "none"]
+    modes = ["local", "standalone", "native", "own", "connect", "none"]
     parser.addoption("--spark-mode", choices=modes, help=help_)
     help_ = "begin no slow test after so many minutes, so that a slow machine ends in time"
     parser.addoption("--slow-minutes", type=float, help=help_)
@@ -189,12 +196,18 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: is_slow(item) and "spark" not in item.fixturenames)
 
 
+@pytest.hookimpl(tryfirst=True)  # before fixtures that are made of columns
 def pytest_runtest_setup(item):
+    make_columns_of("connect" if params_of(item).get("spark") == "connect" else "classic")
     if item.get_closest_marker("grid") and not item.config.getoption("--grids"):
         pytest.skip("of a whole grid, of which a part is run without --grids")
     minutes = item.config.getoption("--slow-minutes")
     if minutes is not None and is_slow(item) and time.monotonic() > BEGUN + 60 * minutes:
         pytest.skip(f"slow, and {minutes:g} minutes had passed (--slow-minutes)")
+
+
+def params_of(item):
+    return item.callspec.params if hasattr(item, "callspec") else {}
 
 
 def is_slow(item):

@@ -11,7 +11,13 @@ import pytest
 from tests.site_pages import DOCS, PAGES, blocks, name_of
 
 # These start a session of their own; the others begin with what the list of guides shows.
-BY_THEMSELVES = {"tutorial", "how_to/own_session", "how_to/ray_cluster", "how_to/index"}
+BY_THEMSELVES = {
+    "tutorial",
+    "how_to/own_session",
+    "how_to/spark_connect",
+    "how_to/ray_cluster",
+    "how_to/index",
+}
 # Serve on a port of its own: other tests serve at the same time.
 BEFORE = {
     "how_to/looking": "import matplotlib; matplotlib.use('Agg')",
@@ -67,6 +73,15 @@ assert scored.count() == test.count()
 error = scored.selectExpr("avg(abs(prediction - arr_delay))").first()[0]
 assert error < 8
 """,
+    "how_to/streaming": """
+assert spark.read.parquet("scored").count() == test.count()
+error = spark.read.parquet("scored").selectExpr("avg(abs(prediction - arr_delay))").first()[0]
+assert error < 8
+batches = learnt.get_booster().num_boosted_rounds() / 10
+assert batches >= 2 and batches == int(batches)
+assert learnt.score(test, "arr_delay") > 0.5
+""",
+    "how_to/spark_connect": "assert model.score(df, 'y') > 0.99; spark.stop()",
     "how_to/own_session": "assert model.score(df, 'y') > 0.99",
     "how_to/ray_cluster": "assert model.get_num_boosting_rounds() == 20",
     "coming_from/xgboost_spark": LEARNT,
@@ -75,7 +90,12 @@ assert error < 8
     "coming_from/ray_train": "assert model.get_num_boosting_rounds() == 50",
     "coming_from/scikit_learn": f"{LEARNT}; assert predictions.count() == 4_000",
 }
-NEEDS = {"tutorial": "starlette", "how_to/torch_module": "torch", "coming_from/raydp": "torch"}
+NEEDS = {
+    "tutorial": "starlette",
+    "how_to/torch_module": "torch",
+    "coming_from/raydp": "torch",
+    "how_to/spark_connect": "grpc_status",
+}
 
 
 def test_every_page_with_a_program_has_a_check():

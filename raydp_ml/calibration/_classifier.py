@@ -16,7 +16,7 @@ from raydp_ml.calibration._calibrators import calibrated
 from raydp_ml.calibration._expressions import add_calibrated
 from raydp_ml.calibration._saved import restored_calibrator, saved_calibrator
 from raydp_ml.exchange.columns import quoted
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.model_selection._marks import as_frame
 from raydp_ml.model_selection._scores import no_score
@@ -111,7 +111,7 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_frame(self, df: DataFrame, y: Values | None, params: dict[str, Any]) -> Self:
-        require_live(df.sparkSession)
+        require_batch(df)
         estimator = self._get_estimator()
         require_ours(estimator, type(self).__name__, "estimator")
         frozen = isinstance(estimator, FrozenEstimator)

@@ -20,7 +20,7 @@ from raydp_ml.base import kind_of
 from raydp_ml.compose._selector import pandas_template
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.preprocessing import FunctionTransformer
 from raydp_ml.transformers.base import ANY, SparkTransformer
 from raydp_ml.transformers.side_by_side import Part, side_by_side
@@ -79,7 +79,7 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_transform_spark(self, df: Any, y: Any, **params: Any) -> Any:
         _raise_for_params(params, self, "fit_transform")
-        require_live(df.sparkSession)
+        require_batch(df)
         roles = self._resolve(df, y, None)
         template = pandas_template(roles.features)
         self._set_features_in(roles.feature_names, len(roles.features))

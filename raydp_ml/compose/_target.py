@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from raydp_ml.base import SparkEstimator, in_memory, is_spark
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, from_spark_schema, quoted
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.models.pipeline_input import as_pipeline_promises
 from raydp_ml.models.wrapped import label_of, require_ours, writing_to
@@ -89,7 +89,7 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_spark(self, df: DataFrame, y: Values | None, fit_params: dict[str, Any]) -> Self:
-        require_live(df.sparkSession)
+        require_batch(df)
         regressor = self._get_regressor(get_clone=True)
         require_ours(regressor, type(self).__name__, "regressor")
         label = label_of(df, y, type(self).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 from collections import defaultdict
@@ -114,12 +115,16 @@ def _require_owners(blocks: Blocks) -> None:
 
 def _active_session() -> SparkSession:
     from pyspark import SparkContext
-    from pyspark.sql import SparkSession
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession, is_remote
 
+    # Spark knows an active session for the thread that started it only.
     session = SparkSession.getActiveSession()
     if session is None and SparkContext._active_spark_context is not None:
-        # Spark knows an active session for the thread that started it only.
         session = SparkSession.builder.getOrCreate()
+    elif session is None and is_remote():
+        with contextlib.suppress(PySparkRuntimeError):  # there is none
+            session = SparkSession.active()
     if session is None:
         raise SessionError(
             "to_spark found no active SparkSession. Start one with raydp_ml.init_spark(), or give "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from raydp_ml.exceptions import SessionError
+from raydp_ml.exceptions import SchemaError, SessionError
 from raydp_ml.session.class_path import JAR
 
 if TYPE_CHECKING:
@@ -48,6 +48,22 @@ def require_live(spark: SparkSession) -> None:
         raise SessionError(
             "The SparkSession of this DataFrame was stopped. Start one (raydp_ml.init_spark) and "
             "make the DataFrame again from its source."
+        )
+
+
+def require_batch(df: DataFrame) -> None:
+    """Raise where no job can look at all rows: the session was stopped, or the rows never end.
+
+    What is lazy (predict, transform) takes a streaming DataFrame, and asks `require_live` only.
+    """
+    require_live(df.sparkSession)
+    if df.isStreaming:
+        raise SchemaError(
+            "This needs all rows at once: fit, score, metrics, splits and from_spark take a batch "
+            "DataFrame. Got a streaming one instead, which has no end. Read the source with "
+            "spark.read, or do it to each micro-batch: stream.writeStream.foreachBatch("
+            "lambda batch, number: model.fit(batch, ...)). predict and transform of what is "
+            "fitted take a streaming DataFrame as it is."
         )
 
 

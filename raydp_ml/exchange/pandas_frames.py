@@ -52,11 +52,16 @@ def plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
         elif kind.kind == "O" and _is_vector(column.dropna().head(1)):
             made[place] = column.map(lambda x: x.toArray() if _is_vector([x]) else None)
     if not made:
+        if frame.attrs:  # of which Arrow makes JSON, or warns: Spark Connect leaves objects there
+            frame = frame.copy(deep=False)
+            frame.attrs = {}
         return frame
     import pandas as pd
 
     columns = [made.get(place, frame.iloc[:, place]) for place in range(frame.shape[1])]
-    return pd.concat(columns, axis=1)
+    joined = pd.concat(columns, axis=1)
+    joined.attrs = {}
+    return joined
 
 
 def _is_vector(values: Iterable[object]) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raydp_ml.exchange.jvm import as_frame, java_object
+from raydp_ml.exchange import connect_plans
+from raydp_ml.exchange.jvm import as_frame, is_connect, java_object
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -19,8 +20,10 @@ def restored(made: DataFrame, source: DataFrame) -> DataFrame | None:
     -------
     pyspark.sql.DataFrame or None
         None where a step between the two, such as an aggregation, has no rows that the columns
-        belong to, or our Java part cannot be used.
+        belong to, or our Java part cannot be used in a session that is none of Spark Connect.
     """
+    if is_connect(made):
+        return connect_plans.restored(made, source)
     java = java_object(made.sparkSession, "columns.SourceColumns")
     whole = java and java.restored(made, source)
     return None if whole is None else as_frame(whole, made.sparkSession)

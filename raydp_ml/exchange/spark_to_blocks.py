@@ -58,7 +58,8 @@ def from_spark(
     ------
     SchemaError
         A column is missing, bears a name twice, or has a type that cannot cross (map, struct); or a
-        transformer before refuses a value, as scikit-learn's would have.
+        transformer before refuses a value, as scikit-learn's would have. Or the DataFrame is a
+        streaming one, which has no end.
     SessionError
         The SparkSession was stopped.
 
@@ -88,12 +89,7 @@ def export(
         False turns column batches (of Parquet, of a cache) into rows first.
     """
     _require_dataframe(df)
-    jvm.require_live(df.sparkSession)
-    if df.isStreaming:
-        raise SchemaError(
-            "from_spark takes a batch DataFrame; got a streaming one, which has no end. Read the "
-            "source with spark.read, or call from_spark inside writeStream.foreachBatch."
-        )
+    jvm.require_batch(df)
     watch = Stopwatch()
     fields = select_fields(df.schema, columns)
     plain, fields = _projected(df, fields, dtype)

@@ -19,7 +19,15 @@ from raydp_ml.exchange.jvm import JavaObject, as_frame, is_connect, java_object
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-__all__ = ["aggregate", "run_query", "select", "select_columns", "vector_to_array", "where"]
+__all__ = [
+    "aggregate",
+    "run_query",
+    "select",
+    "select_columns",
+    "server_column",
+    "vector_to_array",
+    "where",
+]
 
 _PLAIN = {
     "spark.sql.parser.escapedStringLiterals": "false",
@@ -106,6 +114,41 @@ def aggregate(df: DataFrame, keys: Sequence[str], aggregates: Mapping[str, str])
     return _checked(df, [*keys, *texts]).groupBy(*map(expr, keys)).agg(*map(expr, texts))
 
 
+def server_column(
+    df: DataFrame, function: str, texts: Sequence[str], constants: Sequence[bytes | str | float]
+) -> Column | None:
+    """Call a function of ours that a Spark Connect server may have.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+        Of Spark Connect.
+    function : str
+        One of the Java class ``ml.raydp.trees.ServerFunctions``.
+    texts : sequence of str
+        SQL of its first arguments.
+    constants : sequence of bytes, str or float
+        The others.
+
+    Returns
+    -------
+    pyspark.sql.Column or None
+        None where the server was not given our jar, or one that packs constants in another way,
+        and where settings of the session change what the texts mean.
+    """
+    spark = df.sparkSession
+    if spark not in _served:
+        _served[spark] = {}
+    known = _served[spark]
+    if function not in known:
+        known[function] = spark.catalog.functionExists(function)
+    if not known[function] or _changed(df, texts):
+        return None
+    from pyspark.sql.functions import call_function, expr, lit
+
+    return call_function(function, *map(expr, texts), *map(lit, constants))
+
+
 def run_query(
     df: DataFrame, statement: str, place: str, tables: Sequence[str], foreign: bool
 ) -> DataFrame | tuple[str, str]:
@@ -150,6 +193,7 @@ def run_query(
     return as_frame(made, df.sparkSession)
 
 
+_served: weakref.WeakKeyDictionary[SparkSession, dict[str, bool]] = weakref.WeakKeyDictionary()
 _known: weakref.WeakKeyDictionary[SparkSession, JavaObject | None] = weakref.WeakKeyDictionary()
 
 
@@ -168,6 +212,19 @@ def _packed(texts: Sequence[str]) -> bytes:
 
 def _checked(df: DataFrame, texts: Sequence[str]) -> DataFrame:
     """Return the DataFrame, if its session has no settings that change what the texts mean."""
+    changed = _changed(df, texts)
+    if changed:
+        raise SessionError(
+            f"The settings {changed} of this session change what SQL means, and raydp_ml's Java "
+            "part, which does not depend on them, cannot be used here. Set them to what it needs: "
+            + "; ".join(f"spark.conf.set({key!r}, {_PLAIN.get(key, 'false')!r})" for key in changed)
+            + "."
+        )
+    return df
+
+
+def _changed(df: DataFrame, texts: Sequence[str]) -> dict[str, str]:
+    """Return the settings of a DataFrame's session that change what the texts mean."""
     plain = dict(_PLAIN)
     if any("${" in text for text in texts):
         # In a column's name: our literals have no dollar sign.
@@ -176,12 +233,4 @@ def _checked(df: DataFrame, texts: Sequence[str]) -> DataFrame:
     held = conf.getAll if is_connect(df) else {key: conf.get(key, None) for key in plain}
     # What is not set is as we need it, but for the substitution of variables.
     found = {key: str(held.get(key) or _DEFAULTS.get(key, plain[key])).lower() for key in plain}
-    changed = {key: value for key, value in found.items() if value != plain[key]}
-    if changed:
-        raise SessionError(
-            f"The settings {changed} of this session change what SQL means, and raydp_ml's Java "
-            "part, which does not depend on them, cannot be used here. Set them to what it needs: "
-            + "; ".join(f"spark.conf.set({key!r}, {plain[key]!r})" for key in changed)
-            + "."
-        )
-    return df
+    return {key: value for key, value in found.items() if value != plain[key]}

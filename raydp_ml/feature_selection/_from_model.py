@@ -15,7 +15,7 @@ from raydp_ml.base import is_spark
 from raydp_ml.compose._selector import pandas_template
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.feature_selection._selector import Selector
 from raydp_ml.models.trained_model import TrainedModel
 from raydp_ml.models.wrapped import require_ours
@@ -85,7 +85,7 @@ class SelectFromModel(Selector, feature_selection.SelectFromModel):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_estimator(self, df: DataFrame, y: Values | None, fit_params: dict[str, Any]) -> Self:
-        require_live(df.sparkSession)
+        require_batch(df)
         require_ours(self.estimator, type(self).__name__, "estimator")
         if self.prefit:
             check_is_fitted(self.estimator)

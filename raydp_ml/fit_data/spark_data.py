@@ -16,7 +16,7 @@ from raydp_ml.exchange.columns import (
     quoted,
     resolve_columns,
 )
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.fit_data.evaluation_sets import spark_eval_sets
 from raydp_ml.fit_data.given import Given
@@ -37,11 +37,12 @@ def spark_training(X: DataFrame, given: Given, task: Task) -> TrainingData:
     SchemaError
         Before any Spark job, if a column is missing or of the wrong type.
     """
-    require_live(X.sparkSession)
+    require_batch(X)
     roles = _spark_roles(X, given, task)
     frames = [(X, roles, "training data")]
     pairs = spark_eval_sets(given.eval_set)
     for index, ((df, label), beside) in enumerate(zip(pairs, given.of_each(pairs), strict=True)):
+        require_batch(df)
         what = f"evaluation set {index}"
         frames.append((df, _spark_eval_roles(df, label, beside, roles, task, what), what))
     data = TrainingData([], roles=tuple(roles.others))

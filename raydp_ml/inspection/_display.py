@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from raydp_ml.base import is_spark
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.inspection._grid import empirical_quantiles
 from raydp_ml.inspection._partial_dependence import (
@@ -135,6 +136,7 @@ grid_resolution, percentiles, custom_values, method
                 **shared,
                 **plotted,
             )
+        require_batch(X)
         kinds = [kind] * len(features) if isinstance(kind, str) else list(kind)
         chosen = _chosen(X, features, categorical_features, kinds)
         sample = X

@@ -22,6 +22,7 @@ from raydp_ml.base import SparkEstimator, is_spark, kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column, check_exists, from_spark_schema
 from raydp_ml.exchange.frames import named_table
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import aggregate
 from raydp_ml.inspection._grid import grid_axes
 from raydp_ml.inspection._responses import Response, averages, lines
@@ -149,6 +150,7 @@ def partial_dependence(
         _CONSTRAINTS, {"features": features, **parameters}, "partial_dependence"
     )
     response = response_of(estimator, response_method)
+    require_batch(X)
     columns, categorical = chosen_columns(X, features, categorical_features)
     _check_percentiles(percentiles)
     rows, weight = _counted(X, sample_weight)

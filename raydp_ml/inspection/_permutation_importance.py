@@ -24,7 +24,7 @@ from raydp_ml.base import is_spark
 from raydp_ml.exceptions import ResourceError
 from raydp_ml.exchange import from_spark
 from raydp_ml.exchange.columns import from_spark_schema, pick_columns
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.models.in_memory import form_for, in_form, labels_of
 from raydp_ml.models.wrapped import last_step
 from raydp_ml.spark_jobs.scores import named_column
@@ -133,7 +133,7 @@ def permutation_importance(
         )
         return found
     check_is_fitted(estimator)
-    require_live(X.sparkSession)
+    require_batch(X)
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max + 1))
     asked = _Asked(scoring, n_repeats, n_jobs, seed, max_samples)
     baseline, *permuted = _scores_of_frame(estimator, X, y, sample_weight, asked)

@@ -10,6 +10,7 @@ from raydp_ml.base import is_spark, kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.frames import named_table
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def shap_explanation(model: Any, X: Data, *, max_rows: int = 10_000) -> shap.Exp
 
 
 def _collected(model: Any, df: Any, max_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    require_batch(df)
     explained = model.explain(df)
     names = model._column_names
     cells = [f"{quoted(name)} AS c{i}" for i, name in enumerate(names)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column, check_exists, from_spark_schema, quoted
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select, select_columns, vector_to_array, where
 from raydp_ml.spark_jobs.expressions import comparable, double
 from raydp_ml.spark_jobs.scores import check_complete, check_weights, named_column, weight_text
@@ -174,6 +175,7 @@ def read_columns(
     TypeError
         For what is not the name of a column.
     """
+    require_batch(df)
     label = named_column(df, y_true, "label") or named_column(df, "label", "label")
     weight = named_column(df, sample_weight, "sample_weight")
     chosen = {

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from raydp_ml.base import check_output_column, is_spark, require_column_name
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema, quoted
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import aggregate, select
 from raydp_ml.model_selection._marks import (
     VALUE,
@@ -95,6 +96,7 @@ class SparkSplitter:
             given = {"y": y, "groups": groups}
             passed = {key: value for key, value in given.items() if value is not None}
             return super().split(X, **passed)  # type: ignore[misc]
+        require_batch(X)
         marked = self.mark(X, *_named(X, y, groups))
         columns = [quoted(name) for name in X.columns]
         return (
@@ -130,6 +132,7 @@ class SparkSplitter:
         ValueError
             For a splitter that tests a row more than once, or trains on part of the others.
         """
+        require_batch(df)
         check_output_column(df, name, "name")
         marked = self.mark(df, *_named(df, y, groups))
         if len(marked.marks) != 1 or marked.splits[0][0].equal:

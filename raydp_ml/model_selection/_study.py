@@ -22,7 +22,7 @@ from raydp_ml.exchange.columns import (
     quoted,
     resolve_columns,
 )
-from raydp_ml.exchange.jvm import is_deterministic, require_live
+from raydp_ml.exchange.jvm import is_deterministic, require_batch, require_live
 from raydp_ml.exchange.sql_text import aggregate, select
 from raydp_ml.model_selection import _splitters
 from raydp_ml.model_selection._marks import Marked, without_validation
@@ -88,7 +88,7 @@ def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -
     ------
     SchemaError, TypeError
     """
-    require_live(df.sparkSession)
+    require_batch(df)
     last = estimator.steps[-1][0] + "__" if isinstance(estimator, Pipeline) else ""
     named = {name.removeprefix(last): value for name, value in params.items() if value is not None}
     unknown = sorted(set(named) - {"sample_weight", "group", "groups"})

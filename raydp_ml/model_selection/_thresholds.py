@@ -18,7 +18,7 @@ from sklearn.utils.validation import _estimator_has, check_is_fitted
 
 from raydp_ml.base import SparkEstimator, check_output_column, is_spark
 from raydp_ml.exchange.columns import quoted
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.model_selection._marks import as_frame
 from raydp_ml.model_selection._scores import no_score
@@ -92,7 +92,7 @@ class _ThresholdClassifier(SparkEstimator):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_frame(self, df: DataFrame, y: Values | None, params: dict[str, Any]) -> Self:
-        require_live(df.sparkSession)
+        require_batch(df)
         require_ours(self.estimator, type(self).__name__, "estimator")
         if self.response_method == "decision_function":
             raise TypeError(

@@ -10,6 +10,7 @@ from sklearn import model_selection
 from raydp_ml.base import is_spark, require_column_name
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, quoted
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.model_selection._marks import VALUE, Marked, as_frame, in_parts, part_of, with_values
 from raydp_ml.model_selection._sizes import sizes_by_class, sizes_of
@@ -103,6 +104,7 @@ def train_test_split(
             f"{len(arrays)} data sets."
         )
     (df,) = arrays
+    require_batch(df)
     names = {"stratify": stratify, "groups": groups, "time": time}
     given = {what: require_column_name(name, what, df.columns) for what, name in names.items()}
     held = {what: name for what, name in given.items() if name is not None}

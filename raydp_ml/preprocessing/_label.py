@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from raydp_ml.base import SparkEstimator, is_spark
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column, from_spark_schema, quoted
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.preprocessing._keys import compared, other_kind, recognized, typed
@@ -61,7 +61,7 @@ class LabelEncoder(
         """
         if not is_spark(y):
             return super().fit(y)
-        require_live(y.sparkSession)
+        require_batch(y)
         column = _label_of(y)
         with refused_values():
             values = [item[0] for item in category_counts(y, [column])[0]]

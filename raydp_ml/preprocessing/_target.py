@@ -12,7 +12,7 @@ from sklearn.model_selection import check_cv
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, from_spark_schema
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.preprocessing._categories import CategoryEncoder, distinct_frame
 from raydp_ml.preprocessing._keys import Compared, typed
@@ -224,7 +224,7 @@ class TargetEncoder(CategoryEncoder, preprocessing.TargetEncoder):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit_transform_spark(self, df: DataFrame, y: Values | None, **fit_params: Any) -> DataFrame:
-        require_live(df.sparkSession)
+        require_batch(df)
         folds = check_cv(self.cv).get_n_splits()
         roles = self._resolve(df, y, None)
         self._set_features_in(roles.feature_names, len(roles.features))

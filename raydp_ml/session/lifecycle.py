@@ -273,6 +273,15 @@ def _live_session(options: SessionOptions) -> Session | None:
 
 
 def _check_no_foreign_session() -> None:
+    from pyspark.sql import is_remote
+
+    if is_remote():
+        raise SessionError(
+            "This process is a client of a Spark Connect server, and stays one until it ends; "
+            "init_spark, in each of its modes, needs a JVM in it. Use the server's session "
+            "directly (estimators take its DataFrames, without init_spark), or call init_spark in "
+            "another Python process."
+        )
     name = foreign_session()
     if name is not None:
         raise SessionError(

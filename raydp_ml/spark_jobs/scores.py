@@ -10,6 +10,7 @@ import numpy as np
 from raydp_ml.base import require_column_name
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, check_exists, from_spark_schema, quoted
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.sql_text import aggregate, select, select_columns, vector_to_array, where
 from raydp_ml.spark_jobs.expressions import double, number
@@ -27,6 +28,7 @@ _FLOATING = {"float", "double"}
 
 def _parts(df: DataFrame, y: object, sample_weight: object) -> tuple[str, str, str]:
     """Return SQL of the label and of the weight, and the label's name."""
+    require_batch(df)
     label = named_column(df, y, "label")
     if label is None:
         raise ValueError(

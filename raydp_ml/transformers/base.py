@@ -36,7 +36,7 @@ from raydp_ml.exchange.columns import (
     quoted,
     resolve_columns,
 )
-from raydp_ml.exchange.jvm import require_live
+from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.saving.json_estimators import state_of
@@ -166,7 +166,7 @@ class SparkTransformer(SparkEstimator):
         self, df: DataFrame, y: Values | None, sample_weight: Values | None = None
     ) -> Self:
         watch = Stopwatch()
-        require_live(df.sparkSession)
+        require_batch(df)
         roles = self._resolve(df, y, sample_weight)
         with self._as_task(df, y, sample_weight), refused_values():
             self._learn_from(df, roles)

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import SparkEstimator, is_spark
+from raydp_ml.exchange.jvm import require_batch
 
 if TYPE_CHECKING:
     from pyspark.ml import Estimator, Transformer
@@ -45,6 +46,7 @@ class SparkStage(SparkEstimator, TransformerMixin, BaseEstimator):
             Ignored: a stage names its own columns.
         """
         df = self._require_spark(X)
+        require_batch(df)
         self.stage_ = self.stage.fit(df) if hasattr(self.stage, "fit") else self.stage
         self._set_features_in(list(df.columns), len(df.columns))
         return self

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raydp_ml.exchange.jvm import as_column, java_object
+from raydp_ml.exchange.jvm import as_column, is_connect, java_object
+from raydp_ml.exchange.sql_text import server_column
 from raydp_ml.xgboost.boosted_trees import boosted_trees
 from raydp_ml.xgboost.jvm_rows import JvmRows
 from raydp_ml.xgboost.jvm_trees import CATEGORY, category_sets, packed_sets
@@ -62,19 +63,16 @@ class PackedShapley:
         several : bool
             Whether a row gets an array for each output.
         """
-        java = java_object(df.sparkSession, "trees.ExplainColumn")
-        if java is None or rows.n_features != self.n_features:
+        if rows.n_features != self.n_features:
             return None
-        made = java.column(
-            df.sparkSession,
-            rows.numbers,
-            rows.texts,
-            rows.categories,
-            self.data,
-            missing,
-            "each" if several else "one",
-        )
-        return as_column(made)
+        texts = (rows.numbers, rows.texts)
+        constants = (rows.categories, self.data, missing, "each" if several else "one")
+        if is_connect(df):
+            return server_column(df, "raydp_ml_contributions_1", texts, constants)
+        java = java_object(df.sparkSession, "trees.ExplainColumn")
+        if java is None:
+            return None
+        return as_column(java.column(df.sparkSession, *texts, *constants))
 
 
 def packed_shapley(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raydp_ml.exchange.jvm import as_column, java_object
+from raydp_ml.exchange.jvm import as_column, is_connect, java_object
+from raydp_ml.exchange.sql_text import server_column
 from raydp_ml.xgboost.boosted_trees import boosted_trees
 from raydp_ml.xgboost.jvm_rows import NO_MARGINS, JvmRows
 from raydp_ml.xgboost.output import Asked, best_rounds, xgboost_version
@@ -80,21 +81,16 @@ class PackedTrees:
         margins : str, optional
             SQL of an array of floats, one for each output, in place of the base scores.
         """
-        java = java_object(df.sparkSession, "trees.TreesColumn")
-        if java is None or rows.n_features != self.n_features:
+        if rows.n_features != self.n_features:
             return None
-        made = java.column(
-            df.sparkSession,
-            rows.numbers,
-            rows.texts,
-            margins,
-            rows.categories,
-            self.data,
-            self.link,
-            missing,
-            _METHODS[output],
-        )
-        return as_column(made)
+        texts = (rows.numbers, rows.texts, margins)
+        constants = (rows.categories, self.data, self.link, missing, _METHODS[output])
+        if is_connect(df):
+            return server_column(df, "raydp_ml_trees_1", texts, constants)
+        java = java_object(df.sparkSession, "trees.TreesColumn")
+        if java is None:
+            return None
+        return as_column(java.column(df.sparkSession, *texts, *constants))
 
 
 def packed_trees(

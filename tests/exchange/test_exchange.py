@@ -515,7 +515,7 @@ def test_bad_input_is_refused_at_once(spark):
         from_spark(df, ["idd"])
     with pytest.raises(SchemaError, match=r"no columns to copy\. The columns are: \['id', 'm'"):
         from_spark(df, [])
-    with pytest.raises(SchemaError, match="got a streaming one"):
+    with pytest.raises(SchemaError, match="Got a streaming one"):
         from_spark(spark.readStream.format("rate").load())
     twice = spark.range(3).join(spark.range(3).withColumnRenamed("id", "x")).toDF("a", "a")
     with pytest.raises(SchemaError, match=r"Duplicate column names: \['a'\]"):

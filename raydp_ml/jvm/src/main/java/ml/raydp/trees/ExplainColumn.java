@@ -31,11 +31,12 @@ public final class ExplainColumn {
       double missing,
       String method) {
     Function function = new Function(spark, packed, categories, missing);
-    DataType type = DataTypes.createArrayType(DataTypes.DoubleType, false);
-    if (method.equals("each")) {
-      type = DataTypes.createArrayType(type, false);
-    }
-    return RowCall.column(spark, List.of(features, texts), function, method, type);
+    return RowCall.column(spark, List.of(features, texts), function, method, type(method));
+  }
+
+  static DataType type(String method) {
+    DataType one = DataTypes.createArrayType(DataTypes.DoubleType, false);
+    return method.equals("each") ? DataTypes.createArrayType(one, false) : one;
   }
 
   /** What is called for each row. */

@@ -24,20 +24,17 @@ final class RowCall {
    */
   static Column column(
       SparkSession spark, List<String> arguments, Object function, String method, DataType type) {
-    Expression target = Literal$.MODULE$.fromObject(function);
     List<Expression> parsed =
         arguments.stream().map(text -> SqlText.expression(spark, text)).toList();
+    return ExpressionUtils.column(call(parsed, function, method, type));
+  }
+
+  static Expression call(
+      List<Expression> arguments, Object function, String method, DataType type) {
+    Expression target = Literal$.MODULE$.fromObject(function);
+    Seq<Expression> given = CollectionConverters.asScala(arguments).toSeq();
     Seq<AbstractDataType> any = CollectionConverters.asScala(List.<AbstractDataType>of()).toSeq();
     // (Null for null, never null, the same for the same row.)
-    return ExpressionUtils.column(
-        new Invoke(
-            target,
-            method,
-            type,
-            CollectionConverters.asScala(parsed).toSeq(),
-            any,
-            true,
-            false,
-            true));
+    return new Invoke(target, method, type, given, any, true, false, true);
   }
 }

@@ -36,14 +36,17 @@ public final class TreesColumn {
       double missing,
       String method) {
     Function function = new Function(spark, packed, categories, missing, link);
-    DataType type =
-        switch (method) {
-          case "value" -> DataTypes.DoubleType;
-          case "likeliest" -> DataTypes.IntegerType;
-          case "labels", "leaves" -> DataTypes.createArrayType(DataTypes.IntegerType, false);
-          default -> DataTypes.createArrayType(DataTypes.DoubleType, false);
-        };
-    return RowCall.column(spark, List.of(features, texts, margins), function, method, type);
+    List<String> arguments = List.of(features, texts, margins);
+    return RowCall.column(spark, arguments, function, method, type(method));
+  }
+
+  static DataType type(String method) {
+    return switch (method) {
+      case "value" -> DataTypes.DoubleType;
+      case "likeliest" -> DataTypes.IntegerType;
+      case "labels", "leaves" -> DataTypes.createArrayType(DataTypes.IntegerType, false);
+      default -> DataTypes.createArrayType(DataTypes.DoubleType, false);
+    };
   }
 
   /** What is called for each row. */
