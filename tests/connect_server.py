@@ -42,8 +42,15 @@ def connect_server(configs: Mapping[str, str]) -> Iterator[str]:
     for key, value in settings.items():
         command += ["--conf", f"{key}={value}"]
     kept = {name: value for name, value in os.environ.items() if name != MODE}
+    # Its Python workers find the tests, as those of other sessions do.
+    path = os.pathsep.join(
+        [str(Path(__file__).parents[1]), *filter(None, [kept.get("PYTHONPATH")])]
+    )
     server = OwnedProcess(
-        command, env={**kept, "SPARK_HOME": str(home)}, folder=folder, log_file=str(log)
+        command,
+        env={**kept, "SPARK_HOME": str(home), "PYTHONPATH": path},
+        folder=folder,
+        log_file=str(log),
     )
     try:
         yield f"sc://127.0.0.1:{_port(server, log)}"
