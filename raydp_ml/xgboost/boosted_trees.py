@@ -31,3 +31,8 @@ def boosted_trees(learner: dict[str, Any]) -> BoostedTrees | None:
         model = boosted["model"]
         return BoostedTrees(model, model.get("weight_drop") or None)
     return None
+
+
+def holds_vectors(tree: dict[str, Any]) -> bool:
+    """Whether a leaf of a tree holds a number for each output."""
+    return int(tree["tree_param"]["size_leaf_vector"]) > 1

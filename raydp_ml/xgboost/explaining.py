@@ -71,7 +71,8 @@ class Explainable(TrainedModel):
         SchemaError
             As ``predict``, of the column "contributions" or "interactions".
         InvalidParameterError
-            For trees of several outputs (``multi_strategy="multi_output_tree"``).
+            For trees of several outputs (``multi_strategy="multi_output_tree"``), which XGBoost
+            explains from 3.4 on.
 
         Notes
         -----

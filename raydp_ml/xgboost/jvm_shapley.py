@@ -10,7 +10,7 @@ import numpy as np
 
 from raydp_ml.exchange.jvm import as_column, is_connect, java_object
 from raydp_ml.exchange.sql_text import server_column
-from raydp_ml.xgboost.boosted_trees import boosted_trees
+from raydp_ml.xgboost.boosted_trees import boosted_trees, holds_vectors
 from raydp_ml.xgboost.jvm_rows import JvmRows
 from raydp_ml.xgboost.jvm_trees import CATEGORY, category_sets, packed_sets
 from raydp_ml.xgboost.packed import kept_with
@@ -88,8 +88,8 @@ def packed_shapley(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley 
     Returns
     -------
     PackedShapley or None
-        None where it is no sum of trees, where nodes have no cover, or where there are too many
-        of them.
+        None where it is no sum of trees, where leaves hold vectors or nodes have no cover, or
+        where there are too many of them.
     """
     key = ("contributions", bias.tobytes())
     return kept_with(booster, key, lambda: _pack(booster, bias))
@@ -98,7 +98,7 @@ def packed_shapley(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley 
 def _pack(booster: xgboost.Booster, bias: np.ndarray) -> PackedShapley | None:
     learner = json.loads(booster.save_raw("json"))["learner"]
     boosted = boosted_trees(learner)
-    if boosted is None:
+    if boosted is None or any(map(holds_vectors, boosted.model["trees"])):
         return None
     model, weights = boosted.model, boosted.weights
     best = booster.attr("best_iteration")

@@ -10,7 +10,7 @@ import numpy as np
 
 from raydp_ml.exchange.jvm import as_column, is_connect, java_object
 from raydp_ml.exchange.sql_text import server_column
-from raydp_ml.xgboost.boosted_trees import boosted_trees
+from raydp_ml.xgboost.boosted_trees import boosted_trees, holds_vectors
 from raydp_ml.xgboost.jvm_rows import NO_MARGINS, JvmRows
 from raydp_ml.xgboost.output import Asked, best_rounds, xgboost_version
 from raydp_ml.xgboost.packed import kept_with
@@ -184,7 +184,7 @@ def _pack(
     booster: xgboost.Booster, rounds: tuple[int, int], margin: bool, from_margin: bool
 ) -> PackedTrees | None:
     read = _read(booster, rounds)
-    if read is None or any(_holds_vectors(tree) for tree in read.trees):
+    if read is None or any(holds_vectors(tree) for tree in read.trees):
         return None
     link = _LINKS.get(read.objective)
     base = np.array(json.loads(read.parameters["base_score"]), dtype=np.float32)
@@ -207,10 +207,6 @@ def _pack(
         leaves.append(leaf)
     data = _packed_forest(read.width, base, read.trees, read.groups, leaves)
     return None if data is None else PackedTrees(data, read.width, "identity" if margin else link)
-
-
-def _holds_vectors(tree: dict[str, Any]) -> bool:
-    return int(tree["tree_param"]["size_leaf_vector"]) > 1
 
 
 def _pack_leaves(booster: xgboost.Booster, rounds: tuple[int, int]) -> PackedTrees | None:

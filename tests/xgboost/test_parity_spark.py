@@ -377,6 +377,7 @@ def test_in_a_pipeline(df, frame):
     assert_allclose(column(made, "prediction"), expected, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:`XGBRF:FutureWarning")  # XGBoost's own, since 3.4
 @pytest.mark.parametrize("workers", [1, 2])
 def test_random_forests(df, frame, workers):
     import xgboost
