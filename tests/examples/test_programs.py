@@ -23,7 +23,9 @@ from tests.fresh_folder import assert_one_line_and_exit_code_2, run_example
 
 def finished(done):
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    # (Ray Tune ends the process of a trial wherever that is, which may tell of it.)
+    lines = [line for line in done.stderr.splitlines() if "(trial pid=" not in line]
+    assert not any("Traceback" in line for line in lines), done.stderr
     return done.stdout
 
 
