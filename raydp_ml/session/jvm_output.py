@@ -16,6 +16,7 @@ NOISE = (
     r"|^\[[^]]+ I \d+ \d+\] gcs_client\.cc"
 )
 _NOISE = re.compile(NOISE.encode())
+_END = b"\0raydp_ml: the JVM is told to end\n"
 
 
 class JvmOutput:
@@ -27,6 +28,8 @@ class JvmOutput:
         self._is_ending = False
         self.stdout = self._pipe_to(1)
         self.stderr = self._pipe_to(2)
+        # Ours alone: a write to it never blocks.
+        self._mark = os.open(f"/proc/self/fd/{self.stderr}", os.O_WRONLY | os.O_NONBLOCK)
 
     def _pipe_to(self, target: int) -> int:
         read_end, write_end = os.pipe()
@@ -39,8 +42,11 @@ class JvmOutput:
 
     def _pass_on(self, stream: IO[bytes], target: int) -> None:
         with stream:
-            for line in stream:
-                if _NOISE.match(line.rstrip()) or (self._is_ending and target == 2):
+            for whole in stream:
+                line = whole.removesuffix(_END)
+                dropped = _NOISE.match(line.rstrip()) or (self._is_ending and target == 2)
+                self._is_ending |= line != whole
+                if dropped or not line:
                     continue
                 self._lines.append(line)
                 with contextlib.suppress(OSError):
@@ -54,11 +60,19 @@ class JvmOutput:
         self.stdout = self.stderr = -1
 
     def expect_end(self) -> None:
-        """Drop the complaints of whatever was still running when the JVM was told to end."""
-        self._is_ending = True
+        """Drop the complaints of whatever is still running when the JVM is told to end."""
+        # What it has printed by now may be on its way: the mark travels behind it.
+        if self._mark >= 0:
+            try:
+                os.write(self._mark, _END)
+            except BlockingIOError:  # nobody reads what we print
+                self._is_ending = True
 
     def join(self) -> None:
-        """Wait until all that the JVM printed has been passed on."""
+        """Wait until all that the JVM, which has ended, printed has been passed on."""
+        if self._mark >= 0:
+            os.close(self._mark)
+            self._mark = -1
         for thread in self._threads:
             thread.join(1)
 
