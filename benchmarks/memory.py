@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 TIMES = (1, 2, 4, 8)
 EXCHANGE, FIT = "from_spark", "fit"
 STORE, ALL = "object store", "all"
+LARGEST = "largest worker MB"
 ROLES = ("driver", "jvm", "spark python", "ray workers", STORE, ALL)
 _SAMPLE_SECONDS = 0.05
 _REST_SECONDS = 20
@@ -79,7 +80,7 @@ def _contender(name: str, df: DataFrame, held_out: Any, options: Options) -> Con
 
 def watched(contender: Contender, options: Options, settle: Callable[[], Any]) -> Measured:
     """Run a contender several times under the eyes of a sampler; peaks become facts."""
-    row, peaks = Measured(contender.name), []
+    row, peaks, largest = Measured(contender.name), [], 0
     store = _store_reader()
     at_rest = store()
     with Usage() as usage:
@@ -98,20 +99,31 @@ def watched(contender: Contender, options: Options, settle: Callable[[], Any]) -
             result = contender.run()
         row.add(**usage.summary())
         peaks.append(sampler.peaks)
+        largest = max(largest, sampler.largest)
         contender.release(result)
     for each in ROLES:
         seen = [peak[each] / 1e6 for peak in peaks]
         row.facts[f"{each} MB"] = round(statistics.median(seen), 1)
+    row.facts[LARGEST] = round(largest / 1e6, 1)
     totals = [peak[ALL] / 1e6 for peak in peaks]
     row.facts["all, least..most MB"] = f"{min(totals):.0f}..{max(totals):.0f}"
     return row
 
 
 class Sampler:
-    """Peaks of the private memory by role, and of the object store, during a ``with`` block."""
+    """Peaks of the private memory by role, and of the object store, during a ``with`` block.
+
+    Attributes
+    ----------
+    peaks : dict of str to int
+        Bytes by role.
+    largest : int
+        Bytes of the largest process of Ray's.
+    """
 
     def __init__(self, store: Callable[[], int]) -> None:
         self.peaks = dict.fromkeys(ROLES, 0)
+        self.largest = 0
         self._store = store
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -142,7 +154,10 @@ class Sampler:
                 continue
             if name in now:
                 # Without the object store, which is mapped by many.
-                now[name] += memory.rss - getattr(memory, "shared", 0)
+                private = memory.rss - getattr(memory, "shared", 0)
+                now[name] += private
+                if name == "ray workers":
+                    self.largest = max(self.largest, private)
         now[ALL] = sum(now.values())
         for name, size in now.items():
             self.peaks[name] = max(self.peaks[name], size)

@@ -18,6 +18,7 @@ CASES = {
     "metrics": "What do AUC, average precision, log loss and confusion matrix of 10M rows cost?",
     "airline": "How long is the way from Parquet of flights to the AUC, by GBM-perf's protocol?",
     "memory": "What do from_spark and fit take of each process's memory as the data grow?",
+    "external": "What does a fit cost whose rows neither the object store nor a worker can hold?",
     "scaling": "How do from_spark and fit grow with the rows, the workers and the partitions?",
 }
 

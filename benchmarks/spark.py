@@ -57,7 +57,7 @@ def kept_sessions() -> Iterator[None]:
 
 @contextmanager
 def session(
-    options: Options, mode: str, *, cpus: int = 0, fresh: bool = False
+    options: Options, mode: str, *, cpus: int = 0, store: int = 0, fresh: bool = False
 ) -> Iterator[SparkSession]:
     """Give Spark in a mode, as the options say, for the time of a ``with`` block.
 
@@ -67,26 +67,35 @@ def session(
     mode : str
     cpus : int
         How many CPUs Ray is told of, if more than the machine has.
+    store : int
+        Bytes of Ray's object store, if not its own choice.
     fresh : bool
         Whether it must be a new one.
     """
     cpus = max(cpus, os.cpu_count() or 1)
     if _keeper is None:
-        with _started(options, mode, cpus) as spark:
+        with _started(options, mode, cpus, store) as spark:
             yield spark
         return
     if fresh:
         _keeper.close()
-    spark = _keeper.get((mode, options.workers, cpus), lambda: _started(options, mode, cpus))
+    wanted = (mode, options.workers, cpus, store)
+    spark = _keeper.get(wanted, lambda: _started(options, mode, cpus, store))
     yield spark
     spark.catalog.clearCache()
 
 
 @contextmanager
-def _started(options: Options, mode: str, cpus: int) -> Iterator[SparkSession]:
+def _started(options: Options, mode: str, cpus: int, store: int) -> Iterator[SparkSession]:
     with ExitStack() as stack:
-        if cpus > (os.cpu_count() or 1):
-            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+        if store or cpus > (os.cpu_count() or 1):
+            ray.init(
+                "local",
+                num_cpus=cpus,
+                object_store_memory=store or None,
+                include_dashboard=False,
+                log_to_driver=False,
+            )
             stack.callback(ray.shutdown)
         yield stack.enter_context(_spark(options, mode))
 

@@ -15,6 +15,7 @@ from benchmarks import (
     airline,
     airline_data,
     explain,
+    external,
     fit,
     memory,
     metrics,
@@ -230,6 +231,7 @@ def test_all_quick(tmp_path):
     check_metrics(*tables["metrics"])
     check_airline(tables["airline"])
     check_memory(*tables["memory"])
+    check_external(*tables["external"])
     check_scaling(*tables["scaling"])
 
 
@@ -367,6 +369,14 @@ def check_memory(exchange, trained):
         assert all(row["facts"]["jvm MB"] > 100 for row in (one, two))
     for row in exchange["contenders"]:
         assert row["facts"]["object store MB"] >= 0.95 * row["facts"]["blocks MB"]
+
+
+def check_external(*by_library):
+    for table in by_library:
+        scores = facts(table, "held-out R²")
+        assert scores[external.EXTERNAL] == pytest.approx(scores[external.HELD], abs=0.01)
+        assert len(set(facts(table, "rows").values())) == 1
+        assert all(mb > 50 for mb in facts(table, memory.LARGEST).values())
 
 
 def check_scaling(by_rows, by_workers, by_partitions):
