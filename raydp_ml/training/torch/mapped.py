@@ -35,7 +35,7 @@ def mapped_rows(part: Part, spec: TorchSpec) -> Rows:
     """
     tables = part.tables()
     none = rows_of(next(tables), part.layout, spec)  # which tells how many arrays, and of what
-    with contextlib.ExitStack() as stack, disk_may_be_full(tempfile.gettempdir()):
+    with disk_may_be_full(tempfile.gettempdir()), contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in _arrays(none)]
         count = 0
         for table in tables:
