@@ -44,22 +44,17 @@ from raydp_ml.xgboost import (
     jvm_shapley,
     jvm_trees,
 )
+from tests.carriers import FEATURES, carrier_rows
 from tests.parity import assert_same_attributes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.modes("connect")]
 
-FEATURES = ["x", "z"]
 SMALL = {"n_estimators": 4, "max_depth": 3}
 
 
 @pytest.fixture(scope="module")
 def rows():
-    draws = np.random.default_rng(0)
-    frame = pd.DataFrame(draws.normal(size=(240, 2)), columns=FEATURES)
-    frame["carrier"] = np.array(["AA", "DL", "UA"])[draws.integers(3, size=len(frame))]
-    frame["y"] = 2 * frame.x - frame.z + (frame.carrier == "DL")
-    frame["late"] = frame.y > 0
-    return frame.assign(id=np.arange(len(frame)), fold=np.arange(len(frame)) % 3)
+    return carrier_rows().assign(fold=lambda frame: frame.id % 3)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import weakref
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn.preprocessing
 import torch
@@ -38,9 +37,9 @@ from raydp_ml.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from raydp_ml.sql import SQLTransformer
 from raydp_ml.torch import TorchRegressor
 from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor
+from tests.carriers import FEATURES, carrier_rows
 from tests.test_public_api import MODULES
 
-FEATURES = ["x", "z"]
 FILES = 3
 WAIT = 120
 SMALL = {"n_estimators": 4, "max_depth": 3}
@@ -48,12 +47,7 @@ SMALL = {"n_estimators": 4, "max_depth": 3}
 
 @pytest.fixture(scope="module")
 def rows():
-    draws = np.random.default_rng(0)
-    frame = pd.DataFrame(draws.normal(size=(240, 2)), columns=FEATURES)
-    frame["carrier"] = np.array(["AA", "DL", "UA"])[draws.integers(3, size=len(frame))]
-    frame["y"] = 2 * frame.x - frame.z + (frame.carrier == "DL")
-    frame["late"] = frame.y > 0
-    return frame.assign(id=np.arange(len(frame)))
+    return carrier_rows()
 
 
 @pytest.fixture(scope="module")

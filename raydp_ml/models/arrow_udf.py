@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.types import DataType
 
-Batches = Callable[[Iterator[pa.StructArray]], Iterator[pa.StructArray]]
+Batches = Callable[[Iterator[pa.Array]], Iterator[pa.Array]]
 
 
 def arrow_udf(df: DataFrame, struct: SparkColumn, batches: Batches, kind: str) -> SparkColumn:
@@ -25,7 +25,8 @@ def arrow_udf(df: DataFrame, struct: SparkColumn, batches: Batches, kind: str) -
         Whose columns they are.
     struct : Column
     batches : callable
-        From an iterator of struct arrays to one of struct arrays as long.
+        From an iterator of struct arrays to one of struct arrays as long, annotated as
+        ``Iterator[pa.Array]``.
     kind : str
         Spark's type of the result, a struct.
     """
@@ -33,7 +34,7 @@ def arrow_udf(df: DataFrame, struct: SparkColumn, batches: Batches, kind: str) -
 
     if hasattr(functions, "arrow_udf"):
         # PySpark tells the kind of the function by its annotations; its stubs want an argument.
-        apply: Any = functions.arrow_udf(_by_arrow(batches), kind)  # type: ignore[call-overload]
+        apply: Any = functions.arrow_udf(batches, kind)  # type: ignore[call-overload]
         return apply(struct)
     # Spark 4.0 has functions of pandas' columns only, which have no null integers or booleans.
     # What they would change is text on its way.
@@ -46,13 +47,6 @@ def arrow_udf(df: DataFrame, struct: SparkColumn, batches: Batches, kind: str) -
     types = {field.name: to_arrow_type(field.dataType) for field in fields}
     apply = functions.pandas_udf(_by_pandas(batches, types), kind)  # type: ignore[call-overload]
     return apply(sent)
-
-
-def _by_arrow(batches: Batches) -> Callable[..., Any]:
-    def function(arrays: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        return batches(arrays)
-
-    return function
 
 
 def _sent(column: SparkColumn, kind: DataType) -> SparkColumn:

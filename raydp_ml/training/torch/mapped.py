@@ -37,12 +37,11 @@ def mapped_rows(part: Part, spec: TorchSpec) -> Rows:
     none = rows_of(next(tables), part.layout, spec)  # which tells how many arrays, and of what
     with disk_may_be_full(tempfile.gettempdir()), contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in _arrays(none)]
-        count = 0
         for table in tables:
-            count += len(table)
             rows = rows_of(table, part.layout, spec)
             for array, file in zip(_arrays(rows), files, strict=True):
                 file.write(np.ascontiguousarray(array).data)
+        count = part.num_rows()
         made = [_mapped(file, like, count) for file, like in zip(files, _arrays(none), strict=True)]
     *inputs, target = made if none.weight is None else made[:-1]
     return Rows(inputs, target, None if none.weight is None else made[-1])
