@@ -288,15 +288,7 @@ def test_the_job_on_a_cluster_that_grows_for_it(run_program):
     from tests.session.fake_nodes import AutoscaledCluster
 
     cluster = AutoscaledCluster("v2", os.environ["RAY_TMPDIR"], head_cpus=0)
-
-    def attached():
-        try:
-            ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
-        except ConnectionError:
-            return False
-        return True
-
-    assert eventually(attached, 90), "no Ray"
+    assert eventually(cluster.attach, 90), "no Ray"
     arguments = ["--rows=40000", "--executors=2", "--executor-cores=1", "--executor-memory=600m",
                  "--driver-memory=600m", "--timeout=120"]
     job = subprocess.run(

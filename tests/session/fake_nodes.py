@@ -135,6 +135,14 @@ class AutoscaledCluster:
             **{name: [] for name in LISTS},
         }
 
+    def attach(self) -> bool:
+        """Connect this process to it, or say that it is not there yet."""
+        try:
+            ray.init(address=self.address, logging_level="error", log_to_driver=False)
+        except ConnectionError:
+            return False
+        return True
+
     def stop(self) -> None:
         """End the head and the nodes, of which nobody else ends the helpers."""
         processes = psutil.Process(self._head.pid).children(recursive=True)

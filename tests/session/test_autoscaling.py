@@ -25,13 +25,6 @@ BEGIN = """
     from tests.session.conftest import eventually, finished
     from tests.session.fake_nodes import AutoscaledCluster, HEAD
 
-    def attached():
-        try:
-            ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
-        except ConnectionError:
-            return False
-        return True
-
     def nodes():
         return {{node["NodeID"] for node in ray.nodes() if node["Alive"]}}
 
@@ -40,7 +33,7 @@ BEGIN = """
         return raydp_ml.init_spark("grow", mode=mode, **memory, **options)
 
     cluster = AutoscaledCluster({version!r}, os.environ["RAY_TMPDIR"])
-    assert eventually(attached, 90), "no Ray"
+    assert eventually(cluster.attach, 90), "no Ray"
     assert eventually(adds_nodes, 60), "an autoscaler that is not seen"
     assert nodes() == {{HEAD}}
 """
