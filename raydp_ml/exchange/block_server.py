@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
+import re
 import select
 import socket
 import ssl
@@ -52,6 +53,8 @@ _SEND_ROWS = 1 << 16
 _OK = b"\0"
 _LONGEST_ROOT = 70
 _LONGEST_REQUEST = 4096
+_PUT = re.compile(r"PUT (\S+) (\d{1,18}) (\d{1,18})\n", re.ASCII)
+_GET = re.compile(r"GET (\S+) (\d{1,18})\n", re.ASCII)
 _ACCEPT_AGAIN_SECONDS = 0.1
 _DRAIN_SECONDS = 5.0
 _REFUSAL_SECONDS = 0.2
@@ -305,7 +308,7 @@ class BlockServer:
 
     def _greeted(
         self, connection: socket.socket, context: ssl.SSLContext | None
-    ) -> tuple[socket.socket, list[str]]:
+    ) -> tuple[socket.socket, str]:
         """Return the connection, encrypted where it is to be, and the request that came first."""
         connection.settimeout(GREETING_SECONDS)
         if context is not None:
@@ -315,7 +318,8 @@ class BlockServer:
                     connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
             connection = context.wrap_socket(connection, server_side=True)
         try:
-            secret, *request = _first_line(connection).decode(errors="replace").split() or [""]
+            line = _first_line(connection).decode(errors="replace")
+            secret, _, request = line.partition(" ")
             known = self._secret
             if known is None or not hmac.compare_digest(secret.encode(), known.encode()):
                 raise RayDPMLError("The block server was given a wrong secret.")
@@ -327,15 +331,15 @@ class BlockServer:
         connection.settimeout(None)
         return connection, request
 
-    def _serve(self, connection: socket.socket, request: list[str], arena: Arena) -> None:
-        verb, *request = request
-        if verb == "PUT":
-            job, partition, attempt = request[0], int(request[1]), int(request[2])
+    def _serve(self, connection: socket.socket, request: str, arena: Arena) -> None:
+        if put := _PUT.fullmatch(request):
             stream = ArenaStream(connection, arena)
-            rows = self._receive(stream, arena, job, partition, attempt)
+            rows = self._receive(stream, arena, put[1], int(put[2]), int(put[3]))
             connection.sendall(_OK + struct.pack(">q", rows))
+        elif get := _GET.fullmatch(request):
+            self._send(connection, get[1], int(get[2]))
         else:
-            self._send(connection, request[0], int(request[1]))
+            raise RayDPMLError(f"The block server has no such request: {request[:80]!r}.")
 
     def _receive(
         self, stream: ArenaStream, arena: Arena, job: str, partition: int, number: int
@@ -348,6 +352,11 @@ class BlockServer:
         except (SchemaError, ResourceError) as error:
             state.error = error
             raise
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise RayDPMLError(
+                f"What came for partition {partition} is no Arrow stream of this export "
+                f"({type(error).__name__}: {error})."
+            ) from error
         with self._lock:
             state.attempts[partition, number] = attempt
         return attempt.rows
@@ -362,6 +371,8 @@ class BlockServer:
                 "Blocks until the last use, or call to_spark again."
             )
         parts, schema = offered
+        if part >= len(parts):
+            raise RayDPMLError(f"This DataFrame has {len(parts)} parts here, and no part {part}.")
         ref, start, stop = parts[part]
         (block,) = fetch([ref])
         rows = spark_ready(aligned(block.slice(start, stop - start), schema, "these Blocks"))
@@ -433,6 +444,7 @@ def _read_attempt(stream: ArenaStream, arena: Arena, job: _Job) -> _Attempt:
         return True
 
     for batch in pa.ipc.open_stream(pa.PythonFile(stream, mode="r")):
+        batch.validate(full=True)  # places in it that lie outside would end this process
         batches.append(batch)
         size += batch.nbytes
         attempt.rows += batch.num_rows
