@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.harness import Contender, Table, Target
-from benchmarks.memory import LARGEST, watched
+from benchmarks.memory import LARGEST, LEAST_STORE, watched
 from benchmarks.options import Options
 from benchmarks.regression_data import LABEL, PARAMS
 from benchmarks.spark import garbage_collector, partitions, session
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROWS, QUICK_ROWS = 10_000_000, 20_000
 WIDTH = 20
-STORE_MB, QUICK_STORE_MB = 300, 80
+STORE_BYTES = 300 << 20
 HELD, EXTERNAL = "in memory", "external memory"
 _WORKER_MB = 400
 _R2, _TIMES = 0.002, 2.5
@@ -32,11 +32,11 @@ _REPEAT = 2  # of jobs of minutes
 def measure(options: Options) -> tuple[list[Table], list[Target]]:
     """Watch both ways, of trees and of a network."""
     rows = options.rows_or(ROWS, QUICK_ROWS)
-    store = QUICK_STORE_MB if options.quick else STORE_MB
+    store = LEAST_STORE if options.quick else STORE_BYTES
     (mode,) = options.modes or ("local",)
     few = replace(options, repeat=min(options.repeat, _REPEAT))
     tables = []
-    with session(options, mode, store=store << 20) as spark:
+    with session(options, mode, store=store) as spark:
         held_out = _frame(spark, 20_000, 1000).toPandas()
         df = _frame(spark, rows, 0)
         settle = garbage_collector(spark)
@@ -46,7 +46,8 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
                 for how in (HELD, EXTERNAL)
             ]
             mb = rows * (WIDTH + 1) * 4 / 1e6
-            title = f"{name}: {rows:,} rows x {WIDTH + 1} floats ({mb:,.0f} MB), store {store} MB"
+            size = f"{rows:,} rows x {WIDTH + 1} floats ({mb:,.0f} MB)"
+            title = f"{name}: {size}, store {store >> 20} MiB"
             tables.append(Table(title, [watched(one, few, settle) for one in contenders]))
     return tables, targets(*tables)
 

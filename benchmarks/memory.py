@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 TIMES = (1, 2, 4, 8)
-EXCHANGE, FIT = "from_spark", "fit"
+EXCHANGE, BACK, FIT = "from_spark", "from_spark and to_spark", "fit"
 STORE, ALL = "object store", "all"
 LARGEST = "largest worker MB"
+LIMIT = "store's limit MB"
+LEAST_STORE = 80 << 20
+"""Bytes; Ray takes no less."""
 ROLES = ("driver", "jvm", "spark python", "ray workers", STORE, ALL)
 _SAMPLE_SECONDS = 0.05
 _REST_SECONDS = 20
@@ -59,7 +62,26 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
             title = f"{name}: {base:,} rows x {len(FEATURES) + 1} doubles, and multiples"
             drawn = tuple(f"{each} MB" for each in ROLES)
             tables.append(Table(title, rows, growth_of(rows), axis="rows", drawn=drawn))
-    return tables, targets(*tables)
+    found = targets(*tables)
+    tables.append(_quarter(options, mode, TIMES[1 if options.quick else -1] * base))
+    return tables, found + quarter_targets(tables[-1])
+
+
+def _quarter(options: Options, mode: str, rows: int) -> Table:
+    """Watch the calls where the object store has room for a quarter of the rows."""
+    size = rows * (len(FEATURES) + 1) * 8
+    store = max(size // 4, LEAST_STORE)
+    found = []
+    with session(options, mode, store=store) as spark:
+        held_out = regression_frame(spark, 20_000, 1000, partitions(spark)).toPandas()
+        settle = garbage_collector(spark)
+        df = regression_frame(spark, rows, 0, partitions(spark))
+        for name in (EXCHANGE, BACK, FIT):
+            row = watched(_contender(name, df, held_out, options), options, settle)
+            row.facts |= {"data MB": size / 1e6, LIMIT: store / 1e6}
+            found.append(row)
+    title = f"A store of {store / 1e6:,.0f} MB: {rows:,} rows, {size / 1e6:,.0f} MB"
+    return Table(title, found, "What the store has no room for goes through the disk.")
 
 
 def _contender(name: str, df: DataFrame, held_out: Any, options: Options) -> Contender:
@@ -70,6 +92,8 @@ def _contender(name: str, df: DataFrame, held_out: Any, options: Options) -> Con
             check=lambda blocks: {"blocks MB": blocks.nbytes / 1e6},
             release=lambda blocks: blocks.free(),
         )
+    if name == BACK:
+        return Contender(name, lambda: _there_and_back(df), check=lambda sums: {"sums": sums})
     return Contender(
         name,
         lambda: fit_ours(df, options.workers),
@@ -78,10 +102,19 @@ def _contender(name: str, df: DataFrame, held_out: Any, options: Options) -> Con
     )
 
 
+def _there_and_back(df: DataFrame) -> list[float]:
+    """Rows, and the sums of a feature and of the label, of what came back."""
+    blocks = raydp_ml.from_spark(df)
+    back = raydp_ml.to_spark(blocks, df.sparkSession)
+    (row,) = back.selectExpr("count(*)", f"sum({FEATURES[0]})", f"sum({LABEL})").collect()
+    blocks.free()
+    return [round(value, 3) for value in row]
+
+
 def watched(contender: Contender, options: Options, settle: Callable[[], Any]) -> Measured:
     """Run a contender several times under the eyes of a sampler; peaks become facts."""
     row, peaks, largest = Measured(contender.name), [], 0
-    store = _store_reader()
+    store = store_reader()
     at_rest = store()
     with Usage() as usage:
         result = contender.run()
@@ -163,7 +196,7 @@ class Sampler:
             self.peaks[name] = max(self.peaks[name], size)
 
 
-def _store_reader() -> Callable[[], int]:
+def store_reader() -> Callable[[], int]:
     """Return what asks Ray for the bytes of the objects in its store."""
     import ray
     from ray._private.internal_api import get_memory_info_reply, get_state_from_address
@@ -194,3 +227,15 @@ def targets(*tables: Table) -> list[Target]:
             grown = (last[f"{who} MB"] - first[f"{who} MB"]) / more
             found.append(Target(f"{name}: the {who} grows, of the data's growth, by", grown, limit))
     return found
+
+
+def quarter_targets(table: Table) -> list[Target]:
+    """The store keeps to its limit."""
+    return [
+        Target(
+            f"{row.name}: the store's peak, of its limit",
+            row.facts[f"{STORE} MB"] / row.facts[LIMIT],
+            1,
+        )
+        for row in table.rows
+    ]

@@ -19,6 +19,7 @@ CASES = {
     "airline": "How long is the way from Parquet of flights to the AUC, by GBM-perf's protocol?",
     "memory": "What do from_spark and fit take of each process's memory as the data grow?",
     "external": "What does a fit cost whose rows neither the object store nor a worker can hold?",
+    "soak": "Does anything grow over 300 fits, 100 exchanges and 20 sessions in one process?",
     "scaling": "How do from_spark and fit grow with the rows, the workers and the partitions?",
 }
 

@@ -97,15 +97,31 @@ def _started(options: Options, mode: str, cpus: int, store: int) -> Iterator[Spa
                 log_to_driver=False,
             )
             stack.callback(ray.shutdown)
-        yield stack.enter_context(_spark(options, mode))
+        yield stack.enter_context(new_session(options, mode))
 
 
 @contextmanager
-def _spark(options: Options, mode: str) -> Iterator[SparkSession]:
+def ray_alone(cpus: int) -> Iterator[None]:
+    """Give Ray for several sessions, one after the other, for the time of a ``with`` block."""
+    if _keeper is not None:
+        _keeper.close()
+    ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def new_session(
+    options: Options, mode: str, more: dict[str, str] | None = None
+) -> Iterator[SparkSession]:
+    """Start Spark in the Ray that is there, and stop it at the end of the ``with`` block."""
     configs = {
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.driver.maxResultSize": "0",
         "spark.ui.showConsoleProgress": "false",
+        **(more or {}),
     }
     with raydp_ml.spark_session(
         "benchmarks",

@@ -24,6 +24,7 @@ from benchmarks import (
     search,
     serve,
     session,
+    soak,
     transformers,
 )
 from benchmarks.growth import exponent, last_exponent
@@ -92,6 +93,21 @@ def test_peaks_of_memory_grow_with_the_data():
     driver, store = memory.targets(Table("", rows))
     assert (driver.value, driver.met) == (pytest.approx(6 / 120), True)
     assert (store.value, store.met) == (pytest.approx(150 / 120), False)
+
+
+def test_what_grows_over_a_soak_is_found():
+    sizes = [300.0, 100.0, 101.0, 100.0, 108.0, 107.0, 109.0]
+    still = dict.fromkeys((*soak.COUNTS, soak.STORE, soak.WRONG), 0)
+    rows = [measured("", 1, **still, **{soak.DRIVER: size}) for size in sizes]
+    rows[-1].facts[soak.WRONG] = 1
+    rows[-2].facts["threads"] = rows[-3].facts["threads"] = 2
+    found = soak.targets(Table("", rows), Table("", rows[:2]))
+    assert len(found) == 2 * (len(soak.COUNTS) + 3)
+    assert [(target.text, target.value) for target in found if not target.met] == [
+        ("in one session: driver MB grow by the factor", pytest.approx(1.08)),
+        ("in one session: threads more at the end", 2),
+        ("in one session: wrong results", 1),
+    ]
 
 
 def test_targets_of_a_contender_that_could_not_run_are_not_measured():
@@ -232,6 +248,7 @@ def test_all_quick(tmp_path):
     check_airline(tables["airline"])
     check_memory(*tables["memory"])
     check_external(*tables["external"])
+    check_soak(*tables["soak"])
     check_scaling(*tables["scaling"])
 
 
@@ -361,7 +378,7 @@ def check_airline(tables):
             assert 0.8 * sum(row["seconds"]) < total <= sum(row["seconds"])
 
 
-def check_memory(exchange, trained):
+def check_memory(exchange, trained, quarter):
     for table in (exchange, trained):
         one, two = table["contenders"]
         assert two["facts"]["rows"] == 2 * one["facts"]["rows"]
@@ -369,6 +386,8 @@ def check_memory(exchange, trained):
         assert all(row["facts"]["jvm MB"] > 100 for row in (one, two))
     for row in exchange["contenders"]:
         assert row["facts"]["object store MB"] >= 0.95 * row["facts"]["blocks MB"]
+    assert facts(quarter, "sums")[memory.BACK][0] == exchange["contenders"][-1]["facts"]["rows"]
+    assert len(facts(quarter, memory.LIMIT)) == 3
 
 
 def check_external(*by_library):
@@ -377,6 +396,14 @@ def check_external(*by_library):
         assert scores[external.EXTERNAL] == pytest.approx(scores[external.HELD], abs=0.01)
         assert len(set(facts(table, "rows").values())) == 1
         assert all(mb > 50 for mb in facts(table, memory.LARGEST).values())
+
+
+def check_soak(one, many):
+    for table in (one, many):
+        assert set(facts(table, soak.WRONG).values()) == {0}
+        assert all(count == 0 for count in facts(table, soak.STORE).values())
+    assert all(size > 20 for size in facts(one, soak.HEAP).values())
+    assert set(facts(many, "actors").values()) == {0}
 
 
 def check_scaling(by_rows, by_workers, by_partitions):
