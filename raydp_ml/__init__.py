@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from raydp_ml.session import init_spark, spark_session, stop_spark
     from raydp_ml.transformers.spark_stage import spark_transformer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _NAMES = {
     "Blocks": "raydp_ml.exchange",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -175,6 +176,9 @@ def starts_nothing_unmarked(request):
 
 
 def pytest_collection_finish(session):
+    # Thousands of tests and the modules that they import stay: no collection looks at them again.
+    gc.collect()
+    gc.freeze()
     session.config.stash[STARTS] = any(item.get_closest_marker("cluster") for item in session.items)
 
 

@@ -293,7 +293,7 @@ class BlockServer:
             connection, request = self._greeted(plain, context)
         except (OSError, RayDPMLError) as error:
             with plain:
-                _send_error(plain, error)
+                _send_error(plain, error, _REFUSAL_SECONDS)
             return
         finally:
             strangers.release()
@@ -326,7 +326,7 @@ class BlockServer:
         except BaseException as error:
             if context is not None:  # which has taken the socket out of the plain one
                 with connection:
-                    _send_error(connection, error)
+                    _send_error(connection, error, _REFUSAL_SECONDS)
             raise
         connection.settimeout(None)
         return connection, request

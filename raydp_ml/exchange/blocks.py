@@ -116,7 +116,7 @@ class Blocks:
         if not ray_runtime.is_open(self._connection):
             return (
                 "The Ray that held these Blocks was shut down, and their data is gone with it. "
-                "Call from_spark again."
+                "Call from_spark, or the fit, again."
             )
         return None
 
@@ -231,12 +231,13 @@ def fetch(refs: Sequence[ray.ObjectRef[pa.Table]], timeout: float = _GET_TIMEOUT
     except ray.exceptions.GetTimeoutError as error:
         raise DataLostError(
             f"{len(refs)} blocks did not arrive from the object store within {timeout:.0f} s. "
-            "The nodes that hold them may be overloaded or gone; call from_spark again."
+            "The nodes that hold them may be overloaded or gone; call from_spark, or the fit, "
+            "again."
         ) from error
     except (ray.exceptions.ObjectLostError, ray.exceptions.RaySystemError) as error:
         raise DataLostError(
             "Blocks were lost from the object store: the process or node that held them has "
-            "ended. Call from_spark again."
+            "ended. Call from_spark, or the fit, again."
         ) from error
 
 

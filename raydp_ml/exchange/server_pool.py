@@ -94,7 +94,8 @@ def _start_missing(nodes: list[str], connection: str) -> None:
     gone = [node[:8] for node in missing if node not in hosts]
     if gone:
         raise DataLostError(
-            f"The Ray nodes {gone}, which held the data, are gone. Call from_spark again."
+            f"The Ray nodes {gone}, which held the data, are gone. Call from_spark, or the fit, "
+            "again."
         )
     secret = next((server.secret for server in _servers.values()), None) or secrets.token_hex(16)
     for node, actor in {node: _start(node) for node in missing}.items():

@@ -258,7 +258,7 @@ def _raise_better(error: BaseException, servers: list[server_pool.Server], job: 
     if died:
         raise DataLostError(
             "A block server ended while Spark wrote to it (killed, out of memory, or its node is "
-            "gone). Look at Ray's logs, and call from_spark again."
+            "gone). Look at Ray's logs, and call from_spark, or the fit, again."
         ) from error
     if found is not None:
         raise found from error

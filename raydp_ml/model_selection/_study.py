@@ -15,6 +15,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from raydp_ml.bars import Bar, shown
 from raydp_ml.base import folds_case, require_column_name
+from raydp_ml.exceptions import DataLostError
 from raydp_ml.exchange import from_spark, to_spark
 from raydp_ml.exchange.columns import (
     check_exists,
@@ -37,7 +38,7 @@ from raydp_ml.roles import set_roles
 from raydp_ml.spark_jobs.row_order import random_place
 from raydp_ml.spark_jobs.summaries import check_labels
 from raydp_ml.sql import SQLTransformer
-from raydp_ml.training.gang.attempts import Workers
+from raydp_ml.training.gang.attempts import Workers, attempts
 from raydp_ml.training.gang.room import room_now
 from raydp_ml.training.gang.tasks import Result, run_tasks
 from raydp_ml.training.rows.blocks_io import EveryRow
@@ -258,10 +259,28 @@ class Study:
         workers = self._room(len(trials))
         if workers.count == 0:
             return self._on_spark(trials, ended)
-        job = self._job(workers.cpus or 1)
-        return run_tasks(run_trial, job, trials, workers, self._exported(), ended)
+        return self._on_workers(trials, workers, ended)
 
     # ------------------------------------------------------------------- on workers
+
+    def _on_workers(
+        self, trials: Sequence[Trial], workers: Workers, on_end: Callable[[int, Result], None]
+    ) -> list[Result]:
+        """Run trials on workers; rows that were lost with a node are exported once more."""
+        results: dict[int, Result] = {}
+        for attempt in attempts(2 if is_deterministic(self.given.df) else 1, after=DataLostError):
+            with attempt:
+                if attempt.number > 1:
+                    self.close_trials()
+                left = [number for number in range(len(trials)) if number not in results]
+
+                def ended(place: int, result: Result, left: list[int] = left) -> None:
+                    results[left[place]] = result
+                    on_end(left[place], result)
+
+                job, blocks = self._job(workers.cpus or 1), self._exported()
+                run_tasks(run_trial, job, [trials[n] for n in left], workers, blocks, ended)
+        return [results[number] for number in range(len(trials))]
 
     def _exported(self) -> Blocks:
         """Return the rows in Ray's object store, where they are put once."""

@@ -56,8 +56,8 @@ def test_without_a_name_the_cases_are_listed():
         (
             ["fitt"],
             "there is no case 'fitt'; there are session, exchange, fit, predict, explain, serve, "
-            "search, torch, transformers, metrics, airline, memory, external, scaling, all, "
-            "report",
+            "search, torch, transformers, metrics, airline, memory, external, soak, scaling, "
+            "all, report",
         ),
         (["fit", "--rows", "0"], "argument --rows: must be a whole number of at least 1, got '0'"),
         (["fit", "--repeat", "x"], "argument --repeat: must be a whole number of at least 1"),

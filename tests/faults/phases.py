@@ -41,6 +41,8 @@ SMALL = Path(os.environ.get("TMPDIR", "/tmp")).parent / "small"
 """A small disk, where the program was started with one."""
 
 number_of_rows = 3000
+written: Path | None = None
+"""Where predictions are written; None for the folder of temporary files."""
 
 
 class Gate:
@@ -162,7 +164,7 @@ def predict(spark, gate):
 
     X = grid()
     model = XGBRegressor(n_estimators=5, num_workers=0).fit(X, X["a"] + X["b"])
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=written) as folder:
         given = rows(spark, gate).select("a", "b")
         model.predict(given).write.parquet(f"{folder}/written")
         made = spark.read.parquet(f"{folder}/written").toPandas().sort_values(["a", "b"])
@@ -257,6 +259,10 @@ def lose_node(spark, held: int) -> None:
     cluster.remove_node(lost)
 
 
+def kill_driver(spark, held: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def stop_session(spark, held: int) -> None:
     raydp_ml().stop_spark()
 
@@ -281,6 +287,7 @@ EVENTS = {
     "AppMaster killed": ("native", kill_named("-appmaster")),
     "standalone Worker killed": ("standalone", kill_named("deploy.worker.Worker")),
     "standalone Master killed": ("standalone", kill_named("deploy.master.Master")),
+    "driver killed": ("local", kill_driver),
 }
 
 
@@ -338,7 +345,7 @@ def hit(event: str, phase: str, expected: np.ndarray) -> str:
     """Run a phase through the fault; say what came of it."""
     mode, strike = EVENTS[event]
     spark = session(mode)
-    folder = tempfile.mkdtemp(dir=SMALL.parent / "tmp")
+    folder = tempfile.mkdtemp(dir=SMALL.parent)
     gate = Gate(folder)
     struck: list[float] = []
     undo: list[Callable[[], object]] = []
@@ -380,6 +387,9 @@ def main(event: str, phases: list[str]) -> None:
 
     if event == "disk of temporary files full":
         tempfile.tempdir = os.environ["TMPDIR"] = str(SMALL)
+    if event == "driver killed":
+        global written
+        written = SMALL.parent  # the user's own, which stays
     start_ray(event)
     for phase in phases:
         faulthandler.dump_traceback_later(WAITS, exit=True)

@@ -56,6 +56,7 @@ NOT_PROMISED = Promise(("not promised",))
 
 LOST_JVM = Promise(("SessionError",), "The driver JVM has ended")
 STOPPED = Promise(("SessionError",), "stopped")
+NOTHING_LEFT = Promise(("nothing left",))
 STORE_FULL = Promise(("ResourceError",), "object_store_memory")
 DISK_FULL = Promise(("ResourceError",), "TMPDIR")
 WORKERS_LOST = _all(NOT_USED, XGBoost_fit=SAME, torch_fit=SAME, search=SAME)
@@ -82,19 +83,24 @@ PROMISES: dict[str, dict[str, Promise | None]] = {
         SAME,
         XGBoost_fit=Promise((EXACT, CLOSE)),
         torch_fit=Promise((EXACT, CLOSE)),
-        search=Promise((EXACT, CLOSE, "DataLostError")),
+        search=Promise((EXACT, CLOSE)),
     ),
     "native executor killed": _all(SAME),
     "AppMaster killed": _all(SAME),
     "standalone Worker killed": _all(SAME),
     "standalone Master killed": _all(SAME),
+    "driver killed": _all(NOTHING_LEFT),
 }
+
+
+ELSEWHERE = {"training worker ended by Ray's memory monitor": WORKERS_LOST}
+"""Shown by `tests/training/gang/test_memory_monitor.py`."""
 
 
 def table() -> str:
     """Return the promises as a table in Markdown."""
     rows = [["event", *PHASES], ["---"] * (len(PHASES) + 1)]
-    for event, promised in PROMISES.items():
+    for event, promised in (PROMISES | ELSEWHERE).items():
         rows.append([event, *("" if of is None else str(of) for of in promised.values())])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

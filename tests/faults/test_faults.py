@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.faults.promises import EXACT, NOT_PROMISED, PHASES, PROMISES, table
 ROOT = Path(__file__).parents[2]
 
 
+DRIVER = "driver killed"
 DISKS = {
     "disk of temporary files full": {"small": 64_000_000},
     "object store and its disk full": {"small": 100_000_000},
@@ -22,23 +24,14 @@ DISKS = {
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("event", [event for event in EVENTS if event != DRIVER])
 def test_promises(run_program, event):
     promised = {
         phase: promise
         for phase, promise in PROMISES[event].items()
         if promise not in (None, NOT_PROMISED)
     }
-    program = run_program(
-        f"""
-    import os, sys
-    os.environ["PYTHONPATH"] = {str(ROOT)!r}
-    sys.path.insert(0, {str(ROOT)!r})
-    from tests.faults.phases import main
-    main({event!r}, {list(promised)!r})
-    """,
-        disks=DISKS.get(event, {}),
-    )
+    program = run_program(program_of(event, [*promised]), disks=DISKS.get(event, {}))
     status = program.finish(1000)
     outcomes = dict(json.loads(line) for line in program.stdout.splitlines() if line[:2] == '["')
     assert status == 0, (outcomes, program.stderr[-3000:])
@@ -50,6 +43,24 @@ def test_promises(run_program, event):
     }
     assert not broken
     program.assert_nothing_left()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_driver_that_is_killed_leaves_nothing(run_program, phase):
+    program = run_program(program_of(DRIVER, [phase]))
+    assert program.finish(300) == -signal.SIGKILL, program.stderr[-3000:]
+    program.assert_nothing_left()
+
+
+def program_of(event, phases):
+    return f"""
+    import os, sys
+    os.environ["PYTHONPATH"] = {str(ROOT)!r}
+    sys.path.insert(0, {str(ROOT)!r})
+    from tests.faults.phases import main
+    main({event!r}, {phases!r})
+    """
 
 
 def test_the_page_says_what_is_tested():
