@@ -82,6 +82,20 @@ def run_python(
     return done
 
 
+def without(*packages: str) -> str:
+    """Begin the text of a program in which there are no such packages."""
+    return f"""
+import sys
+
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {packages!r}:
+            raise ImportError(f"there is no {{name}} here")
+
+sys.meta_path.insert(0, Without())
+"""
+
+
 def _files(temporary: Path) -> list[Path]:
     """Files and folders but torch's cache of compiled code, which any optimizer makes, to stay."""
     return [path for path in temporary.iterdir() if not path.name.startswith("torchinductor_")]

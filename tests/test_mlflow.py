@@ -18,6 +18,7 @@ from raydp_ml.pipeline import make_pipeline
 from raydp_ml.preprocessing import OneHotEncoder, StandardScaler
 from raydp_ml.torch import TorchRegressor
 from raydp_ml.xgboost import XGBClassifier, XGBRegressor
+from tests.fresh_folder import without
 
 mlflow = pytest.importorskip("mlflow", reason="needs the extra [mlflow]")
 
@@ -68,14 +69,6 @@ def metric(run, name):
 
 
 LOAD = """
-import sys
-
-class Without:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"pyspark", "py4j"}:
-            raise ImportError(f"there is no {name} here")
-
-sys.meta_path.insert(0, Without())
 import mlflow, numpy, pandas
 rows = pandas.read_pickle("rows.pickle")
 numpy.save("found.npy", mlflow.pyfunc.load_model(sys.argv[1]).predict(rows))
@@ -93,7 +86,8 @@ def test_a_logged_model_loads_without_spark(frame, store):
     with open(f"{folder}/requirements.txt") as file:
         assert f"raydp_ml=={raydp_ml.__version__}" in file.read().replace("-", "_")
     frame[NAMES].to_pickle(store / "rows.pickle")
-    subprocess.run([sys.executable, "-c", LOAD, folder], cwd=store, check=True, timeout=300)
+    program = without("pyspark", "py4j") + LOAD
+    subprocess.run([sys.executable, "-c", program, folder], cwd=store, check=True, timeout=300)
     np.testing.assert_array_equal(np.load(store / "found.npy"), pipe.predict(frame[NAMES]))
     with pytest.raises(mlflow.exceptions.MlflowException, match="missing inputs"):
         mlflow.pyfunc.load_model(info.model_uri).predict(frame[["a"]])

@@ -12,7 +12,7 @@ from raydp_ml.fit_data.given import Given
 from raydp_ml.models.predicting import PredictsClasses
 from raydp_ml.models.trained_model import fit_context
 from raydp_ml.xgboost.model import XGBModel
-from raydp_ml.xgboost.output import gives_classes, probabilities
+from raydp_ml.xgboost.output import LIKELY, gives_classes, probabilities
 from raydp_ml.xgboost.parameters import CONSTRAINTS
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ default=None
             return self._predicted(X, "class", **options)
         shares = self._shares(X, **options)  # raises before there are classes_
         if self._n_targets:
-            return (shares > 0.5).astype(np.int64)
+            return (shares > LIKELY).astype(np.int64)
         best = shares.argmax(axis=1)
         return self.classes_[best]
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
+LIKELY = 0.5
+"""Of several labels, a row has those whose probability is more."""
+
 _LARGEST = float(np.finfo(np.float32).max)
 
 

@@ -18,6 +18,7 @@ from raydp_ml.training.xgboost.matrix import features_of
 from raydp_ml.xgboost.jvm_rows import NO_MARGINS, margins_for_jvm, rows_for_jvm
 from raydp_ml.xgboost.jvm_trees import packed_leaves, packed_trees
 from raydp_ml.xgboost.output import (
+    LIKELY,
     Asked,
     booster_output,
     leaves,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 
 _INTEGERS = pa.list_(pa.int32())
-_LIKELY = 0.5
 _NOT_FINITE = (
     "The base margins hold missing or infinite values. They must be finite numbers: fix or drop "
     "such rows."
@@ -90,7 +90,7 @@ class BoosterPredictor(OfBooster):
         if self.output != "labels" or not len(rows):
             return super().predict(model, rows)
         made = self.compute(model, rows).reshape(len(rows), -1)
-        return list_array(made > _LIKELY).cast(_INTEGERS)
+        return list_array(made > LIKELY).cast(_INTEGERS)
 
     def empty(self) -> pa.Array:
         """Return the prediction of no rows."""

@@ -30,6 +30,7 @@ from raydp_ml.xgboost import (
     XGBRanker,
 )
 from tests.conversion.cases import CASES, NUMBERS, answers, classifier, fitted_in_memory, regressor
+from tests.fresh_folder import without
 from tests.test_public_api import MODULES
 
 SPLITTERS = [
@@ -45,14 +46,7 @@ REFUSED = ["OptunaSearchCV", "SQLTransformer", "TorchClassifier", "TorchRegresso
 NO_ESTIMATORS = {"Blocks", "Check", "Diagnosis", "make_column_selector"}
 
 WITHOUT = """
-import json, pickle, sys, warnings
-
-class Without:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"raydp_ml", "pyspark", "ray"}:
-            raise ImportError(f"there is no {name} here")
-
-sys.meta_path.insert(0, Without())
+import json, pickle, warnings
 warnings.simplefilter("error")
 # Between steps that were fitted on Spark there were names, and arrays have none.
 warnings.filterwarnings("ignore", "X does not have valid feature names")
@@ -87,7 +81,11 @@ def judged(fitted, rows, folder):
         cases[name] = (pickle.dumps(plain), pickle.dumps(X), answers(estimator, X))
     (folder / "cases.pickle").write_bytes(pickle.dumps(cases))
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT], cwd=folder, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", without("raydp_ml", "pyspark", "ray") + WITHOUT],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)

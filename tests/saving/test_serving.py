@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import textwrap
 
 import numpy as np
 import pandas as pd
@@ -37,25 +36,19 @@ from raydp_ml.preprocessing import (
     TargetEncoder,
 )
 from raydp_ml.xgboost import XGBRegressor
+from tests.fresh_folder import without
 
 SERVE = """
-    import json, sys
+import json
+import numpy as np
+import pandas as pd
+import raydp_ml
 
-    class NoSpark:
-        def find_spec(self, name, path=None, target=None):
-            if name.split(".")[0] in {"pyspark", "py4j"}:
-                raise ImportError(f"there is no {name} here")
-
-    sys.meta_path.insert(0, NoSpark())
-    import numpy as np
-    import pandas as pd
-    import raydp_ml
-
-    folder, rows = sys.argv[1:]
-    rows = pd.read_json(rows, orient="split")
-    made = raydp_ml.load(folder).predict(rows)
-    assert "pyspark" not in sys.modules
-    print(json.dumps(np.asarray(made, dtype=float).tolist()))
+folder, rows = sys.argv[1:]
+rows = pd.read_json(rows, orient="split")
+made = raydp_ml.load(folder).predict(rows)
+assert "pyspark" not in sys.modules
+print(json.dumps(np.asarray(made, dtype=float).tolist()))
 """
 
 
@@ -85,8 +78,9 @@ def test_a_pipeline_serves_without_spark(df, tmp_path):
     want = pipe.predict(df).toPandas()["prediction"]
     raydp_ml.save(pipe, tmp_path / "pipe")
     df.drop("y").toPandas().to_json(tmp_path / "rows.json", orient="split")
+    program = without("pyspark", "py4j") + SERVE
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(SERVE), str(tmp_path / "pipe"),
+        [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "pipe"),
          str(tmp_path / "rows.json")],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
