@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from raydp_ml.base import is_spark
+from raydp_ml.base import is_spark, require_column_name
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     ROLES_KEY,
     Column,
     check_exists,
     check_unique,
+    column_names,
     from_spark_schema,
     quoted,
 )
@@ -71,7 +72,7 @@ def set_roles(
     """
     if not is_spark(df):
         raise TypeError(f"set_roles takes a Spark DataFrame. Got {type(df).__name__} instead.")
-    ignored = [ignore] if isinstance(ignore, str) else list(ignore)
+    ignored = [ignore] if isinstance(ignore, str) else column_names(ignore, "ignore")
     single = {
         "label": label,
         "sample_weight": sample_weight,
@@ -79,6 +80,8 @@ def set_roles(
         "validation": validation,
     }
     given = [(role, name) for role, name in single.items() if name is not None]
+    for role, name in given:
+        require_column_name(name, role, df.columns)
     given += [("ignore", name) for name in ignored]
     columns = from_spark_schema(df.schema)
     check_unique(column.name for column in columns)

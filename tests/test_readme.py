@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,27 +13,27 @@ from tests.fresh_folder import run_python
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
-# What a reader has before a block, by the block's mark.
+SHARING = ("transformers", "metrics", "inspection", "torch", "search")
+"""The blocks that begin in a session; they run in one, one after the other."""
+
+# What a reader has before a block, by the block's mark; in a session, `spark` too.
 SETUP = {
     "quickstart": "",
-    "transformers": "import raydp_ml; spark = raydp_ml.init_spark('readme')",
-    "metrics": "import raydp_ml; spark = raydp_ml.init_spark('readme')",
+    "transformers": "",
+    "metrics": "",
     # As much as the block asks for: Ray takes our word for it.
     "cluster": """
 import ray, raydp_ml
 ray.init(num_cpus=6, resources={"special": 3}, _memory=16 * 2**30, include_dashboard=False)
 """,
     "inspection": """
-import matplotlib, raydp_ml
+import matplotlib
 matplotlib.use("Agg")
-spark = raydp_ml.init_spark("readme")
 df = spark.range(2000).selectExpr("rand(1) as x0", "rand(2) as x1")
 df = df.selectExpr("*", "2 * x0 - x1 + 3 as arr_delay")
 train, test = df.randomSplit([0.8, 0.2], seed=0)
 """,
     "torch": """
-import raydp_ml
-spark = raydp_ml.init_spark("readme")
 features = [f"rand({i}) as x{i}" for i in range(10)]
 label = "2 * x0 - x1 + 3 as arr_delay"
 df = spark.range(250_000).selectExpr("id", *features).selectExpr("* except (id)", label)
@@ -40,11 +41,9 @@ train, test = df.randomSplit([0.8, 0.2], seed=0)
 """,
     "log": "",
     "search": """
-import raydp_ml
 from raydp_ml.pipeline import make_pipeline
 from raydp_ml.preprocessing import StandardScaler
 from raydp_ml.xgboost import XGBClassifier
-spark = raydp_ml.init_spark("readme")
 df = spark.range(2000).selectExpr("rand(1) AS a", "rand(2) AS b").selectExpr("*", "a > b AS late")
 """,
 }
@@ -125,13 +124,48 @@ def test_every_python_block_has_a_mark_of_its_own():
     assert sorted(marks) == sorted(SETUP)
 
 
+def source_of(mark):
+    return "\n".join([SETUP[mark], dict(blocks("python"))[mark], CHECK[mark]])
+
+
 @pytest.mark.cluster
-@pytest.mark.parametrize("mark", SETUP)
+@pytest.mark.parametrize("mark", [mark for mark in SETUP if mark not in SHARING])
 def test_a_python_block_runs(mark, tmp_path):
-    source = "\n".join([SETUP[mark], dict(blocks("python"))[mark], CHECK[mark]])
-    done = run_python("-c", source, cwd=tmp_path)
+    done = run_python("-c", source_of(mark), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert OUTPUT[mark] in done.stdout.replace(" ", "")
+
+
+IN_ONE_SESSION = """
+import contextlib, io, json, traceback
+import raydp_ml
+spark = raydp_ml.init_spark("readme")
+found = {{}}
+for mark, source in {sources!r}.items():
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            exec(source, {{"__name__": "__main__", "raydp_ml": raydp_ml, "spark": spark}})
+        except Exception:
+            traceback.print_exc(file=printed)
+    found[mark] = printed.getvalue()
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What each block printed, an error's traceback too."""
+    program = IN_ONE_SESSION.format(sources={mark: source_of(mark) for mark in SHARING})
+    done = run_python("-c", program, cwd=tmp_path_factory.mktemp("readme"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("mark", SHARING)
+def test_a_python_block_runs_in_a_session(mark, printed):
+    assert "Traceback" not in printed[mark], printed[mark]
+    assert OUTPUT[mark] in printed[mark].replace(" ", "")
 
 
 def test_the_commands_install_from_the_constraints():

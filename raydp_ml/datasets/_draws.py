@@ -11,28 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import InvalidParameterError
 
-from raydp_ml.exchange.jvm import is_connect, require_live
 from raydp_ml.spark_jobs.expressions import array_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from pyspark.sql import SparkSession
 
 _MAX_SEED = 2**31 - 1
-
-
-def check_session(spark: SparkSession, function: str) -> None:
-    """Raise unless `spark` is a live SparkSession, of either kind."""
-    from pyspark.sql import SparkSession
-
-    if not (isinstance(spark, SparkSession) or is_connect(spark)):
-        raise InvalidParameterError(
-            f"The 'spark' parameter of {function} must be a SparkSession, such as "
-            f"raydp_ml.init_spark() returns. Got {spark!r} instead."
-        )
-    require_live(spark)
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.utils._param_validation import Interval, validate_params
 
-from raydp_ml.datasets._draws import Draws, check_session, seed_of
+from raydp_ml.datasets._draws import Draws, seed_of
 from raydp_ml.datasets._record_files import check_columns, read_records
 from raydp_ml.datasets._taxi_zones import JFK, NEWARK, ZONES
+from raydp_ml.exchange.jvm import check_session
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.spark_jobs.expressions import array_of
 

@@ -73,8 +73,8 @@ def import_data(
     use_jar: bool = True,
 ) -> DataFrame:
     """`to_spark`, with the choice of path that tests and measurements need."""
-    spark = spark or _active_session()
-    jvm.require_live(spark)
+    spark = _active_session() if spark is None else spark
+    jvm.check_session(spark, "to_spark")
     watch = Stopwatch()
     ray_runtime.ensure_ray()
     blocks = _as_blocks(data)

@@ -160,7 +160,7 @@ def check_unique(names: Iterable[str], *, fold_case: bool = False) -> None:
     fold_case : bool, default=False
         Whether names that differ by case only are the same name (Spark's default).
     """
-    counts = Counter(name.lower() if fold_case else name for name in names)
+    counts = Counter(_folded(name, fold_case) for name in names)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         case = " (Spark does not tell upper from lower case)" if fold_case else ""
@@ -168,6 +168,22 @@ def check_unique(names: Iterable[str], *, fold_case: bool = False) -> None:
             f"Column names must be unique{case}, but these occur more than once: {twice}. "
             "Rename or drop one of each, for example with df.toDF(...) or df.drop(...)."
         )
+
+
+def column_names(given: object, what: str) -> list[str]:
+    """Return a list of names of columns.
+
+    Raises
+    ------
+    TypeError
+        It is something else: text alone would be taken letter by letter.
+    """
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        names = [*given]
+        if all(isinstance(name, str) for name in names):
+            return names
+    instead = f"[{given!r}]" if isinstance(given, str) else "a list of names"
+    raise TypeError(f"{what} takes names of columns in a list. Got {given!r}. Pass {instead}.")
 
 
 def check_exists(name: str, columns: Sequence[Column | str], what: str) -> None:
@@ -341,7 +357,9 @@ def check_part_kinds(
             )
 
 
-def pick_columns(columns: Sequence[Column], names: Sequence[str], what: str) -> list[Column]:
+def pick_columns(
+    columns: Sequence[Column], names: Sequence[str], what: str, *, fold_case: bool = False
+) -> list[Column]:
     """Return the columns that bear `names`, in that order.
 
     Parameters
@@ -352,11 +370,13 @@ def pick_columns(columns: Sequence[Column], names: Sequence[str], what: str) -> 
         The features that were seen in ``fit``.
     what : str
         Who needs them, for the error.
+    fold_case : bool, default=False
+        Whether names that differ by case only are the same name.
 
     Raises
     ------
     SchemaError
-        Naming the columns that lack, and the nearest that there is.
+        Naming the columns that lack, and the nearest that there is; or those that could be two.
     """
     by_name = {column.name: column for column in columns}
     missing = [name for name in names if name not in by_name]
@@ -365,8 +385,14 @@ def pick_columns(columns: Sequence[Column], names: Sequence[str], what: str) -> 
             f"{what} needs the columns {missing} that it was fitted with, and the data has not. "
             + name_hint(missing[0], by_name)
         )
-    check_unique(name for name in (column.name for column in columns) if name in set(names))
+    wanted = {_folded(name, fold_case) for name in names}
+    found = [column.name for column in columns if _folded(column.name, fold_case) in wanted]
+    check_unique(found, fold_case=fold_case)
     return [by_name[name] for name in names]
+
+
+def _folded(name: str, fold_case: bool) -> str:
+    return name.lower() if fold_case else name
 
 
 _ALIKE: dict[str, frozenset[str]] = {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml.exceptions import SchemaError, SessionError
 from raydp_ml.session.class_path import JAR
@@ -49,6 +50,18 @@ def require_live(spark: SparkSession) -> None:
             "The SparkSession of this DataFrame was stopped. Start one (raydp_ml.init_spark) and "
             "make the DataFrame again from its source."
         )
+
+
+def check_session(spark: SparkSession, function: str) -> None:
+    """Raise unless `spark` is a live SparkSession, of either kind."""
+    from pyspark.sql import SparkSession
+
+    if not (isinstance(spark, SparkSession) or is_connect(spark)):
+        raise InvalidParameterError(
+            f"The 'spark' parameter of {function} must be a SparkSession, such as "
+            f"raydp_ml.init_spark() returns. Got {spark!r} instead."
+        )
+    require_live(spark)
 
 
 def require_batch(df: DataFrame) -> None:

@@ -16,7 +16,7 @@ from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import DataLostError, ResourceError, SchemaError, SessionError
 from raydp_ml.exchange import jvm, python_tasks, server_pool
 from raydp_ml.exchange.blocks import Blocks
-from raydp_ml.exchange.columns import quoted
+from raydp_ml.exchange.columns import column_names, quoted
 from raydp_ml.exchange.refused_values import refused_values
 from raydp_ml.exchange.schema import VECTOR, is_vector, select_fields, wire_schema
 from raydp_ml.exchange.sql_text import select, select_columns, vector_to_array
@@ -91,7 +91,8 @@ def export(
     _require_dataframe(df)
     jvm.require_batch(df)
     watch = Stopwatch()
-    fields = select_fields(df.schema, columns)
+    names = None if columns is None else column_names(columns, "columns")
+    fields = select_fields(df.schema, names)
     plain, fields = _projected(df, fields, dtype)
     for attempt in range(_ATTEMPTS):
         try:

@@ -103,7 +103,8 @@ def _spark_eval_roles(
     df: DataFrame, label: str | None, beside: Given, roles: ColumnRoles, task: Task, what: str
 ) -> ColumnRoles:
     columns = from_spark_schema(df.schema)
-    features = pick_columns(columns, roles.feature_names, f"The {what}")
+    fold_case = folds_case(df)
+    features = pick_columns(columns, roles.feature_names, f"The {what}", fold_case=fold_case)
     check_alike(features, roles.features, what)
     weight = require_column_name(beside.sample_weight, "sample_weight_eval_set", df.columns)
     margin = require_column_name(beside.base_margin, "base_margin_eval_set", df.columns)
@@ -118,7 +119,7 @@ def _spark_eval_roles(
         "base_margin": margin or roles.base_margin,
     }
     needed = [name for name in holders.values() if name is not None]
-    pick_columns(columns, needed, f"The {what}")
+    pick_columns(columns, needed, f"The {what}", fold_case=fold_case)
     check_part_kinds(columns, holders, task.array_label)
     return ColumnRoles(tuple(features), **holders)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
-from raydp_ml.base import check_output_column
+from raydp_ml.base import check_output_column, folds_case
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import (
     NUMERIC,
@@ -97,7 +97,8 @@ def add_prediction(
     from pyspark.sql.pandas.types import from_arrow_type
 
     columns = from_spark_schema(df.schema)
-    picked = pick_columns(columns, [feature.name for feature in layout.features], who)
+    names = [feature.name for feature in layout.features]
+    picked = pick_columns(columns, names, who, fold_case=folds_case(df))
     for item, feature in zip(picked, layout.features, strict=True):
         check_kinds([item], COLUMN_KINDS[feature.kind], supports_categories=False)
         check_category(item, feature)

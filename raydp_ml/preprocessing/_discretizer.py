@@ -20,6 +20,8 @@ from raydp_ml.transformers.precision import common_dtype
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+_MOST_BINS = 1_000_000
+
 
 class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing.KBinsDiscretizer):
     """Put each feature's values into bins.
@@ -61,6 +63,11 @@ class KBinsDiscretizer(InvertibleTransformer, WeightedTransformer, preprocessing
                 f"quantile_method='{self.quantile_method}' instead."
             )
         bins = self._validate_n_bins(len(names)).copy()
+        if bins.max() > _MOST_BINS:
+            raise ValueError(
+                f"n_bins={bins.max()} is more than the {_MOST_BINS:,} whose edges are found on a "
+                "Spark DataFrame. Take fewer."
+            )
         found = moments(df, names, weight=weight, allow_missing=False)
         edges = self._edges(df, roles, found, bins)
         for index, edge in enumerate(edges):

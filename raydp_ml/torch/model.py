@@ -48,7 +48,12 @@ from raydp_ml.training.gang.memory import reads_blocks
 from raydp_ml.training.rows.classes import holds_decimals
 from raydp_ml.training.rows.inspection import Inspected, inspect
 from raydp_ml.training.rows.layout import Layout, dense_column, zero_filled
-from raydp_ml.training.torch.checkpoint import is_checkpoint, read_checkpoint, write_checkpoint
+from raydp_ml.training.torch.checkpoint import (
+    is_checkpoint,
+    read_checkpoint,
+    require_writable,
+    write_checkpoint,
+)
 from raydp_ml.training.torch.fit import NetworkTraining
 from raydp_ml.training.torch.rows import arrays_of, inputs_of, require_finite
 from raydp_ml.training.torch.spec import Checkpoint, Epoch, Outcome, TorchSpec
@@ -193,6 +198,7 @@ class TorchModel(NestedParameters, Plottable):
                     f"checkpoint_path={str(folder)!r} exists and is no checkpoint of raydp_ml, so "
                     "it is left as it is. Choose another path, or remove it first."
                 )
+            require_writable(folder)
         optimizer = find_optimizer(self.optimizer, arguments)
         return _Plan(
             make_criterion(self.criterion, self._default_criterion, self._nested("criterion")),

@@ -263,7 +263,8 @@ class SparkTransformer(SparkEstimator):
 
     def _picked(self, df: DataFrame, names: Sequence[str], kinds: frozenset[str]) -> list[Column]:
         """Return columns of a Spark DataFrame, if they are there and of such kinds."""
-        picked = pick_columns(from_spark_schema(df.schema), names, type(self).__name__)
+        columns, who = from_spark_schema(df.schema), type(self).__name__
+        picked = pick_columns(columns, names, who, fold_case=folds_case(df))
         check_kinds(picked, kinds, supports_categories=False)
         return picked
 

@@ -17,6 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import is_spark, require_column_name
 from raydp_ml.events import Stopwatch
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import check_exists
 from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.targets import check_margins
 from raydp_ml.fit_data.training_data import Task, TrainingData
@@ -260,6 +262,12 @@ class XGBModel(Explainable, Plottable):
         )
 
     def _constraints(self, names: Sequence[str] | None, width: int) -> dict[str, Any]:
+        types = self.feature_types
+        if types is not None and len(types) != width:
+            raise SchemaError(
+                f"feature_types holds {len(types)} types, and there are {width} features. Give "
+                "one for each."
+            )
         return constraints_by_place(
             self.monotone_constraints, self.interaction_constraints, names, width
         )
@@ -415,6 +423,7 @@ class XGBModel(Explainable, Plottable):
         layout = self._layout
         margin_name = require_column_name(base_margin, "base_margin", df.columns)
         if margin_name is not None:
+            check_exists(margin_name, df.columns, "base_margin")
             kind = "vector" if outputs else "number"
             margins = Feature(margin_name, kind, outputs or 1)
             layout = layout.with_features([*layout.features, margins])

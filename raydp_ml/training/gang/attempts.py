@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from sklearn.utils._param_validation import InvalidParameterError
@@ -55,6 +57,13 @@ class Workers:
             raise InvalidParameterError(
                 f"resources_per_worker names {name!r}, got {self.resources}. {instead}."
             )
+        for name, amount in (self.resources or {}).items():
+            real = isinstance(amount, Real) and not isinstance(amount, bool)
+            if not isinstance(name, str) or not real or not 0 <= amount < math.inf:
+                raise InvalidParameterError(
+                    "resources_per_worker must be a dict from names of Ray's resources to amounts "
+                    f"of at least 0. Got {self.resources} instead."
+                )
 
 
 # So long each smaller number of workers is waited for, where the whole one was waited for in vain.

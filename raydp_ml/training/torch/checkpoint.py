@@ -58,6 +58,18 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, about: dict[str, obje
         made.rename(folder)
 
 
+def require_writable(folder: Path) -> None:
+    """Raise `OSError` where no checkpoint can be written, before a network is trained."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}."):
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"checkpoint_path={str(folder)!r} cannot be written ({error}). Choose another path."
+        ) from error
+
+
 def read_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     """Read what `write_checkpoint` wrote.
 
