@@ -53,8 +53,9 @@ def to_sklearn(estimator: Any) -> Any:
     >>> type(plain).__module__, plain.mean_
     ('sklearn.preprocessing._data', array([2.]))
     """
-    held = ("fit", "split")  # by an estimator, by a splitter
-    if isinstance(estimator, type) or not any(hasattr(estimator, name) for name in held):
+    many = isinstance(estimator, (list, tuple, dict))
+    is_one = hasattr(estimator, "fit") or hasattr(estimator, "split")
+    if isinstance(estimator, type) or not (many or is_one):
         raise TypeError(f"{estimator!r} is not an estimator instance.")
     # Pickling meets every object, wherever it is held.
     buffer = io.BytesIO()
