@@ -3,7 +3,8 @@
 Two threads work at a time: one trains, trees and networks in turn, the other exports rows and
 brings them back; each result is compared with the first of its kind. What is counted is what is
 left when both have come to rest: in one session after each tenth of its work, and after the end of
-each of many sessions. Ray goes on throughout, so that an actor left behind would be seen.
+each of many sessions. Ray goes on throughout, so that an actor left behind would be seen beside
+the idle workers, which wait for the next fit, and the block server.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 import psutil
 
 import raydp_ml
@@ -94,7 +96,8 @@ class _Work:
         self._workers = options.workers
         self._first: dict[str, Any] = {}
         self._kinds = itertools.cycle([self._trees, self._network])
-        self._held_out = np.random.default_rng(0).random((100, len(FEATURES)))
+        values = np.random.default_rng(0).random((100, len(FEATURES)))
+        self._held_out = pd.DataFrame(values, columns=FEATURES)
 
     def frame(self, spark: SparkSession) -> DataFrame:
         """The rows that all work is done on."""
