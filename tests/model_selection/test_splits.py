@@ -131,6 +131,39 @@ def test_rows_of_one_time_stay_together(df):
         assert latest < first
 
 
+NEW_YORK = "America/New_York"
+
+
+def test_clocks_that_are_put_forward_change_no_order(df):
+    """Times without a zone are in the order that they say, where the session's zone skips some."""
+    config = df.sparkSession.conf
+    zone = config.get("spark.sql.session.timeZone")
+    config.set("spark.sql.session.timeZone", NEW_YORK)
+    try:
+        # From 1 to 5 o'clock; there was no 2 to 3 o'clock.
+        start = "timestamp_ntz'2019-03-10 01:00:00.000001'"
+        local = df.where("id < 48").selectExpr("id", f"{start} + id * interval '5' minute AS t")
+        for rows in (10, 24, 30, 34):
+            train, test = train_test_split(local, test_size=rows, time="t")
+            assert (ids(train), ids(test)) == (list(range(48 - rows)), list(range(48 - rows, 48)))
+    finally:
+        config.set("spark.sql.session.timeZone", zone)
+
+
+@pytest.mark.parametrize("step", [1, 37])
+def test_times_of_more_digits_than_a_double_has(df, step):
+    """Nanoseconds since 1970, say, of which one double stands for 256."""
+    nanoseconds = df.selectExpr("id", f"1550000000000000000L + id * {step}L AS t")
+    for rows in (1, 100, 333):
+        train, test = train_test_split(nanoseconds, test_size=rows, time="t")
+        assert (ids(train), ids(test)) == (list(range(600 - rows)), list(range(600 - rows, 600)))
+    params = {"n_splits": 3, "gap": 5, "max_train_size": 100}
+    found = TimeSeriesSplit(**params, time="t").split(nanoseconds)
+    own = sklearn.model_selection.TimeSeriesSplit(**params).split(np.zeros(600))
+    for (train, test), (own_train, own_test) in zip(found, own, strict=True):
+        assert (ids(train), ids(test)) == (own_train.tolist(), own_test.tolist())
+
+
 def test_random_splits(df):
     splitter = ShuffleSplit(3, test_size=0.1, train_size=200, random_state=0)
     parts = [(ids(train), ids(test)) for train, test in splitter.split(df)]
