@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +79,8 @@ class Marked:
         How many the DataFrame has.
     classes : list or None
         The values of the label, where the splitter has looked at them.
+    partition : bool
+        Whether each row is tested on in exactly one split.
     """
 
     frame: DataFrame
@@ -86,6 +88,7 @@ class Marked:
     splits: tuple[tuple[Rows, Rows], ...]
     rows: int
     classes: list[Any] | None = None
+    partition: bool = False
 
 
 def without_validation(rows: DataFrame, name: str | None) -> DataFrame:
@@ -98,15 +101,13 @@ def in_folds(
 ) -> Marked:
     """Mark each row with the fold in which it is tested; SQL of an int."""
     marked = select(df, "*", f"cast({fold} as int) AS {FOLD}")
-    return folds_of(marked, FOLD, range(n_splits), rows, classes)
+    return replace(folds_of(marked, FOLD, range(n_splits), rows), classes=classes, partition=True)
 
 
-def folds_of(
-    df: DataFrame, mark: str, values: Sequence[int], rows: int, classes: list[Any] | None = None
-) -> Marked:
+def folds_of(df: DataFrame, mark: str, values: Sequence[int], rows: int) -> Marked:
     """Train on all other rows than those of a fold, for each value of the mark in turn."""
     splits = tuple((Rows(mark, value, equal=False), Rows(mark, value)) for value in values)
-    return Marked(df, (mark,), splits, rows, classes)
+    return Marked(df, (mark,), splits, rows)
 
 
 def in_parts(df: DataFrame, parts: Sequence[str], rows: int) -> Marked:
