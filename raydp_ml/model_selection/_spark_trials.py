@@ -72,9 +72,12 @@ def trial_in_spark(
 def _parts(rows: DataFrame, trial: Trial, marked: Marked) -> tuple[DataFrame, DataFrame]:
     train, test = (part.of_frame(rows) for part in marked.splits[trial.split])
     roles = {column.role: column.name for column in from_spark_schema(rows.schema)}
-    test = without_validation(test, roles.get("validation"))
+    marks = roles.get("validation")
+    test = without_validation(test, marks)
     if trial.sample is not None:
-        train = _first(train, trial.sample, trial.sample.train)
+        # Rows to evaluate on are no part of those to train on, and all of them are taken.
+        some = _first(without_validation(train, marks), trial.sample, trial.sample.train)
+        train = some if marks is None else some.unionAll(where(train, quoted(marks)))
         test = _first(test, trial.sample, trial.sample.test)
     return train, test
 

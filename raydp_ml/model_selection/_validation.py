@@ -23,7 +23,7 @@ from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import is_deterministic
 from raydp_ml.exchange.sql_text import aggregate, select
 from raydp_ml.model_selection._class_places import aligned
-from raydp_ml.model_selection._marks import as_frame
+from raydp_ml.model_selection._marks import as_frame, without_validation
 from raydp_ml.model_selection._scores import no_score
 from raydp_ml.model_selection._splitters import seed_of
 from raydp_ml.model_selection._study import PLACE, Study, fits_bar, given_of
@@ -337,6 +337,7 @@ def learning_curve(
     common = (estimator, X, y, groups, params, scorer, cv, n_jobs, error_score)
     with _study(*common, sampled=seed) as study:
         first = study.marked.splits[0][0].of_frame(study.marked.frame)
+        first = without_validation(first, study.validation)
         most = aggregate(first, [], {"n": "count(1)"}).collect()[0]["n"]
         sizes = _translate_train_sizes(np.asarray(train_sizes), most)
         trials = [
