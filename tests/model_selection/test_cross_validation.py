@@ -191,10 +191,10 @@ def test_learning_curve_beside_marked_rows(df):
     found = []
     for workers in (1, 2):
         stopped = XGBRegressor(**SMALL, early_stopping_rounds=2, num_workers=workers)
-        sizes, _, test = learning_curve(stopped, data, train_sizes=[0.3, 1.0], **FOLDS)
+        sizes, train, test = learning_curve(stopped, data, train_sizes=[0.3, 1.0], **FOLDS)
         assert sizes.tolist() == [int(0.3 * trained), trained]
         np.testing.assert_allclose(test[1], cross_val_score(stopped, data, **FOLDS), atol=1e-6)
-        found.append(test[0])
+        found.append(np.array([train, test]))
     np.testing.assert_allclose(*found, atol=1e-2)
 
 
