@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
     from raydp_ml.exchange.blocks import Blocks
 
+_DIGITS = 18
+"""Of whole numbers, all of which are int64."""
+
 PLACE = "__raydp_ml_sampled"
 """The column of places in the order by which trials take part of the rows."""
 
@@ -254,8 +257,10 @@ class Study:
         # A Pipeline that is fitted in memory loses the names by which it would predict on Spark.
         keeps = any(trial.with_estimator for trial in trials)
         weighted, validated = self.given.weight is not None, self.validation is not None
-        if (keeps and not isinstance(self.estimator, TrainedModel)) or any(
-            needs_spark(candidate, weighted, validated) for candidate in candidates
+        if (
+            (keeps and not isinstance(self.estimator, TrainedModel))
+            or self._scores_fractions()
+            or any(needs_spark(candidate, weighted, validated) for candidate in candidates)
         ):
             return self._on_spark(trials, ended)
         workers = self._room(len(trials))
@@ -286,15 +291,29 @@ class Study:
         self._tell_decimals(made)
         return made
 
-    def _tell_decimals(self, results: Sequence[Result]) -> None:
-        """Let models predict decimals of the label's type: in memory they have seen values only."""
+    @property
+    def _decimal(self) -> tuple[int, int] | None:
+        """Precision and scale of a label of decimals."""
         columns = from_spark_schema(self.frame.schema)
         label = next(column for column in columns if column.name == self.given.label)
-        if label.kind != "decimal":
+        return decimal_digits(label.type_name) if label.kind == "decimal" else None
+
+    def _scores_fractions(self) -> bool:
+        """Whether classes may be decimals that metrics of scikit-learn do not take in memory."""
+        if not is_classifier(self.estimator) or self._decimal is None:
+            return False
+        digits, scale = self._decimal
+        scorers = getattr(self.scorer, "_scorers", {"": self.scorer}).values()
+        known = scale == 0 and digits <= _DIGITS
+        return not known and any(hasattr(scorer, "_score_func") for scorer in scorers)
+
+    def _tell_decimals(self, results: Sequence[Result]) -> None:
+        """Let models predict decimals of the label's type: in memory they have seen values only."""
+        if self._decimal is None:
             return
         for result in results:
             if (model := result.get("estimator")) is not None:
-                last_step(model)._label_decimal = decimal_digits(label.type_name)
+                last_step(model)._label_decimal = self._decimal
 
     def _exported(self) -> Blocks:
         """Return the rows in Ray's object store, where they are put once."""

@@ -165,6 +165,19 @@ def test_predictions_are_of_the_labels_type(df, label):
     }
 
 
+@pytest.mark.parametrize("kind", ["decimal(5,0)", "decimal(5,2)", "decimal(30,0)"])
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss", None])
+def test_classes_that_are_decimals_are_scored(df, kind, scoring):
+    names = [*(f"`{name}`" for name in NUMBERS), "fold"]
+    places = df.selectExpr(*names, "if(kind = 'x', 0, if(kind = 'y', 1, 2)) AS k")
+    decimals = places.selectExpr(*names, f"cast(3 * k AS {kind}) AS k")
+    of = {"scoring": scoring, **FOLDS}
+    found = cross_val_score(XGBClassifier(**SMALL), decimals, "k", **of)
+    np.testing.assert_allclose(
+        found, cross_val_score(XGBClassifier(**SMALL), places, "k", **of), atol=1e-6
+    )
+
+
 def test_learning_curve(data):
     numbers = data.drop("fold")
     sizes, train, test = learning_curve(
