@@ -12,6 +12,7 @@ from raydp_ml.base import kind_of
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.spark_jobs.row_order import END
+from raydp_ml.spark_jobs.summaries import column_key
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -122,6 +123,15 @@ def part_of(x: str, places: Sequence[int]) -> str:
     """Return SQL of how many of the sorted places a value has reached: 0 to their number."""
     reached = [f"if({x} >= {place}L, 1, 0)" for place in places if place < END]
     return " + ".join(reached) or "0"
+
+
+def key_of(df: DataFrame, name: str) -> str:
+    """Return SQL of a column by whose values rows are told apart, as Python gets them.
+
+    A time on the clock, which is what Python gets of a timestamp, may have been twice.
+    """
+    kind = df.schema[name].dataType.typeName()
+    return f"unix_micros({quoted(name)})" if kind == "timestamp" else column_key(df, name)
 
 
 def with_values(df: DataFrame, key: str, values: Mapping[Any, int | list[int]]) -> DataFrame:

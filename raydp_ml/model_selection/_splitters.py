@@ -24,6 +24,7 @@ from raydp_ml.model_selection._marks import (
     folds_of,
     in_folds,
     in_parts,
+    key_of,
     part_of,
     with_values,
 )
@@ -31,7 +32,7 @@ from raydp_ml.model_selection._sizes import sizes_of
 from raydp_ml.spark_jobs.expressions import number
 from raydp_ml.spark_jobs.quantiles import order_statistics
 from raydp_ml.spark_jobs.row_order import count_places, random_place, values_at
-from raydp_ml.spark_jobs.summaries import check_labels, column_key, is_missing
+from raydp_ml.spark_jobs.summaries import check_labels, is_missing
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
@@ -241,7 +242,7 @@ class StratifiedKFold(SparkSplitter, model_selection.StratifiedKFold):
 
     def mark(self, df: DataFrame, label: str | None, group: str | None) -> Marked:
         """Mark each row with its fold."""
-        y = column_key(df, _require(label, "y", type(self).__name__))
+        y = key_of(df, _require(label, "y", type(self).__name__))
         placed = with_place(df, seed_of(self.random_state, self.shuffle))
         counts, _ = count_places(placed, _PLACE, y)
         classes = _classes(counts, label)
@@ -299,7 +300,7 @@ class GroupKFold(SparkSplitter, model_selection.GroupKFold):
 
     def mark(self, df: DataFrame, label: str | None, group: str | None) -> Marked:
         """Mark each row with its fold."""
-        key = column_key(df, _require(group, "groups", type(self).__name__))
+        key = key_of(df, _require(group, "groups", type(self).__name__))
         rows = aggregate(df, [f"{key} AS value"], {"n": "count(1)"}).collect()
         sizes = _by_group(rows, group, self.n_splits)
         weights = np.array([sizes[value] for value in sizes])
@@ -352,7 +353,7 @@ class StratifiedGroupKFold(SparkSplitter, model_selection.StratifiedGroupKFold):
         """Mark each row with its fold."""
         who = type(self).__name__
         label, group = _require(label, "y", who), _require(group, "groups", who)
-        keys = [f"{column_key(df, group)} AS value", f"{column_key(df, label)} AS class"]
+        keys = [f"{key_of(df, group)} AS value", f"{key_of(df, label)} AS class"]
         rows = aggregate(df, keys, {"n": "count(1)"}).collect()
         check_labels(label, sum(row["n"] for row in rows if is_missing(row["class"])))
         groups = {value: place for place, value in enumerate(_by_group(rows, group, self.n_splits))}
@@ -374,7 +375,7 @@ class StratifiedGroupKFold(SparkSplitter, model_selection.StratifiedGroupKFold):
             )
             held[folds[place]] += table[place]
         values = {value: int(folds[place]) for value, place in groups.items()}
-        marked = with_values(df, column_key(df, group), values)
+        marked = with_values(df, key_of(df, group), values)
         return in_folds(marked, VALUE, self.n_splits, int(table.sum()), classes)
 
 

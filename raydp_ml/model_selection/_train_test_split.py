@@ -12,7 +12,15 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, quoted
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
-from raydp_ml.model_selection._marks import VALUE, Marked, as_frame, in_parts, part_of, with_values
+from raydp_ml.model_selection._marks import (
+    VALUE,
+    Marked,
+    as_frame,
+    in_parts,
+    key_of,
+    part_of,
+    with_values,
+)
 from raydp_ml.model_selection._sizes import sizes_by_class, sizes_of
 from raydp_ml.model_selection._splitters import count_times, seed_of, time_key, times_at
 from raydp_ml.spark_jobs.row_order import count_places, random_place, values_at
@@ -132,7 +140,7 @@ Sizes = tuple[float | None, float | None]
 
 def _by_row(df: DataFrame, stratify: str | None, sizes: Sizes, seed: int) -> Marked:
     place = random_place(df, seed)
-    strata = None if stratify is None else column_key(df, stratify)
+    strata = None if stratify is None else key_of(df, stratify)
     counts, _ = count_places(df, place, strata)
     missing = [value for value in counts if strata and is_missing(value)]
     check_labels(stratify or "", int(sum(counts[value].sum() for value in missing)))

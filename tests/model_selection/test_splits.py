@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 
 import numpy as np
 import pandas as pd
@@ -148,6 +149,25 @@ def test_clocks_that_are_put_forward_change_no_order(df):
             assert (ids(train), ids(test)) == (list(range(48 - rows)), list(range(48 - rows, 48)))
     finally:
         config.set("spark.sql.session.timeZone", zone)
+
+
+@pytest.mark.parametrize("splitter", [GroupKFold(2), StratifiedGroupKFold(2)])
+def test_a_time_that_clocks_show_twice(df, monkeypatch, splitter):
+    monkeypatch.setenv("TZ", NEW_YORK)
+    time.tzset()
+    try:
+        # Half past one o'clock, twice, when clocks were put back.
+        hours = df.selectExpr(
+            "id", "id % 2 AS y", "timestamp_seconds(1572759000 + id % 4 * 3600) AS t"
+        )
+        tested = [ids(test) for _, test in splitter.split(hours, "y", "t")]
+        trained = [ids(train) for train, _ in splitter.split(hours, "y", "t")]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert sorted(tested[0] + tested[1]) == list(range(600))
+    assert trained == tested[::-1]
+    assert len({frozenset(row % 4 for row in part) for part in tested}) == 2
 
 
 @pytest.mark.parametrize("step", [1, 37])
