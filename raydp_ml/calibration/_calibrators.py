@@ -21,11 +21,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from raydp_ml.calibration._responses import aligned_response, places_of, response
 from raydp_ml.exceptions import ResourceError, SchemaError
 from raydp_ml.exchange import from_spark
-from raydp_ml.exchange.columns import decimal_digits, from_spark_schema
 from raydp_ml.exchange.sql_text import aggregate, select
 from raydp_ml.model_selection._marks import without_validation
 from raydp_ml.model_selection._trials import Trial
-from raydp_ml.models.wrapped import last_step, writing_to
+from raydp_ml.models.wrapped import writing_to
 from raydp_ml.spark_jobs.expressions import lookup
 from raydp_ml.spark_jobs.scores import weight_text
 from raydp_ml.spark_jobs.summaries import (
@@ -153,11 +152,6 @@ def _fitted(study: Study) -> list[Any]:
     trials = [Trial({}, split, with_estimator=True) for split in range(study.n_splits)]
     models = [result["estimator"] for result in study.run(trials)]
     study.close_trials()
-    # A label of decimals is one to a model that was fitted in memory, too.
-    kind = next(c for c in from_spark_schema(study.frame.schema) if c.name == study.given.label)
-    if kind.kind == "decimal":
-        for model in models:
-            last_step(model)._label_decimal = decimal_digits(kind.type_name)
     return models
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from sklearn.preprocessing import LabelEncoder
 
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.model_selection._class_places import aligned
 
 
 def places_of(known: np.ndarray, classes: np.ndarray) -> list[int]:
@@ -51,14 +51,5 @@ def response(p: str, places: Sequence[int], n_classes: int, method: str) -> str:
 
 def aligned_response(p: str, places: Sequence[int], n_classes: int) -> str:
     """Do the same for folds that are calibrated together: a class that one lacks has 0."""
-    if len(places) != n_classes:
-        warnings.warn(
-            f"Number of classes in training fold ({len(places)}) does not match total number of "
-            f"classes ({n_classes}). Results may not be appropriate for your use case. To fix "
-            "this, use a cross-validation technique resulting in properly stratified folds",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        held = {place: f"element_at({p}, {index + 1})" for index, place in enumerate(places)}
-        p = f"array({', '.join(held.get(place, '0.0D') for place in range(n_classes))})"
+    p = aligned(p, places, n_classes)
     return f"slice({p}, 2, 1)" if n_classes == 2 else p

@@ -79,7 +79,8 @@ def memory_training(estimator: BaseEstimator, X: Data, given: Given, task: Task)
     require_y(estimator, given.y)
     data = TrainingData([])
     pairs = memory_eval_sets(given.eval_set)
-    one = _OneSet(estimator, data, task)
+    weight = given.sample_weight if isinstance(given.sample_weight, str) else None
+    one = _OneSet(estimator, data, task, weight)
     one.add(X, given, "training data")
     for index, ((features, labels), beside) in enumerate(
         zip(pairs, given.of_each(pairs), strict=True)
@@ -102,10 +103,13 @@ def require_y(estimator: BaseEstimator, y: Values | None) -> None:
 class _OneSet:
     """Adds one data set after the other; the first is the one to train on."""
 
-    def __init__(self, estimator: BaseEstimator, data: TrainingData, task: Task) -> None:
+    def __init__(
+        self, estimator: BaseEstimator, data: TrainingData, task: Task, weight: str | None
+    ) -> None:
         self.estimator = estimator
         self.data = data
         self.task = task
+        self.weight = weight
         self.roles: ColumnRoles | None = None
 
     def add(self, X: Data, given: Given, what: str) -> None:
@@ -163,7 +167,7 @@ class _OneSet:
 
     def _frame(self, X: Data, columns: Columns, what: str) -> DataSet:
         as_blocks = self.estimator.num_workers not in (0, None)
-        made, roles = frame_set(X, columns, self.task, what, as_blocks, self.roles)
+        made, roles = frame_set(X, columns, self.task, what, as_blocks, self.roles, self.weight)
         if self.roles is None:
             self.roles = roles
             self.data.roles = tuple(roles.others)
@@ -253,10 +257,12 @@ def frame_set(
     what: str = "training data",
     as_blocks: bool = False,
     like: ColumnRoles | None = None,
+    weight: str | None = None,
 ) -> tuple[DataSet, ColumnRoles]:
     """Turn an in-memory frame and what is given beside it into a data set.
 
-    An evaluation set has the features of the training data, given as `like`.
+    An evaluation set has the features of the training data, given as `like`. Without weights of
+    its own, it has those of its column that bears the name `weight`, if there is one.
     """
     kind = kind_of(X)
     names = {part: value for part, value in given.items() if isinstance(value, str)}
@@ -268,6 +274,8 @@ def frame_set(
     else:
         table = _wide_decimals(named_table(X, kind))
         schema = table.schema
+    if weight is not None and weight in schema.names and WEIGHT not in given:
+        names[WEIGHT] = weight
     columns = from_arrow_schema(schema)
     roles = resolve_columns(
         columns if like is None else _needed(columns, names, like, what),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from raydp_ml.base import kind_of
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.spark_jobs.row_order import END
+from raydp_ml.spark_jobs.summaries import column_key
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -79,6 +80,8 @@ class Marked:
         How many the DataFrame has.
     classes : list or None
         The values of the label, where the splitter has looked at them.
+    partition : bool
+        Whether each row is tested on in exactly one split.
     """
 
     frame: DataFrame
@@ -86,6 +89,7 @@ class Marked:
     splits: tuple[tuple[Rows, Rows], ...]
     rows: int
     classes: list[Any] | None = None
+    partition: bool = False
 
 
 def without_validation(rows: DataFrame, name: str | None) -> DataFrame:
@@ -98,15 +102,13 @@ def in_folds(
 ) -> Marked:
     """Mark each row with the fold in which it is tested; SQL of an int."""
     marked = select(df, "*", f"cast({fold} as int) AS {FOLD}")
-    return folds_of(marked, FOLD, range(n_splits), rows, classes)
+    return replace(folds_of(marked, FOLD, range(n_splits), rows), classes=classes, partition=True)
 
 
-def folds_of(
-    df: DataFrame, mark: str, values: Sequence[int], rows: int, classes: list[Any] | None = None
-) -> Marked:
+def folds_of(df: DataFrame, mark: str, values: Sequence[int], rows: int) -> Marked:
     """Train on all other rows than those of a fold, for each value of the mark in turn."""
     splits = tuple((Rows(mark, value, equal=False), Rows(mark, value)) for value in values)
-    return Marked(df, (mark,), splits, rows, classes)
+    return Marked(df, (mark,), splits, rows)
 
 
 def in_parts(df: DataFrame, parts: Sequence[str], rows: int) -> Marked:
@@ -121,6 +123,15 @@ def part_of(x: str, places: Sequence[int]) -> str:
     """Return SQL of how many of the sorted places a value has reached: 0 to their number."""
     reached = [f"if({x} >= {place}L, 1, 0)" for place in places if place < END]
     return " + ".join(reached) or "0"
+
+
+def key_of(df: DataFrame, name: str) -> str:
+    """Return SQL of a column by whose values rows are told apart, as Python gets them.
+
+    A time on the clock, which is what Python gets of a timestamp, may have been twice.
+    """
+    kind = df.schema[name].dataType.typeName()
+    return f"unix_micros({quoted(name)})" if kind == "timestamp" else column_key(df, name)
 
 
 def with_values(df: DataFrame, key: str, values: Mapping[Any, int | list[int]]) -> DataFrame:

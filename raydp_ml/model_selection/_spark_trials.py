@@ -63,7 +63,8 @@ def trial_in_spark(
     result["score_time"] = 0.0 if fitted is None else time.perf_counter() - begun
     result["n_test_samples"] = aggregate(test, [], {"n": "count(1)"}).collect()[0]["n"]
     if trial.with_train_score:
-        result["train_scores"] = _scored(fitted, train, scorer, error_score)
+        trained = without_validation(train, _marks_of(rows))
+        result["train_scores"] = _scored(fitted, trained, scorer, error_score)
     if trial.with_estimator:
         result["estimator"] = fitted
     return result
@@ -71,12 +72,20 @@ def trial_in_spark(
 
 def _parts(rows: DataFrame, trial: Trial, marked: Marked) -> tuple[DataFrame, DataFrame]:
     train, test = (part.of_frame(rows) for part in marked.splits[trial.split])
-    roles = {column.role: column.name for column in from_spark_schema(rows.schema)}
-    test = without_validation(test, roles.get("validation"))
+    marks = _marks_of(rows)
+    test = without_validation(test, marks)
     if trial.sample is not None:
-        train = _first(train, trial.sample, trial.sample.train)
+        # Rows to evaluate on are no part of those to train on, and all of them are taken.
+        some = _first(without_validation(train, marks), trial.sample, trial.sample.train)
+        train = some if marks is None else some.unionAll(where(train, quoted(marks)))
         test = _first(test, trial.sample, trial.sample.test)
     return train, test
+
+
+def _marks_of(rows: DataFrame) -> str | None:
+    """Return the column that marks rows for validation, if there is one."""
+    columns = from_spark_schema(rows.schema)
+    return next((column.name for column in columns if column.role == "validation"), None)
 
 
 def _first(rows: DataFrame, sample: Sample, size: float | None) -> DataFrame:

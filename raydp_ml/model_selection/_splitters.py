@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from raydp_ml.base import check_output_column, is_spark, require_column_name
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_batch
-from raydp_ml.exchange.sql_text import aggregate, select
+from raydp_ml.exchange.sql_text import aggregate, select, where
 from raydp_ml.model_selection._marks import (
     VALUE,
     Marked,
@@ -23,13 +24,15 @@ from raydp_ml.model_selection._marks import (
     folds_of,
     in_folds,
     in_parts,
+    key_of,
     part_of,
     with_values,
 )
 from raydp_ml.model_selection._sizes import sizes_of
+from raydp_ml.spark_jobs.expressions import number
 from raydp_ml.spark_jobs.quantiles import order_statistics
 from raydp_ml.spark_jobs.row_order import count_places, random_place, values_at
-from raydp_ml.spark_jobs.summaries import check_labels, column_key, is_missing
+from raydp_ml.spark_jobs.summaries import check_labels, is_missing
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
@@ -48,6 +51,9 @@ __all__ = [
 ]
 
 _PLACE = "__raydp_ml_place"
+
+_EXACT = 1 << 53
+"""Whole numbers below it are themselves as doubles."""
 
 
 class SparkSplitter:
@@ -236,7 +242,7 @@ class StratifiedKFold(SparkSplitter, model_selection.StratifiedKFold):
 
     def mark(self, df: DataFrame, label: str | None, group: str | None) -> Marked:
         """Mark each row with its fold."""
-        y = column_key(df, _require(label, "y", type(self).__name__))
+        y = key_of(df, _require(label, "y", type(self).__name__))
         placed = with_place(df, seed_of(self.random_state, self.shuffle))
         counts, _ = count_places(placed, _PLACE, y)
         classes = _classes(counts, label)
@@ -294,7 +300,7 @@ class GroupKFold(SparkSplitter, model_selection.GroupKFold):
 
     def mark(self, df: DataFrame, label: str | None, group: str | None) -> Marked:
         """Mark each row with its fold."""
-        key = column_key(df, _require(group, "groups", type(self).__name__))
+        key = key_of(df, _require(group, "groups", type(self).__name__))
         rows = aggregate(df, [f"{key} AS value"], {"n": "count(1)"}).collect()
         sizes = _by_group(rows, group, self.n_splits)
         weights = np.array([sizes[value] for value in sizes])
@@ -347,7 +353,7 @@ class StratifiedGroupKFold(SparkSplitter, model_selection.StratifiedGroupKFold):
         """Mark each row with its fold."""
         who = type(self).__name__
         label, group = _require(label, "y", who), _require(group, "groups", who)
-        keys = [f"{column_key(df, group)} AS value", f"{column_key(df, label)} AS class"]
+        keys = [f"{key_of(df, group)} AS value", f"{key_of(df, label)} AS class"]
         rows = aggregate(df, keys, {"n": "count(1)"}).collect()
         check_labels(label, sum(row["n"] for row in rows if is_missing(row["class"])))
         groups = {value: place for place, value in enumerate(_by_group(rows, group, self.n_splits))}
@@ -369,7 +375,7 @@ class StratifiedGroupKFold(SparkSplitter, model_selection.StratifiedGroupKFold):
             )
             held[folds[place]] += table[place]
         values = {value: int(folds[place]) for value, place in groups.items()}
-        marked = with_values(df, column_key(df, group), values)
+        marked = with_values(df, key_of(df, group), values)
         return in_folds(marked, VALUE, self.n_splits, int(table.sum()), classes)
 
 
@@ -470,7 +476,7 @@ class PredefinedSplit(SparkSplitter, model_selection.PredefinedSplit):
                 f"n_splits=2 or more, got n_splits={len(folds)}: the column {name!r} holds "
                 f"{folds} only, and no row is left to train on."
             )
-        return folds_of(df, name, folds, rows)
+        return replace(folds_of(df, name, folds, rows), partition=-1 not in sizes)
 
 
 class TimeSeriesSplit(SparkSplitter, model_selection.TimeSeriesSplit):
@@ -507,7 +513,7 @@ class TimeSeriesSplit(SparkSplitter, model_selection.TimeSeriesSplit):
         for train, test in super()._split(np.empty((rows, 0))):
             borders.append((int(train[0]), int(train[-1]) + 1, int(test[0]), int(test[-1]) + 1))
         ranks = sorted({rank for of in borders for rank in of if 0 < rank < rows})
-        (at,) = order_statistics(df, [self.time or ""], [ranks], values=[f"cast({x} as double)"])
+        at = times_at(df, x, ranks)
         parts = []
         for low, high, start, end in borders:
             parts.append(
@@ -517,10 +523,10 @@ class TimeSeriesSplit(SparkSplitter, model_selection.TimeSeriesSplit):
         return in_parts(df, parts, rows)
 
 
-def _between(x: str, low: int, high: int, at: dict[int, float]) -> str:
+def _between(x: str, low: int, high: int, at: dict[int, int]) -> str:
     """Return SQL of whether a time is of rank `low` or more, and less than `high`."""
-    tests = [f"{x} >= {int(at[low])}L"] if low in at else []
-    tests += [f"{x} < {int(at[high])}L"] if high in at else []
+    tests = [f"{x} >= {at[low]}L"] if low in at else []
+    tests += [f"{x} < {at[high]}L"] if high in at else []
     return " AND ".join(tests) or "true"
 
 
@@ -547,8 +553,13 @@ def time_key(df: DataFrame, name: str | None, how: str) -> str:
         return f"cast({x} as bigint)"
     if kind == "date":
         return f"cast(unix_date({x}) as bigint)"
-    if kind in {"timestamp", "timestamp_ntz"}:
-        return f"unix_micros(cast({x} as timestamp))"
+    if kind == "timestamp":
+        return f"unix_micros({x})"
+    if kind == "timestamp_ntz":
+        # As an instant of the session's zone, it would move where clocks are put forward or back.
+        seconds = f"hour({x}) * 3600L + minute({x}) * 60L"
+        micros = f"cast(extract(second from {x}) * 1000000 as bigint)"
+        return f"(unix_date(cast({x} as date)) * 86400L + {seconds}) * 1000000L + {micros}"
     raise SchemaError(
         f"The time {name!r} is of type {kind}. Rows are ordered by a column of whole numbers, "
         "dates or timestamps: cast it."
@@ -563,3 +574,34 @@ def count_times(df: DataFrame, x: str, name: str | None) -> int:
             f"The time {name!r} holds {row['nulls']} nulls. Drop such rows, or give them a time."
         )
     return int(row["n"])
+
+
+def times_at(df: DataFrame, x: str, ranks: Sequence[int]) -> dict[int, int]:
+    """Return the times of some ranks, exactly.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    x : str
+        SQL of the time, a bigint.
+    ranks : sequence of int
+        From 0 on.
+    """
+    as_double = f"cast({x} as double)"
+    (found,) = order_statistics(df, [""], [ranks], values=[as_double])
+    rounded = sorted({value for value in found.values() if abs(value) >= _EXACT})
+    if not rounded:
+        return {rank: int(value) for rank, value in found.items()}
+    # One double stands for several times then: these are looked up among all that it stands for.
+    below = {f"n{i}": f"count_if({as_double} < {number(v)})" for i, v in enumerate(rounded)}
+    before = dict(zip(rounded, aggregate(df, [], below).collect()[0], strict=True))
+    alike = where(df, f"{as_double} IN ({', '.join(map(number, rounded))})")
+    times = aggregate(alike, [f"{x} AS x"], {"n": "count(1)"}).collect()
+    made = {}
+    for rank, value in found.items():
+        made[rank], left = int(value), rank - before.get(value, rank)
+        for time, rows in sorted(row for row in times if float(row["x"]) == value):
+            if left < 0:
+                break
+            made[rank], left = time, left - rows
+    return made

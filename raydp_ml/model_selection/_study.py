@@ -14,11 +14,12 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from raydp_ml.bars import Bar, shown
-from raydp_ml.base import folds_case, require_column_name
+from raydp_ml.base import SparkEstimator, folds_case, require_column_name
 from raydp_ml.exceptions import DataLostError
 from raydp_ml.exchange import from_spark, to_spark
 from raydp_ml.exchange.columns import (
     check_exists,
+    decimal_digits,
     from_spark_schema,
     quoted,
     resolve_columns,
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from raydp_ml.exchange.blocks import Blocks
+
+_DIGITS = 18
+"""Of whole numbers, all of which are int64."""
 
 PLACE = "__raydp_ml_sampled"
 """The column of places in the order by which trials take part of the rows."""
@@ -252,8 +256,11 @@ class Study:
         candidates = [self._candidate(each) for each in params]
         # A Pipeline that is fitted in memory loses the names by which it would predict on Spark.
         keeps = any(trial.with_estimator for trial in trials)
-        if (keeps and not isinstance(self.estimator, TrainedModel)) or any(
-            needs_spark(candidate, self.given.weight is not None) for candidate in candidates
+        weighted, validated = self.given.weight is not None, self.validation is not None
+        if (
+            (keeps and not isinstance(self.estimator, TrainedModel))
+            or self._scores_fractions()
+            or any(needs_spark(candidate, weighted, validated) for candidate in candidates)
         ):
             return self._on_spark(trials, ended)
         workers = self._room(len(trials))
@@ -280,7 +287,33 @@ class Study:
 
                 job, blocks = self._job(workers.cpus or 1), self._exported()
                 run_tasks(run_trial, job, [trials[n] for n in left], workers, blocks, ended)
-        return [results[number] for number in range(len(trials))]
+        made = [results[number] for number in range(len(trials))]
+        self._tell_decimals(made)
+        return made
+
+    @property
+    def _decimal(self) -> tuple[int, int] | None:
+        """Precision and scale of a label of decimals."""
+        columns = from_spark_schema(self.frame.schema)
+        label = next(column for column in columns if column.name == self.given.label)
+        return decimal_digits(label.type_name) if label.kind == "decimal" else None
+
+    def _scores_fractions(self) -> bool:
+        """Whether classes may be decimals that metrics of scikit-learn do not take in memory."""
+        if not is_classifier(self.estimator) or self._decimal is None:
+            return False
+        digits, scale = self._decimal
+        scorers = getattr(self.scorer, "_scorers", {"": self.scorer}).values()
+        known = scale == 0 and digits <= _DIGITS
+        return not known and any(hasattr(scorer, "_score_func") for scorer in scorers)
+
+    def _tell_decimals(self, results: Sequence[Result]) -> None:
+        """Let models predict decimals of the label's type: in memory they have seen values only."""
+        if self._decimal is None:
+            return
+        for result in results:
+            if (model := result.get("estimator")) is not None:
+                last_step(model)._label_decimal = self._decimal
 
     def _exported(self) -> Blocks:
         """Return the rows in Ray's object store, where they are put once."""
@@ -426,19 +459,35 @@ def _with_roles_of(df: DataFrame, like: DataFrame) -> DataFrame:
     return df.select(*columns)
 
 
-def needs_spark(estimator: Any, weighted: bool) -> bool:
+def needs_spark(estimator: Any, weighted: bool, validated: bool) -> bool:
     """Whether a candidate has to be fitted on Spark DataFrames.
 
     So has one that trains over several workers, and one with a step that knows nothing else: SQL,
     a stage of pyspark.ml, a function or step of the user's own. In memory, weights do not reach
-    the transformers within others.
+    what other steps hold, nor do the marks of rows to evaluate on reach their models.
     """
-    nested = [estimator, *estimator.get_params(deep=True).values()]
-    steps = [one for one in nested if hasattr(one, "fit") and not isinstance(one, type)]
+    steps = [estimator, *_held(estimator)]
     if any(type(one).__module__.partition(".")[0] not in {"raydp_ml", "sklearn"} for one in steps):
         return True
     if any(isinstance(one, (SQLTransformer, SparkStage, FunctionTransformer)) for one in steps):
         return True
+    *before, last = (
+        [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    )
     if weighted and any(isinstance(one, (ColumnTransformer, FeatureUnion)) for one in steps):
         return True
+    inner = [one for step in before for one in _held(step)]
+    hidden = inner or any(isinstance(one, Pipeline) for one in _held(last))
+    # (scikit-learn's own cannot be fitted there.)
+    if weighted and hidden and all(isinstance(one, (SparkEstimator, Pipeline)) for one in steps):
+        return True
+    models = [isinstance(one, TrainedModel) for one in inner]
+    if validated and (any(models) or not isinstance(last, TrainedModel)):
+        return True
     return any((getattr(one, "num_workers", 0) or 0) > 1 for one in steps)
+
+
+def _held(estimator: Any) -> list[Any]:
+    """Return the estimators within another, at any depth."""
+    params = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
+    return [one for one in params.values() if hasattr(one, "fit") and not isinstance(one, type)]

@@ -12,10 +12,17 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, quoted
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
-from raydp_ml.model_selection._marks import VALUE, Marked, as_frame, in_parts, part_of, with_values
+from raydp_ml.model_selection._marks import (
+    VALUE,
+    Marked,
+    as_frame,
+    in_parts,
+    key_of,
+    part_of,
+    with_values,
+)
 from raydp_ml.model_selection._sizes import sizes_by_class, sizes_of
-from raydp_ml.model_selection._splitters import count_times, seed_of, time_key
-from raydp_ml.spark_jobs.quantiles import order_statistics
+from raydp_ml.model_selection._splitters import count_times, seed_of, time_key, times_at
 from raydp_ml.spark_jobs.row_order import count_places, random_place, values_at
 from raydp_ml.spark_jobs.summaries import check_labels, column_key, is_missing
 
@@ -133,7 +140,7 @@ Sizes = tuple[float | None, float | None]
 
 def _by_row(df: DataFrame, stratify: str | None, sizes: Sizes, seed: int) -> Marked:
     place = random_place(df, seed)
-    strata = None if stratify is None else column_key(df, stratify)
+    strata = None if stratify is None else key_of(df, stratify)
     counts, _ = count_places(df, place, strata)
     missing = [value for value in counts if strata and is_missing(value)]
     check_labels(stratify or "", int(sum(counts[value].sum() for value in missing)))
@@ -179,8 +186,8 @@ def _by_time(df: DataFrame, time: str, sizes: Sizes) -> Marked:
     rows = count_times(df, x, time)
     n_train, n_test = sizes_of(rows, *sizes, _DEFAULT_TEST_SIZE)
     ranks = sorted({rows - n_test, rows - n_test - n_train} - {0})
-    (at,) = order_statistics(df, [time], [ranks], values=[f"cast({x} as double)"])
-    start = int(at[rows - n_test])
+    at = times_at(df, x, ranks)
+    start = at[rows - n_test]
     begin = rows - n_test - n_train
-    early = f"{x} >= {int(at[begin])}L" if begin else "true"
+    early = f"{x} >= {at[begin]}L" if begin else "true"
     return in_parts(df, [f"CASE WHEN {x} >= {start}L THEN 2 WHEN {early} THEN 1 ELSE 0 END"], rows)

@@ -22,6 +22,7 @@ from sklearn.base import clone
 # Private: what a score that fails becomes, and in which words, is scikit-learn's.
 from sklearn.model_selection._validation import _score
 from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
 
 from raydp_ml.model_selection._marks import Rows
@@ -132,12 +133,18 @@ class _Part:
 
 @dataclass
 class _Fold:
-    """The rows of one split, and what earlier trials made of them."""
+    """The rows of one split, and what earlier trials made of them.
+
+    Rows that are marked for validation are those to evaluate on; `fitted` are all rows that a
+    Pipeline's ``fit`` gets, and `marked` says which of them are marked.
+    """
 
     key: object
     train: _Part
     test: _Part
     evaluation: _Part | None
+    fitted: _Part
+    marked: np.ndarray | None
     prefixes: OrderedDict[str, _Prepared] = field(default_factory=OrderedDict)
 
 
@@ -231,12 +238,15 @@ def _read_fold(job: Job, trial: Trial) -> _Fold:
     labels = None
     if trial.permuted is not None:
         labels = np.random.RandomState(trial.permuted).permutation(labels_of(table, job.label))
-    evaluation = None
-    if held_out.any():
-        evaluation = _part(table, np.flatnonzero(held_out & split[0].mask(marks)), job, labels)
-    return _Fold(
-        trial.rows, _part(table, train, job, labels), _part(table, test, job, labels), evaluation
-    )
+    trained, tested = (_part(table, rows, job, labels) for rows in (train, test))
+    if not held_out.any():
+        return _Fold(trial.rows, trained, tested, None, trained, None)
+    marked = np.flatnonzero(held_out & split[0].mask(marks))
+    evaluation = fitted = _part(table, marked, job, labels)
+    every = np.union1d(train, marked)
+    if isinstance(job.estimator, Pipeline):  # whose transformers learn from all of them
+        fitted = _part(table, every, job, labels)
+    return _Fold(trial.rows, trained, tested, evaluation, fitted, np.isin(every, marked))
 
 
 def _first(rows: np.ndarray, places: np.ndarray, size: float | None) -> np.ndarray:
@@ -293,11 +303,13 @@ def _fit_params(job: Job, fold: _Fold, prepared: _Prepared) -> dict[str, Any]:
         params["group"] = job.group
     if fold.evaluation is not None:
         params["eval_set"] = [(prepared.evaluation, fold.evaluation.y)]
+        if fold.evaluation.weight is not None:
+            params["sample_weight_eval_set"] = [fold.evaluation.weight]
     return params
 
 
 def _prepared(steps: list[tuple[str, Any]], fold: _Fold) -> _Prepared:
-    """Fit the transformers before the last step on the rows to train on, once for all trials."""
+    """Fit the transformers before the last step, once for all trials."""
     key = joblib.hash(steps)
     if key not in fold.prefixes:
         while len(fold.prefixes) >= _MOST_PREFIXES:
@@ -308,24 +320,28 @@ def _prepared(steps: list[tuple[str, Any]], fold: _Fold) -> _Prepared:
 
 
 def _transformed(steps: list[tuple[str, Any]], fold: _Fold) -> _Prepared:
-    train, test = fold.train.X, fold.test.X
-    evaluation = None if fold.evaluation is None else fold.evaluation.X
+    if not steps:
+        return _Prepared([], fold.train.X, fold.test.X, fold.evaluation and fold.evaluation.X)
+    train, test = fold.fitted.X, fold.test.X
     fitted = []
     for name, step in steps:
         if step is None or step == "passthrough":
             fitted.append((name, step))
             continue
         params = {}
-        if fold.train.weight is not None and has_fit_parameter(step, "sample_weight"):
-            params["sample_weight"] = fold.train.weight
+        if fold.fitted.weight is not None and has_fit_parameter(step, "sample_weight"):
+            params["sample_weight"] = fold.fitted.weight
         # A transformer with copy=False would change the rows of the trials that follow.
-        given = copy.deepcopy(train) if train is fold.train.X else train
-        train = step.fit_transform(given, fold.train.y, **params)
+        given = copy.deepcopy(train) if train is fold.fitted.X else train
+        train = step.fit_transform(given, fold.fitted.y, **params)
         test = step.transform(copy.deepcopy(test) if test is fold.test.X else test)
-        if evaluation is not None:
-            evaluation = step.transform(evaluation)
         fitted.append((name, step))
-    return _Prepared(fitted, train, test, evaluation)
+    if fold.marked is None:
+        return _Prepared(fitted, train, test, None)
+    of_train, of_evaluation = (
+        _safe_indexing(train, np.flatnonzero(rows)) for rows in (~fold.marked, fold.marked)
+    )
+    return _Prepared(fitted, of_train, test, of_evaluation)
 
 
 def _scored(fitted: _Fitted | None, job: Job, part: _Part, test: bool) -> Any:

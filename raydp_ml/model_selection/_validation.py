@@ -22,7 +22,8 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import is_deterministic
 from raydp_ml.exchange.sql_text import aggregate, select
-from raydp_ml.model_selection._marks import as_frame
+from raydp_ml.model_selection._class_places import aligned
+from raydp_ml.model_selection._marks import as_frame, without_validation
 from raydp_ml.model_selection._scores import no_score
 from raydp_ml.model_selection._splitters import seed_of
 from raydp_ml.model_selection._study import PLACE, Study, fits_bar, given_of
@@ -206,6 +207,7 @@ def cross_val_predict(
     -------
     pyspark.sql.DataFrame or ndarray
         For Spark, lazily: the same DataFrame plus the column that the estimator's method adds.
+        Probabilities are those of all classes, in their order, as in scikit-learn.
 
     Raises
     ------
@@ -242,7 +244,7 @@ def cross_val_predict(
         )
     with _study(estimator, X, y, groups, params, no_score, cv, n_jobs, "raise") as study:
         marked = study.marked
-        if len(marked.marks) != 1 or marked.splits[0][0].equal:
+        if not marked.partition:
             raise ValueError("cross_val_predict only works for partitions")
         trials = [Trial({}, split, with_estimator=True) for split in range(study.n_splits)]
         models = [result["estimator"] for result in _run(study, trials)]
@@ -254,10 +256,17 @@ def _out_of_fold(models: list[Any], marked: Any, X: Any, method: str, parameter:
     name = getattr(last_step(models[0]), parameter)
     check_output_column(X, name, parameter)
     frame, cases = marked.frame, []
+    classes: list[Any] = []
+    if method == "predict_proba":
+        classes = sorted({label for model in models for label in model.classes_.tolist()})
     for place, (model, (_, test)) in enumerate(zip(models, marked.splits, strict=True)):
         helper = f"__raydp_ml_prediction_{place}"
         frame = getattr(writing_to(model, parameter, helper), method)(frame)
-        cases.append(f"WHEN {quoted(test.mark)} = {test.value} THEN {quoted(helper)}")
+        made = quoted(helper)
+        if classes:
+            places = [classes.index(label) for label in model.classes_.tolist()]
+            made = aligned(made, places, len(classes))
+        cases.append(f"WHEN {quoted(test.mark)} = {test.value} THEN {made}")
     columns = [quoted(column) for column in X.columns]
     return select(frame, *columns, f"CASE {' '.join(cases)} END AS {quoted(name)}")
 
@@ -328,6 +337,7 @@ def learning_curve(
     common = (estimator, X, y, groups, params, scorer, cv, n_jobs, error_score)
     with _study(*common, sampled=seed) as study:
         first = study.marked.splits[0][0].of_frame(study.marked.frame)
+        first = without_validation(first, study.validation)
         most = aggregate(first, [], {"n": "count(1)"}).collect()[0]["n"]
         sizes = _translate_train_sizes(np.asarray(train_sizes), most)
         trials = [

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pat
 
 from raydp_ml.models.trained_model import TrainedModel
+from raydp_ml.training.rows.classes import exact_values
 from raydp_ml.training.rows.layout import Feature, is_list, one_array, vector_matrix
 
 
@@ -38,12 +40,12 @@ def in_form(table: pa.Table, form: str) -> Any:
 
 
 def labels_of(table: pa.Table, name: str) -> np.ndarray:
-    """Return a label, shape (n_rows,) or (n_rows, n_targets)."""
+    """Return a label, shape (n_rows,) or (n_rows, n_targets); decimals as int64 where they fit."""
     column = table.column(name)
     if is_list(column.type):
         return _matrix(table, name)
     values: np.ndarray = column.to_numpy()
-    return values
+    return exact_values(values) if pat.is_decimal(column.type) else values
 
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray:

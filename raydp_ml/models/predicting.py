@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import assert_all_finite
 
 from raydp_ml.base import check_output_column, is_spark
 from raydp_ml.exceptions import SchemaError
@@ -208,6 +209,8 @@ def _comparable(
     labels = np.asarray(plain_labels(y))
     if labels.ndim != 1:
         return y, predicted
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels, input_name="y")
     labels = exact_values(labels)
     kinds = {labels.dtype.kind, classes.dtype.kind}
     exact = holds_decimals(labels) or holds_decimals(classes)

@@ -153,11 +153,7 @@ def _spark_r2(
     found = only_row(aggregate(pairs, [], sums)).asDict()
     rows = found["n"]
     check_complete(rows, found["nulls"], label)
-    if found["bad"]:
-        raise SchemaError(
-            f"The label {label!r} holds {found['bad']} NaN or infinite of {rows} values, which "
-            "cannot be scored. Drop such rows."
-        )
+    _check_finite(found["bad"], rows, label)
     check_weights(found["bad_weights"], found["weighted"], rows)
     weight, residual, linear, square = (
         found[name] for name in ("weight", "residual", "linear", "square")
@@ -188,14 +184,33 @@ def spark_accuracy(
     sums = {
         "n": "count(1)",
         "nulls": "count_if(y is null)",
+        "bad": f"count_if({_no_class(given)})",
         **_WEIGHTS,
         "weight": "sum(w)",
         "hits": f"sum(case when {same} then w else 0.0D end)",
     }
-    rows, nulls, bad, weighted, weight, hits = only_row(aggregate(pairs, [], sums))
-    check_complete(rows, nulls, label)
-    check_weights(bad, weighted, rows)
-    return float(hits / weight) if weight else math.nan
+    found = only_row(aggregate(pairs, [], sums)).asDict()
+    rows, weight = found["n"], found["weight"]
+    check_complete(rows, found["nulls"], label)
+    _check_finite(found["bad"], rows, label)
+    check_weights(found["bad_weights"], found["weighted"], rows)
+    return float(found["hits"] / weight) if weight else math.nan
+
+
+def _no_class(given: DataType) -> str:
+    """Give the SQL of whether a label y holds NaN, infinity, or in an array null."""
+    bad = f"isnan({{0}}) or abs({{0}}) = {_INFINITE}"
+    if given.typeName() == "array":
+        return f"exists(y, x -> x is null or {bad.format('x')})"
+    return bad.format("y") if given.typeName() in _FLOATING else "false"
+
+
+def _check_finite(bad: int, rows: int, label: str) -> None:
+    if bad:
+        raise SchemaError(
+            f"The label {label!r} holds {bad} NaN or infinite of {rows} values, which cannot be "
+            "scored. Drop such rows."
+        )
 
 
 def _same(given: DataType, own: DataType, label: str) -> str:

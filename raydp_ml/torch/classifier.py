@@ -240,13 +240,14 @@ default="relu"
         *,
         sample_weight: Values | None = None,
         eval_set: EvalSets | None = None,
+        sample_weight_eval_set: Sequence[Values | None] | None = None,
         resume_from: str | os.PathLike[str] | None = None,
     ) -> TorchClassifier:
         """Train on the rows of X.
 
         Parameters
         ----------
-        X, sample_weight, eval_set, resume_from
+        X, sample_weight, eval_set, sample_weight_eval_set, resume_from
             As in `TorchRegressor.fit`.
         y : str or array-like of shape (n_samples,), default=None
             The classes: strings, numbers or booleans; a column's name where X has names.
@@ -262,7 +263,7 @@ default="relu"
             As `TorchRegressor.fit`; `SchemaError` also for labels of one class only.
         """
         self._check_class_weight()
-        self._fit(X, y, sample_weight, eval_set, resume_from)
+        self._fit(X, y, sample_weight, eval_set, sample_weight_eval_set, resume_from)
         return self
 
     def _shares(self, X: Data) -> np.ndarray:

@@ -114,7 +114,13 @@ class TorchModel(NestedParameters, Plottable):
     # ----------------------------------------------------------------- fit
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, resume_from: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        eval_set: Any,
+        eval_weight: Any = None,
+        resume_from: Any = None,
     ) -> None:
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
         watch = Stopwatch()
@@ -129,7 +135,7 @@ class TorchModel(NestedParameters, Plottable):
         workers = self._workers(self._count(X))
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         progress = Progress(self, self.max_epochs, "epoch", "epochs", X, y, metadata)
-        given = Given(y, sample_weight, eval_set=eval_set)
+        given = Given(y, sample_weight, eval_set=eval_set, eval_weight=eval_weight)
         for export in self._exports(X):
             with (
                 export,

@@ -229,6 +229,7 @@ default="relu"
         *,
         sample_weight: Values | None = None,
         eval_set: EvalSets | None = None,
+        sample_weight_eval_set: Sequence[Values | None] | None = None,
         resume_from: str | os.PathLike[str] | None = None,
     ) -> TorchRegressor:
         """Train on the rows of X.
@@ -246,6 +247,11 @@ sparse matrix of shape (n_samples, n_features)
         eval_set : list of pairs (X, y); for Spark also a DataFrame or a list of DataFrames
             Evaluation sets. A Spark DataFrame's rows marked by the role "validation" are another,
             the last one.
+        sample_weight_eval_set : list, default=None
+            The weights of each evaluation set, in the order of `eval_set`; None for a set without.
+            Where X has names, names of columns too; without, a set's weights are in its column
+            named like that of X, if there is one (for Spark, first that with the role
+            "sample_weight").
         resume_from : str or path-like, default=None
             A checkpoint that a fit with `checkpoint_path` wrote, to go on from up to `max_epochs`.
 
@@ -265,7 +271,7 @@ sparse matrix of shape (n_samples, n_features)
             If a worker failed, the loss became NaN, or the module or the criterion does not fit
             the data.
         """
-        self._fit(X, y, sample_weight, eval_set, resume_from)
+        self._fit(X, y, sample_weight, eval_set, sample_weight_eval_set, resume_from)
         return self
 
     def _raw(self, X: Data) -> np.ndarray:

@@ -331,9 +331,10 @@ default=None
             if it was stopped early). Columns, targets, classes and categories must be its own.
         sample_weight_eval_set, base_margin_eval_set : list, default=None
             The weights and the base margins of each evaluation set, in the order of `eval_set`;
-            None for a set without. For Spark, names of columns; without, a set's weights are its
-            column with the role "sample_weight", or the one named like that of X, and its base
-            margins must be in the column named like that of X.
+            None for a set without. Where X has names, names of columns too; without, a set's
+            weights are in its column named like that of X, if there is one (for Spark, first that
+            with the role "sample_weight"), and its base margins must be in the column named like
+            that of X.
 
         Returns
         -------

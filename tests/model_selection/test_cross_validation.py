@@ -8,12 +8,15 @@ import sklearn.inspection
 import sklearn.metrics
 import sklearn.model_selection
 import xgboost
+from pyspark.sql import functions
 from sklearn.ensemble import BaggingRegressor, StackingRegressor, VotingRegressor
 from sklearn.feature_selection import RFECV
 from sklearn.multiclass import OneVsRestClassifier
 
 import raydp_ml
+from raydp_ml.decomposition import PCA
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.feature_selection import SelectFromModel
 from raydp_ml.model_selection import (
     PredefinedSplit,
     ShuffleSplit,
@@ -31,6 +34,7 @@ from raydp_ml.xgboost import XGBClassifier, XGBRegressor
 SMALL = {"n_estimators": 8, "random_state": 0}
 NUMBERS = ["a", "b.c", "holes"]
 FOLDS = {"cv": PredefinedSplit("fold")}
+PROBA = "predict_proba"
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,25 @@ def test_weights_go_to_fit_and_score(data, df, frame, own_folds):
         assert score == pytest.approx(-np.average(error, weights=test.w), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        make_pipeline(StandardScaler(), PCA(2)),
+        SelectFromModel(XGBRegressor(n_estimators=1, max_depth=1), max_features=1, threshold=0.0),
+    ],
+)
+def test_weights_reach_what_steps_hold(df, before):
+    """As they do where Spark fits each fold by itself."""
+    names = [*(f"`{name}`" for name in NUMBERS[:2]), "fold", "z"]
+    weighted = df.selectExpr(*names, "if(a < 0.3, 100D, 0.01D) AS w")
+    data = raydp_ml.set_roles(weighted, label="z", sample_weight="w", ignore="fold")
+    pipe = make_pipeline(before, XGBRegressor(**SMALL))
+    ours = cross_val_score(pipe, data, **FOLDS)
+    for fold, score in enumerate(ours):
+        pipe.fit(data.where(f"fold <> {fold}"))
+        assert score == pytest.approx(pipe.score(data.where(f"fold = {fold}")), abs=1e-3)
+
+
 @pytest.mark.parametrize("piped", [False, True])
 def test_out_of_fold_predictions(df, frame, own_folds, piped):
     data = df.select(*(f"`{name}`" for name in [*NUMBERS, "fold", "kind"]))
@@ -103,6 +126,58 @@ def test_out_of_fold_predictions(df, frame, own_folds, piped):
             )
 
 
+def test_rows_that_no_split_tests(data):
+    some = data.withColumn("fold", functions.expr("if(a < 0.1, -1, fold)"))
+    with pytest.raises(ValueError, match="only works for partitions"):
+        cross_val_predict(XGBRegressor(**SMALL), some, "z", **FOLDS)
+    assert cross_val_score(XGBRegressor(**SMALL), some, "z", **FOLDS).shape == (3,)
+
+
+def test_a_class_that_one_model_has_not_seen(df, frame):
+    """Its probability is 0 there, and those of the others keep their places."""
+    names = [*(f"`{name}`" for name in NUMBERS), "kind"]
+    data = df.selectExpr(*names, "if(kind = 'x', 0, fold) AS fold")
+    collected = data.toPandas()
+    own = sklearn.model_selection.PredefinedSplit(collected.fold)
+    codes = np.unique(collected.kind, return_inverse=True)[1]
+    X, y = collected[NUMBERS].to_numpy(), collected.kind.to_numpy()
+    with pytest.warns(RuntimeWarning, match=r"in training fold \(2\) does not match"):
+        made = cross_val_predict(XGBClassifier(**SMALL), data, "kind", **FOLDS, method=PROBA)
+    found = np.stack(made.toPandas().probability)
+    assert (found[collected.fold == 0, 0] == 0).all()
+    for fold, (train, test) in enumerate(own.split()):
+        seen = np.unique(codes[train])
+        model = XGBClassifier(**SMALL, num_workers=0).fit(X[train], y[train])
+        np.testing.assert_allclose(
+            found[test][:, seen], model.predict_proba(X[test]), atol=1e-6, err_msg=str(fold)
+        )
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", ["fold", "fold / 4", "if(fold = 0, 1.5, 2)"])
+def test_predictions_are_of_the_labels_type(df, label):
+    names = [*(f"`{name}`" for name in NUMBERS), f"cast({label} AS decimal(9,3)) AS share"]
+    data = df.selectExpr(*names)
+    made = cross_val_predict(XGBClassifier(**SMALL), data, "share", cv=2)
+    assert made.schema["prediction"].dataType == data.schema["share"].dataType
+    assert {row[0] for row in made.select("prediction").distinct().collect()} <= {
+        row[0] for row in data.select("share").distinct().collect()
+    }
+
+
+@pytest.mark.parametrize("kind", ["decimal(5,0)", "decimal(5,2)", "decimal(30,0)"])
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss", None])
+def test_classes_that_are_decimals_are_scored(df, kind, scoring):
+    names = [*(f"`{name}`" for name in NUMBERS), "fold"]
+    places = df.selectExpr(*names, "if(kind = 'x', 0, if(kind = 'y', 1, 2)) AS k")
+    decimals = places.selectExpr(*names, f"cast(3 * k AS {kind}) AS k")
+    of = {"scoring": scoring, **FOLDS}
+    found = cross_val_score(XGBClassifier(**SMALL), decimals, "k", **of)
+    np.testing.assert_allclose(
+        found, cross_val_score(XGBClassifier(**SMALL), places, "k", **of), atol=1e-6
+    )
+
+
 def test_learning_curve(data):
     numbers = data.drop("fold")
     sizes, train, test = learning_curve(
@@ -118,6 +193,22 @@ def test_learning_curve(data):
     )
     # The same rows in another order: sums of gradients may differ in the last bits.
     np.testing.assert_allclose(again[2][0], test[0], atol=1e-3)
+
+
+def test_learning_curve_beside_marked_rows(df):
+    """They are evaluated on whatever the size, and are no rows to train on."""
+    names = [*(f"`{name}`" for name in NUMBERS), "fold", "z", "id"]
+    marked = df.selectExpr(*names, "id % 4 = 0 AS held")
+    data = raydp_ml.set_roles(marked, label="z", validation="held", ignore=["fold", "id"])
+    trained = data.where("fold <> 0 AND NOT held").count()
+    found = []
+    for workers in (1, 2):
+        stopped = XGBRegressor(**SMALL, early_stopping_rounds=2, num_workers=workers)
+        sizes, train, test = learning_curve(stopped, data, train_sizes=[0.3, 1.0], **FOLDS)
+        assert sizes.tolist() == [int(0.3 * trained), trained]
+        np.testing.assert_allclose(test[1], cross_val_score(stopped, data, **FOLDS), atol=1e-6)
+        found.append(np.array([train, test]))
+    np.testing.assert_allclose(*found, atol=1e-2)
 
 
 def test_validation_curve(data, frame, own_folds):

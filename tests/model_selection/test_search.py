@@ -17,6 +17,7 @@ from sklearn.metrics import f1_score, make_scorer
 
 import raydp_ml
 from raydp_ml.compose import ColumnTransformer
+from raydp_ml.decomposition import PCA
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.model_selection import (
     GridSearchCV,
@@ -26,6 +27,8 @@ from raydp_ml.model_selection import (
     OptunaSearchCV,
     PredefinedSplit,
     RandomizedSearchCV,
+    cross_val_score,
+    cross_validate,
     train_test_split,
 )
 from raydp_ml.pipeline import make_pipeline
@@ -307,6 +310,50 @@ def test_validation_rows_are_in_no_fold(df, frame):
         ).fit(train[NUMBERS], train.z, eval_set=[(valid[NUMBERS], valid.z)], verbose=False)
         expected = own.score(test[NUMBERS], test.z)
         assert search.cv_results_[f"split{fold}_test_score"][0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_marked_rows_weigh_what_their_column_says(df, frame):
+    marked = plain(df, "z", "id", "w").selectExpr("*", "id % 4 = 0 AS held")
+    data = raydp_ml.set_roles(marked, label="z", sample_weight="w", validation="held", ignore="id")
+    params = {"early_stopping_rounds": 1, "n_estimators": 60, "learning_rate": 1.0}
+    found = cross_validate(
+        XGBRegressor(**{**SMALL, **params}),
+        data,
+        cv=PredefinedSplit("fold"),
+        return_estimator=True,
+    )
+    held = frame.id % 4 == 0
+    best = []
+    for fold in range(3):
+        train, valid = (frame[part & (frame.fold != fold)] for part in (~held, held))
+        own = xgboost.XGBRegressor(**{**SMALL, **params})
+        for weights in (valid.w, None):
+            own.fit(
+                train[NUMBERS],
+                train.z,
+                sample_weight=train.w,
+                eval_set=[(valid[NUMBERS], valid.z)],
+                sample_weight_eval_set=[weights],
+                verbose=False,
+            )
+            best.append(own.best_score)
+    assert [model.best_score for model in found["estimator"]] == pytest.approx(best[::2], rel=1e-6)
+    assert best[::2] != pytest.approx(best[1::2], rel=1e-3)
+
+
+def test_transformers_learn_from_marked_rows_too(df):
+    """As the Pipeline's own fit has it."""
+    marked = plain(df, "z", "id").selectExpr("*", "a > 0.6 AS held")
+    filled = marked.fillna(0.0, ["holes"])
+    data = raydp_ml.set_roles(filled, label="z", validation="held", ignore=["id", "fold"])
+    stopped = XGBRegressor(**{**SMALL, "n_estimators": 30}, early_stopping_rounds=2)
+    pipe = make_pipeline(PCA(2), stopped)
+    found = cross_val_score(pipe, data, cv=PredefinedSplit("fold"))
+    for fold, score in enumerate(found):
+        pipe.fit(data.where(f"fold <> {fold}"))
+        assert score == pytest.approx(
+            pipe.score(data.where(f"fold = {fold} AND NOT held")), abs=1e-3
+        )
 
 
 def test_a_frame_that_is_another_one_at_each_look(spark):

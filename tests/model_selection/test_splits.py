@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 
 import numpy as np
 import pandas as pd
@@ -129,6 +130,58 @@ def test_rows_of_one_time_stay_together(df):
             part.selectExpr(f"{of}(day)").first()[0] for part, of in ((train, "max"), (test, "min"))
         )
         assert latest < first
+
+
+NEW_YORK = "America/New_York"
+
+
+def test_clocks_that_are_put_forward_change_no_order(df):
+    """Times without a zone are in the order that they say, where the session's zone skips some."""
+    config = df.sparkSession.conf
+    zone = config.get("spark.sql.session.timeZone")
+    config.set("spark.sql.session.timeZone", NEW_YORK)
+    try:
+        # From 1 to 5 o'clock; there was no 2 to 3 o'clock.
+        start = "timestamp_ntz'2019-03-10 01:00:00.000001'"
+        local = df.where("id < 48").selectExpr("id", f"{start} + id * interval '5' minute AS t")
+        for rows in (10, 24, 30, 34):
+            train, test = train_test_split(local, test_size=rows, time="t")
+            assert (ids(train), ids(test)) == (list(range(48 - rows)), list(range(48 - rows, 48)))
+    finally:
+        config.set("spark.sql.session.timeZone", zone)
+
+
+@pytest.mark.parametrize("splitter", [GroupKFold(2), StratifiedGroupKFold(2)])
+def test_a_time_that_clocks_show_twice(df, monkeypatch, splitter):
+    monkeypatch.setenv("TZ", NEW_YORK)
+    time.tzset()
+    try:
+        # Half past one o'clock, twice, when clocks were put back.
+        hours = df.selectExpr(
+            "id", "id % 2 AS y", "timestamp_seconds(1572759000 + id % 4 * 3600) AS t"
+        )
+        tested = [ids(test) for _, test in splitter.split(hours, "y", "t")]
+        trained = [ids(train) for train, _ in splitter.split(hours, "y", "t")]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert sorted(tested[0] + tested[1]) == list(range(600))
+    assert trained == tested[::-1]
+    assert len({frozenset(row % 4 for row in part) for part in tested}) == 2
+
+
+@pytest.mark.parametrize("step", [1, 37])
+def test_times_of_more_digits_than_a_double_has(df, step):
+    """Nanoseconds since 1970, say, of which one double stands for 256."""
+    nanoseconds = df.selectExpr("id", f"1550000000000000000L + id * {step}L AS t")
+    for rows in (1, 100, 333):
+        train, test = train_test_split(nanoseconds, test_size=rows, time="t")
+        assert (ids(train), ids(test)) == (list(range(600 - rows)), list(range(600 - rows, 600)))
+    params = {"n_splits": 3, "gap": 5, "max_train_size": 100}
+    found = TimeSeriesSplit(**params, time="t").split(nanoseconds)
+    own = sklearn.model_selection.TimeSeriesSplit(**params).split(np.zeros(600))
+    for (train, test), (own_train, own_test) in zip(found, own, strict=True):
+        assert (ids(train), ids(test)) == (own_train.tolist(), own_test.tolist())
 
 
 def test_random_splits(df):

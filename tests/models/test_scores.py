@@ -65,6 +65,16 @@ def test_labels_that_are_no_numbers(df, models, value):
         models["y"].score(given, "y")
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity"])
+def test_labels_that_are_no_classes(df, models, value):
+    given = df.selectExpr("x", f"if(x = 3, double('{value}'), k) AS k")
+    with pytest.raises(SchemaError, match="'k' holds 6 NaN or infinite of 60 values"):
+        models["k"].score(given, "k")
+    frame = given.toPandas()
+    with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
+        models["k"].score(frame[["x"]], frame.k)
+
+
 @pytest.mark.parametrize("kind", ["decimal(38,0)", "decimal(10,4)", "decimal(2,1)", "double"])
 def test_a_label_of_another_number_type_is_compared_exactly(df, kind):
     model = XGBClassifier(**PARAMS).fit(df.select("x", "d"), "d")

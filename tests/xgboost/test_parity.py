@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import xgboost
 from numpy.testing import assert_allclose, assert_array_equal
@@ -119,6 +120,25 @@ def test_weights_of_evaluation_sets_in_memory(frame, task):
     assert_history(ours.evals_result_, own.evals_result())
     first, second = ours.evals_result_.values()
     assert first != second
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pa.Table.from_pandas])
+def test_evaluation_sets_of_frames_have_weights_of_the_same_name(frame, kind):
+    """As on Spark, where a frame holds the column whose name was given for the training rows."""
+    ours, own = pair("numbers")
+    rows, held = frame[:200], frame[200:]
+    sets = [(kind(part[[*NAMES, "y", *w]]), "y") for part, w in ((held, ["w"]), (held, []))]
+    ours.fit(kind(rows[[*NAMES, "y", "w"]]), "y", sample_weight="w", eval_set=sets)
+    own.fit(
+        rows[NAMES],
+        rows.y,
+        sample_weight=rows.w,
+        eval_set=[(held[NAMES], held.y)] * 2,
+        sample_weight_eval_set=[held.w, None],
+    )
+    assert_history(ours.evals_result_, own.evals_result())
+    weighted, plain = ours.evals_result_.values()
+    assert weighted != plain
 
 
 @pytest.mark.parametrize("task", TASKS)
