@@ -43,6 +43,7 @@ myst_heading_anchors = 3
 
 autosummary_generate = True
 autodoc_typehints = "none"  # types are in the docstrings
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "alphabetical"
 numpydoc_show_class_members = False  # the template of classes lists them
 copybutton_exclude = ".linenos, .gp, .go"

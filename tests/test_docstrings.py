@@ -65,7 +65,7 @@ def documented(name):
 @pytest.mark.parametrize("name", public_names())
 def test_every_parameter_is_described_on_the_site(name):
     item = resolved(name)
-    if dataclasses.is_dataclass(item) or inspect.isclass(item) and issubclass(item, Exception):
+    if dataclasses.is_dataclass(item) or (inspect.isclass(item) and issubclass(item, Exception)):
         return  # what users get, and do not make
     for place in documented(name):
         known = item if place == name else getattr(item, place.rpartition(".")[2])
