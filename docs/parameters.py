@@ -108,5 +108,6 @@ def _described_for(cls: type) -> list[type]:
 
 
 def _text(entry: Parameter) -> str:
-    head = f"{entry.name} : {entry.type}" if entry.type else entry.name
+    kind = " ".join(entry.type.split())
+    head = f"{entry.name} : {kind}" if kind else entry.name
     return "\n".join([head, *(f"    {line}".rstrip() for line in entry.desc)]) + "\n"
