@@ -6,6 +6,11 @@ import re
 import shutil
 from pathlib import Path
 
+# Tables take the room of the list of sections.
+WIDE = """---
+html_theme.sidebar_secondary.remove: true
+---
+"""
 HEAD = """# Benchmarks
 
 Each page is the table that `python -m benchmarks NAME` wrote, unchanged: the machine, the versions,
@@ -32,7 +37,7 @@ def write(results: Path, folder: Path) -> None:
     folder.mkdir()
     names = sorted(path.stem for path in results.glob("*.md") if path.stem != "report")
     for name in names:
-        shutil.copyfile(results / f"{name}.md", folder / f"{name}.md")
+        (folder / f"{name}.md").write_text(WIDE + (results / f"{name}.md").read_text())
     report = (results / "report.md").read_text()
     summary = re.match(r"# .*?\n(.*?)\nThe same with charts", report, re.DOTALL)
     missed = f"\n## Targets\n{summary[1]}" if summary else ""

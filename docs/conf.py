@@ -15,6 +15,7 @@ ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(DOCS)]
 
 import benchmark_pages  # noqa: E402
+import parameters  # noqa: E402
 
 import raydp_ml  # noqa: E402
 from raydp_ml import documentation  # noqa: E402
@@ -42,6 +43,7 @@ myst_heading_anchors = 3
 
 autosummary_generate = True
 autodoc_typehints = "none"  # types are in the docstrings
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "alphabetical"
 numpydoc_show_class_members = False  # the template of classes lists them
 copybutton_exclude = ".linenos, .gp, .go"
@@ -54,7 +56,7 @@ html_extra_path = ["../benchmarks/results/report.html"]
 html_css_files = ["site.css"]
 html_show_copyright = False
 html_theme_options = {
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["sphinx-version"],
     "footer_end": ["theme-version"],
@@ -70,6 +72,14 @@ def not_ours(app: Any, kind: str, name: str, member: Any, skip: bool, options: A
     function = getattr(function, "__func__", function)  # of a class method
     place = getattr(function, "__module__", None)
     return True if place and not place.startswith("raydp_ml") else None
+
+
+def with_all_parameters(
+    app: Any, kind: str, name: str, item: Any, options: Any, lines: list[str]
+) -> None:
+    """Describe the parameters that a docstring leaves to another one."""
+    if kind in ("class", "function", "method"):
+        lines[:] = parameters.completed(name, "\n".join(lines)).split("\n")
 
 
 def without_foreign_roles(
@@ -99,5 +109,6 @@ def setup(app: Any) -> None:
     """Write the pages of benchmarks, and look at members before they are documented."""
     benchmark_pages.write(ROOT / "benchmarks" / "results", DOCS / "benchmarks")
     app.connect("autodoc-skip-member", not_ours)
+    app.connect("autodoc-process-docstring", with_all_parameters, priority=-1)
     app.connect("autodoc-process-docstring", without_foreign_roles, priority=0)
     app.connect("autodoc-process-docstring", without_links_by_underscore, priority=900)

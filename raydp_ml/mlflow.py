@@ -59,6 +59,7 @@ def log_model(
     estimator : estimator
         Of those that `raydp_ml.save` writes; of a search, its best estimator.
     name : str, default="model"
+        Of the model in its run.
     input_example : pandas.DataFrame or array-like, default=None
         A few rows of features. The model's signature is inferred from them.
     **options

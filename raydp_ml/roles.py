@@ -41,6 +41,7 @@ def set_roles(
     Parameters
     ----------
     df : pyspark.sql.DataFrame
+        What holds the columns; it is left as it is.
     label : str, default=None
         The column to predict.
     sample_weight : str, default=None

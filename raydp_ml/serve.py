@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,9 +173,12 @@ class _Server:
             return error
 
     def _predicted(self, rows: Any) -> dict[str, list[Any]]:
-        made = {"prediction": self._estimator.predict(rows)}
-        if hasattr(self._estimator, "predict_proba"):
-            made["probability"] = self._estimator.predict_proba(rows)
+        with warnings.catch_warnings():
+            # A scaler gives the model an array; the names of its own input have been checked.
+            warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+            made = {"prediction": self._estimator.predict(rows)}
+            if hasattr(self._estimator, "predict_proba"):
+                made["probability"] = self._estimator.predict_proba(rows)
         return {key: np.asarray(values).tolist() for key, values in made.items()}
 
 

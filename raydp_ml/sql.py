@@ -98,7 +98,13 @@ class SQLTransformer(SparkEstimator, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Data) -> DataFrame:
-        """Return the result of the query on the Spark DataFrame X, lazily."""
+        """Return the result of the query on the Spark DataFrame X, lazily.
+
+        Parameters
+        ----------
+        X : Spark DataFrame
+            What ``__THIS__`` stands for.
+        """
         if not is_spark(X):
             raise TypeError(
                 f"SQLTransformer takes a Spark DataFrame, since its SQL is Spark's. Got "

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = sorted([DOCS / "tutorial.md", *DOCS.glob("how_to/*.md"), *DOCS.glob("coming_from/*.md")])
+PAGES = sorted(
+    [
+        DOCS / "first_steps.md",
+        DOCS / "tutorial.md",
+        *DOCS.glob("how_to/*.md"),
+        *DOCS.glob("coming_from/*.md"),
+    ]
+)
+INCLUDE = re.compile(r'```\{include\} (\S+)\n:start-after: "(.*?)"\n:end-before: "(.*?)"\n```')
+BLOCK = re.compile(r"<!-- test(?:: \w+)? -->\n```python\n(.*?)```", re.DOTALL)
 
 
 def name_of(page: Path) -> str:
@@ -19,17 +28,28 @@ def name_of(page: Path) -> str:
     return page.relative_to(DOCS).with_suffix("").as_posix()
 
 
+def text_of(page: Path) -> str:
+    """Return the text of a page, with what it includes of others."""
+
+    def included(directive: re.Match[str]) -> str:
+        name, start, end = directive.groups()
+        text = (page.parent / name).read_text()
+        return text.split(start.replace(r"\n", "\n"), 1)[1].split(end, 1)[0]
+
+    return INCLUDE.sub(included, page.read_text())
+
+
 def blocks(page: Path) -> list[str]:
     """Return the Python blocks of a page that are marked to be run, in their order.
 
     A block of another library (in "coming from") or of another cluster has no mark.
     """
-    return re.findall(r"<!-- test -->\n```python\n(.*?)```", page.read_text(), re.DOTALL)
+    return BLOCK.findall(text_of(page))
 
 
 def all_blocks(page: Path) -> list[str]:
     """Return every Python block of a page."""
-    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", text_of(page), re.DOTALL)
 
 
 def unknown_keywords(source: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
@@ -216,3 +217,16 @@ def test_what_cannot_be_served(tmp_path):
     raydp_ml.save(pipeline, tmp_path / "query")
     with pytest.raises(TypeError, match="holds an SQLTransformer, which Spark alone runs"):
         raydp_ml.serve.deployment(tmp_path / "query")
+
+
+def test_a_replica_does_not_warn_of_the_array_between_two_steps(frame, tmp_path):
+    rows = frame[["distance", "delay"]]
+    model = make_pipeline(StandardScaler().set_output(transform="pandas"), XGBRegressor(**FEW))
+    model.fit(rows, frame["distance"])  # with names for both steps, as on Spark
+    model[0].set_output(transform="default")
+    raydp_ml.save(model, tmp_path / "model")
+    replica = raydp_ml.serve._Server(str(tmp_path / "model"), None, 8, 0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = replica._predicted(rows)
+    np.testing.assert_array_equal(made["prediction"], model.predict(rows))

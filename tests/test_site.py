@@ -61,7 +61,8 @@ def test_pages_are_in_a_list_of_contents(page):
     listed = set()
     for other in SOURCES:
         for entries in re.findall(r"```\{toctree\}\n(.*?)```", other.read_text(), re.DOTALL):
-            names = [line for line in entries.split("\n") if line and not line.startswith(":")]
+            lines = [line for line in entries.split("\n") if line and not line.startswith(":")]
+            names = [line.partition("<")[2].rstrip(">") or line for line in lines]
             listed |= {(other.parent / f"{name}.md").resolve() for name in names}
     assert page in listed
 

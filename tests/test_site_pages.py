@@ -12,31 +12,59 @@ from tests.site_pages import DOCS, PAGES, blocks, name_of
 
 # These start a session of their own; the others begin with what the list of guides shows.
 BY_THEMSELVES = {
+    "first_steps",
     "tutorial",
     "how_to/own_session",
     "how_to/spark_connect",
     "how_to/ray_cluster",
     "how_to/index",
 }
-# Serve on a port of its own: other tests serve at the same time.
-BEFORE = {
-    "how_to/looking": "import matplotlib; matplotlib.use('Agg')",
-    "tutorial": """
+# Serve on ports of their own: other tests serve at the same time.
+SERVE = """
 import ray, ray.serve
 ray.init(num_cpus=2, include_dashboard=False)
-ray.serve.start(http_options={"port": 8765})
+ray.serve.start(http_options={{"port": {}}})
+"""
+BEFORE = {
+    "first_steps": f"""
+{SERVE.format(8764)}
+with open("rides.csv", "w") as file:
+    print("id,miles,zone,fare", file=file)
+    for number in range(2000):
+        miles = number * 17 % 1999 / 200
+        zone = "ab"[number % 2]
+        fare = "" if number % 50 == 0 else 3 + 2 * miles + 5 * (zone == "b")
+        print(number, miles, zone, fare, sep=",", file=file)
 """,
+    "how_to/inspection": "import matplotlib; matplotlib.use('Agg')",
+    "how_to/looking": "import matplotlib; matplotlib.use('Agg')",
+    "tutorial": SERVE.format(8765),
 }
 PROGRAMS = {name_of(page): blocks(page) for page in PAGES if blocks(page)}
 
 # The noise of the delays has a variance of 25, of some 230: nothing can score above 0.9.
 LEARNT = "assert 0.8 < model.score(test, 'arr_delay') < 0.95"
 CHECK = {
+    "first_steps": """
+import json, urllib.request
+assert fares.score(others, "fare") > 0.98
+assert network.score(test, "y") > 0.98
+assert search.best_score_ > 0.99
+assert metrics.r2_score(spark.read.parquet("scored"), "y") > 0.99
+with urllib.request.urlopen("http://127.0.0.1:8764/", b'[{"x": 42, "z": 0.5}]') as answer:
+    assert 80 < json.loads(answer.read())["prediction"][0] < 90
+serve.shutdown()
+""",
     "tutorial": """
 assert metrics.r2_score(scored, "fare") > 0.8
 assert abs(again.predict(ride) - best.predict(ride)).max() < 1e-3
 """,
     "how_to/index": "assert (train.count(), test.count()) == (16_000, 4_000)",
+    "how_to/transformers": "assert 'sales__sales' in features.transform(shops).columns",
+    "how_to/torch": LEARNT,
+    "how_to/model_selection": "assert search.score(test, 'late') > 0.9",
+    "how_to/metrics": "assert metrics.roc_auc_score(scored) == 1",
+    "how_to/inspection": LEARNT,
     "how_to/workers": LEARNT,
     "how_to/categories": f"{LEARNT}; assert 0.8 < encoded.score(test, 'arr_delay') < 0.95",
     "how_to/imbalance": """
@@ -59,7 +87,7 @@ rows = test.drop("arr_delay").toPandas()
 again, model = (pipe.set_output(transform="pandas") for pipe in (again, model))
 assert abs(again.predict(rows) - model.predict(rows)).max() < 1e-6
 """,
-    "how_to/bigger_than_memory": LEARNT,
+    "how_to/bigger_than_memory": f"{LEARNT}; assert 0.8 < scaled.score(test, 'arr_delay') < 0.95",
     "how_to/looking": f"""
 {LEARNT}
 assert open("looks.png", "rb").read(4) == b"\\x89PNG"
@@ -91,7 +119,9 @@ assert learnt.score(test, "arr_delay") > 0.5
     "coming_from/scikit_learn": f"{LEARNT}; assert predictions.count() == 4_000",
 }
 NEEDS = {
+    "first_steps": "starlette",
     "tutorial": "starlette",
+    "how_to/torch": "torch",
     "how_to/torch_module": "torch",
     "coming_from/raydp": "torch",
     "how_to/spark_connect": "grpc_status",

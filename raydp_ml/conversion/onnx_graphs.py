@@ -34,6 +34,7 @@ def to_onnx(estimator: Any) -> onnx.ModelProto:
     Parameters
     ----------
     estimator : estimator or transformer of raydp_ml, or scikit-learn's Pipeline of such
+        What to convert; it has to be fitted.
 
     Returns
     -------

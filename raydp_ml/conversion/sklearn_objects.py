@@ -24,6 +24,7 @@ def to_sklearn(estimator: Any) -> Any:
     Parameters
     ----------
     estimator : estimator or transformer of raydp_ml, or scikit-learn's around such
+        What to convert, fitted or not.
 
     Returns
     -------

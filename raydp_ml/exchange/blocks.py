@@ -170,7 +170,15 @@ class Blocks:
         return ray.data.from_arrow_refs(refs)  # type: ignore[arg-type]
 
     def offered(self, server: Actor, table: str) -> None:
-        """Note that `server` offers these blocks to Spark, until they are freed."""
+        """Note that `server` offers these blocks to Spark, until they are freed; for `to_spark`.
+
+        Parameters
+        ----------
+        server : Actor
+            The block server.
+        table : str
+            The name by which it offers them.
+        """
         self._offered.append((server, table))
 
     def free(self) -> None:

@@ -28,6 +28,7 @@ def shap_explanation(model: Any, X: Data, *, max_rows: int = 10_000) -> shap.Exp
         A fitted one with a method ``explain``. Of a Pipeline the last step, and X what the steps
         before it make: ``shap_explanation(pipe[-1], pipe[:-1].transform(df))``.
     X : Spark DataFrame, or any in-memory kind that ``explain`` takes
+        The rows to explain.
     max_rows : int, default=10_000
         Rows of a Spark DataFrame are collected up to so many.
 

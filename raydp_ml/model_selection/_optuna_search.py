@@ -40,6 +40,7 @@ class OptunaSearchCV(SparkSearch, BaseSearchCV):
     Parameters
     ----------
     estimator : estimator
+        What is fitted, cloned for each candidate: one of raydp_ml, or a Pipeline of such.
     param_distributions : dict of str to distribution or list
         For each parameter one of `optuna.distributions`, or a list of values.
     n_trials : int, default=50

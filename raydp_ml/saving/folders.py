@@ -69,6 +69,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     estimator : estimator of raydp_ml, or scikit-learn's Pipeline or FrozenEstimator of such
+        What to save; it has to be fitted.
     path : str or path-like
         A folder; one that `save` wrote before is replaced, as a whole.
 
@@ -122,6 +123,7 @@ def load(path: str | os.PathLike[str], *, module: OwnModule | None = None) -> An
     Parameters
     ----------
     path : str or path-like
+        A folder that `save` wrote.
     module : torch.nn.Module class, function that makes one, or instance, default=None
         The module of a PyTorch estimator that was trained with one of the user's own: a file
         cannot name code to run.

@@ -35,6 +35,7 @@ class TorchRegressor(PredictsNumbers, TorchModel):
         Of the default network, as the next three.
     activation : {"relu", "tanh", "logistic", "identity", "gelu", "silu", "elu", "leaky_relu"}, \
 default="relu"
+        What follows each hidden layer.
     dropout : float, default=0.0
         Share of each hidden layer that is dropped in training.
     embedding_dim : int, default=None
@@ -52,19 +53,23 @@ default="relu"
     lr : float, default=0.001
         Learning rate.
     weight_decay : float, default=0.0
+        Penalty on the size of the weights, as the optimizer takes it.
     lr_scheduler : str or class, default=None
         Of ``torch.optim.lr_scheduler``, stepped after each epoch (OneCycleLR and CyclicLR after
         each batch); ``lr_scheduler__*`` are its arguments.
     batch_size : int, default=256
         Rows of a batch, over all workers together.
     max_epochs : int, default=20
+        Passes over all rows; fewer where `early_stopping` ends them.
     validation_fraction : float, default=0.1
         Share of the rows that early stopping holds out where there is no evaluation set.
     early_stopping : bool, default=False
         Whether to stop when the loss of the last evaluation set has not improved by more than
         `tol` in `patience` epochs, and to keep the weights of the best epoch.
     patience : int, default=10
+        Epochs without improvement after which `early_stopping` ends the training.
     tol : float, default=0.0001
+        Least fall of the loss that counts as an improvement.
     gradient_clip : float, default=None
         Largest norm of the gradient of all weights.
     mixed_precision : bool or {"bfloat16", "float16"}, default=False

@@ -136,7 +136,16 @@ class SparkTransformer(SparkEstimator):
         return self._as_in_spark(X, made) if self._fitted_on_spark else made
 
     def fit_transform(self, X: Data, y: Values | None = None, **fit_params: Any) -> Any:
-        """Fit to X, then transform it; see ``fit`` and ``transform``."""
+        """Fit to X, then transform it; see ``fit`` and ``transform``.
+
+        Parameters
+        ----------
+        X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
+        y : str or array-like of shape (n_samples,), default=None
+            The label, as ``fit`` takes it.
+        **fit_params
+            As ``fit`` takes them.
+        """
         if is_spark(X):
             return self._fit_transform_spark(X, y, **fit_params)
         return super().fit_transform(self._to_fit(X), y, **fit_params)  # type: ignore[misc]

@@ -76,6 +76,7 @@ def spark_transformer(stage: Transformer | Estimator) -> SparkStage:
     Parameters
     ----------
     stage : pyspark.ml.Transformer or pyspark.ml.Estimator
+        Its own parameters (columns in and out among them) are set on it.
 
     Returns
     -------

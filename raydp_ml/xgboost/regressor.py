@@ -119,6 +119,7 @@ class XGBRegressor(PredictsNumbers, XGBModel):
     cpus_per_worker : int, default=None
         CPUs of each actor; None divides the CPUs of a node among its actors.
     gpus_per_worker : float, default=0
+        GPUs of each actor, Ray's resource ``GPU``.
     resources_per_worker : dict, default=None
         Further Ray resources of each actor.
     prediction_col : str, default="prediction"
