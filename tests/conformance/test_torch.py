@@ -10,8 +10,8 @@ from raydp_ml.torch import TorchClassifier, TorchRegressor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# scikit-learn's own tests give its MLP estimators 100 iterations too.
-PARAMS = {"num_workers": 0, "max_epochs": 100}
+# Enough to learn what the checks ask for.
+PARAMS = {"num_workers": 0, "max_epochs": 40}
 ESTIMATORS = [TorchRegressor(**PARAMS), TorchClassifier(**PARAMS)]
 WEIGHTS = (
     "over mini-batches, a row that occurs twice takes the place of another, and a row of "
