@@ -96,9 +96,7 @@ def _item_and_sources(name: str) -> tuple[Any, list[str]]:
 
 def _borrowed(docstring: str) -> str:
     """Return it without links to its own notes, and without the history of another library."""
-    return re.sub(
-        r" ?\[\d+\]_|^( *)\.\. (version|deprecated).*\n(\1 +.*\n)*", "", docstring, flags=re.M
-    )
+    return FOREIGN.sub("", docstring)
 
 
 def _described_for(cls: type) -> list[type]:

@@ -266,3 +266,18 @@ def test_blocks_and_datasets(df):
             model = TorchRegressor(num_workers=2, **PARAMS).fit(X, "y")
             assert_allclose(weights(model), want, atol=1e-5)
             assert model.predict(blocks).shape == (601,)
+
+
+@pytest.mark.modes("local")
+def test_evaluation_sets_have_weights_of_their_own(spark):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(300, 2)).astype(np.float32), columns=["a", "b"])
+    rows = rows.assign(y=rows.a - rows.b**2, w=rng.integers(0, 4, 300).astype(float))
+    train, valid = rows[:200].drop(columns="w"), rows[200:]
+    for make in (lambda frame: frame, spark.createDataFrame):
+        model = TorchRegressor(max_epochs=2, num_workers=1, random_state=0)
+        model.fit(make(train), "y", eval_set=[(make(valid), "y")], sample_weight_eval_set=["w"])
+        errors = (model.predict(valid[["a", "b"]]) - valid.y) ** 2
+        weighted = np.average(errors, weights=valid.w)
+        assert model.history_[-1]["validation_0_loss"] == pytest.approx(weighted, rel=1e-5)
+        assert weighted != pytest.approx(errors.mean(), rel=1e-3)
