@@ -77,17 +77,10 @@ trees.parent.mkdir()
 rng = np.random.default_rng(0)
 X = rng.normal(size=(300, 3))
 y = X[:, 0] + X[:, 1] ** 2
-params = {"n_estimators": 10, "max_depth": 3, "num_workers": 2}
-model = XGBRegressor(callbacks=[Eats(trees, 1)], **params).fit(X, y)
-plain = XGBRegressor(**params).fit(X, y)
-np.testing.assert_array_equal(model.predict(X), plain.predict(X))
-X, y = X.astype(np.float32), y.astype(np.float32)
-params = {"max_epochs": 4, "batch_size": 64, "num_workers": 2, "random_state": 0}
-model = TorchRegressor(Network, module__mark=network, **params).fit(X, y)
-plain = TorchRegressor(Network, **params).fit(X, y)
-np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+
+# Ray ends the youngest of several actors first: the block server is older than the workers.
 spark = raydp_ml.init_spark("memory")
-df = raydp_ml.to_spark(pd.DataFrame(X).add_prefix("x").assign(y=y), spark)
+df = spark.createDataFrame(pd.DataFrame(X).add_prefix("x").assign(y=y))
 scores = [
     GridSearchCV(model, {"max_depth": [1, 2]}, cv=3, refit=False).fit(df, "y").cv_results_
     for model in (
@@ -98,6 +91,18 @@ scores = [
 for name in ("mean_test_score", "std_test_score"):
     np.testing.assert_array_equal(scores[0][name], scores[1][name])
 raydp_ml.stop_spark()
+
+params = {"n_estimators": 10, "max_depth": 3, "num_workers": 2}
+model = XGBRegressor(callbacks=[Eats(trees, 1)], **params).fit(X, y)
+plain = XGBRegressor(**params).fit(X, y)
+np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+
+X, y = X.astype(np.float32), y.astype(np.float32)
+params = {"max_epochs": 4, "batch_size": 64, "num_workers": 2, "random_state": 0}
+model = TorchRegressor(Network, module__mark=network, **params).fit(X, y)
+plain = TorchRegressor(Network, **params).fit(X, y)
+np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+
 for mark in marks:
     assert mark.exists() and not mark.read_text(), mark.read_text()
 print("the same models")
