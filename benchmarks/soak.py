@@ -4,7 +4,8 @@ Two threads work at a time: one trains, trees and networks in turn, the other ex
 brings them back; each result is compared with the first of its kind. What is counted is what is
 left when both have come to rest: in one session after each tenth of its work, and after the end of
 each of many sessions. Ray goes on throughout, so that an actor left behind would be seen beside
-the idle workers, which wait for the next fit, and the block server.
+the idle workers, which wait for the next fit, and the block server. (Ray itself keeps the
+connection of an actor that has ended for some minutes: a file more after each session.)
 """
 
 from __future__ import annotations
@@ -162,8 +163,13 @@ class _Looks:
 
 
 def _files(folder: Path) -> list[Path]:
-    """All below a folder, without the logs that Ray writes there."""
-    return [path for path in folder.rglob("*") if path.relative_to(folder).parts[0] != "ray"]
+    """All files below a folder, without what Ray writes there, and torch's cache of code.
+
+    Folders are not counted: Spark makes up to 64 for its blocks, one after the other.
+    """
+    theirs = ("ray", "torchinductor_")
+    files = (path for path in folder.rglob("*") if not path.is_dir())
+    return [path for path in files if not path.relative_to(folder).parts[0].startswith(theirs)]
 
 
 def _is_actor(process: psutil.Process) -> bool:
