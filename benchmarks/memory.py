@@ -124,10 +124,7 @@ def watched(contender: Contender, options: Options, settle: Callable[[], Any]) -
     for _ in turns((contender,), options.repeat, f"peak memory of {contender.name}"):
         settle()
         gc.collect()
-        # Ray frees objects a while after it was told to; the last run's are not this one's.
-        deadline = time.monotonic() + _REST_SECONDS
-        while store() > at_rest and time.monotonic() < deadline:
-            time.sleep(_SAMPLE_SECONDS)
+        come_to_rest(store, at_rest)  # the last run's objects are not this one's
         with Sampler(store) as sampler, Usage() as usage:
             result = contender.run()
         row.add(**usage.summary())
@@ -194,6 +191,13 @@ class Sampler:
         now[ALL] = sum(now.values())
         for name, size in now.items():
             self.peaks[name] = max(self.peaks[name], size)
+
+
+def come_to_rest(store: Callable[[], int], level: int) -> None:
+    """Wait until the store is down to a level: Ray frees objects a while after it was told to."""
+    deadline = time.monotonic() + _REST_SECONDS
+    while store() > level and time.monotonic() < deadline:
+        time.sleep(_SAMPLE_SECONDS)
 
 
 def store_reader() -> Callable[[], int]:

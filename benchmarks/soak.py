@@ -15,7 +15,6 @@ import itertools
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ import psutil
 import raydp_ml
 from benchmarks.fit import fit_ours
 from benchmarks.harness import Measured, Table, Target
-from benchmarks.memory import store_reader
+from benchmarks.memory import come_to_rest, store_reader
 from benchmarks.options import Options
 from benchmarks.processes import Usage, processes_of_run
 from benchmarks.regression_data import FEATURES, LABEL, regression_frame
@@ -44,7 +43,6 @@ COUNTS = ("files", "sockets", "threads", "temporary files", "actors")
 WRONG = "wrong results"
 _ROWS = 5_000
 _GROWTH = 1.05
-_REST_SECONDS = 20.0
 # What Spark remembers of ended jobs grows to 1,000 of each.
 _SHORT_HISTORY = {
     f"spark.{name}": "10"
@@ -147,9 +145,7 @@ class _Looks:
     def at_rest(self) -> dict[str, float]:
         """Each figure, once Ray has freed what nobody holds (it takes a while)."""
         gc.collect()
-        until = time.monotonic() + _REST_SECONDS
-        while self._store() and time.monotonic() < until:
-            time.sleep(0.1)
+        come_to_rest(self._store, 0)
         me = psutil.Process()
         return {
             DRIVER: me.memory_info().rss / 1e6,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -34,6 +33,7 @@ from raydp_ml import (
 )
 from raydp_ml import torch as torch_estimators
 from raydp_ml import xgboost as xgboost_estimators
+from tests.peak_memory import Peak
 
 MOST_MEMORY = 64 << 20
 EVIL = "a`); DROP TABLE t; --"
@@ -317,11 +317,6 @@ def processes():
     return own
 
 
-def kilobytes(name):
-    (found,) = re.findall(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found) << 10
-
-
 @pytest.mark.modes("local")
 @pytest.mark.parametrize(
     ("call", "error", "text"),
@@ -329,12 +324,11 @@ def kilobytes(name):
 )
 def test_it_is_refused(names, before, call, error, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    held = kilobytes("VmRSS")
+    peak = Peak()
     with pytest.raises(Exception, match=re.escape(text)) as caught:
         eval(call, names)
     assert type(caught.value).__name__ == error
-    assert kilobytes("VmHWM") - held < MOST_MEMORY
+    assert peak.rise() < MOST_MEMORY
     assert list(tmp_path.iterdir()) == []
     assert processes() <= before
 

@@ -19,7 +19,7 @@ from sklearn.inspection._permutation_importance import (
 )
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import InvalidParameterError
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import is_spark
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
     from raydp_ml.exchange.data_kinds import Data, Values
+
+_CONSTRAINTS = {"n_repeats": [Interval(Integral, 1, None, closed="left")]}
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,7 @@ def permutation_importance(
         return found
     check_is_fitted(estimator)
     require_batch(X)
-    if not isinstance(n_repeats, Integral) or n_repeats < 1:
-        raise InvalidParameterError(
-            "The 'n_repeats' parameter of permutation_importance must be an int in the range "
-            f"[1, inf). Got {n_repeats!r} instead."
-        )
+    validate_parameter_constraints(_CONSTRAINTS, {"n_repeats": n_repeats}, "permutation_importance")
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max + 1))
     asked = _Asked(scoring, n_repeats, n_jobs, seed, max_samples)
     baseline, *permuted = _scores_of_frame(estimator, X, y, sample_weight, asked)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from traceback import format_exc
 from typing import TYPE_CHECKING, Any
 
-from raydp_ml.exchange.columns import from_spark_schema, quoted
+from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.sql_text import aggregate, select, where
 from raydp_ml.model_selection._marks import Marked, without_validation
 from raydp_ml.model_selection._scores import score_of_frame
 from raydp_ml.model_selection._trials import Sample, Trial, failed_scores
 from raydp_ml.spark_jobs.row_order import count_places, values_at
+from raydp_ml.spark_jobs.scores import named_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -63,7 +64,7 @@ def trial_in_spark(
     result["score_time"] = 0.0 if fitted is None else time.perf_counter() - begun
     result["n_test_samples"] = aggregate(test, [], {"n": "count(1)"}).collect()[0]["n"]
     if trial.with_train_score:
-        trained = without_validation(train, _marks_of(rows))
+        trained = without_validation(train, named_column(rows, None, "validation"))
         result["train_scores"] = _scored(fitted, trained, scorer, error_score)
     if trial.with_estimator:
         result["estimator"] = fitted
@@ -72,7 +73,7 @@ def trial_in_spark(
 
 def _parts(rows: DataFrame, trial: Trial, marked: Marked) -> tuple[DataFrame, DataFrame]:
     train, test = (part.of_frame(rows) for part in marked.splits[trial.split])
-    marks = _marks_of(rows)
+    marks = named_column(rows, None, "validation")
     test = without_validation(test, marks)
     if trial.sample is not None:
         # Rows to evaluate on are no part of those to train on, and all of them are taken.
@@ -80,12 +81,6 @@ def _parts(rows: DataFrame, trial: Trial, marked: Marked) -> tuple[DataFrame, Da
         train = some if marks is None else some.unionAll(where(train, quoted(marks)))
         test = _first(test, trial.sample, trial.sample.test)
     return train, test
-
-
-def _marks_of(rows: DataFrame) -> str | None:
-    """Return the column that marks rows for validation, if there is one."""
-    columns = from_spark_schema(rows.schema)
-    return next((column.name for column in columns if column.role == "validation"), None)
 
 
 def _first(rows: DataFrame, sample: Sample, size: float | None) -> DataFrame:

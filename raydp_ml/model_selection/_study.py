@@ -300,20 +300,22 @@ class Study:
 
     def _scores_fractions(self) -> bool:
         """Whether classes may be decimals that metrics of scikit-learn do not take in memory."""
-        if not is_classifier(self.estimator) or self._decimal is None:
+        decimal = self._decimal
+        if not is_classifier(self.estimator) or decimal is None:
             return False
-        digits, scale = self._decimal
+        digits, scale = decimal
         scorers = getattr(self.scorer, "_scorers", {"": self.scorer}).values()
         known = scale == 0 and digits <= _DIGITS
         return not known and any(hasattr(scorer, "_score_func") for scorer in scorers)
 
     def _tell_decimals(self, results: Sequence[Result]) -> None:
         """Let models predict decimals of the label's type: in memory they have seen values only."""
-        if self._decimal is None:
+        decimal = self._decimal
+        if decimal is None:
             return
         for result in results:
             if (model := result.get("estimator")) is not None:
-                last_step(model)._label_decimal = self._decimal
+                last_step(model)._label_decimal = decimal
 
     def _exported(self) -> Blocks:
         """Return the rows in Ray's object store, where they are put once."""

@@ -7,7 +7,6 @@ which must not crash, hang, run anything, nor take memory beyond what was sent t
 from __future__ import annotations
 
 import pickle
-import re
 import socket
 import struct
 import subprocess
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pytest
 
 from tests.exchange.lone_server import SCHEMA
+from tests.peak_memory import Peak
 
 RAN = Path(tempfile.gettempdir(), "raydp_ml_hostile")
 MOST_MEMORY = 64 << 20
@@ -55,11 +55,6 @@ def answer(path, sent):
             if file.read(1) == b"\0":
                 return int.from_bytes(file.read(8), "big")
             return file.read(int.from_bytes(file.read(4), "big")).decode()
-
-
-def peak(process):
-    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-    return int(line) << 10
 
 
 TABLE = pa.table(
@@ -294,10 +289,9 @@ HARMLESS = {
 
 def check(server, sent, expected):
     process, path = server
-    Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
-    before = psutil.Process(process.pid).memory_info().rss
+    peak = Peak(process.pid)
     said = answer(path, sent)
-    assert peak(process) - before < MOST_MEMORY + 2 * len(sent)
+    assert peak.rise() < MOST_MEMORY + 2 * len(sent)
     if isinstance(expected, int):
         assert said == expected
     else:

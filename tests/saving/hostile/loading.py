@@ -19,6 +19,7 @@ import pandas as pd
 import scipy.sparse
 
 import raydp_ml
+from tests.peak_memory import Peak
 
 # Events of Python's that no load raises: code, programs, sockets, files that are changed.
 NEVER = {
@@ -74,13 +75,6 @@ def use(estimator):
     repr(estimator)
 
 
-def memory(name):
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name):
-            return int(line.split()[1]) * 1024
-    raise LookupError(name)
-
-
 def of(error):
     """Class, text, and whether memory ran out, of an error and those behind it."""
     behind, ran_out = error, False
@@ -114,12 +108,11 @@ def main():
     for line in sys.stdin:
         path = line.rstrip("\n")
         done.clear()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        before = memory("VmRSS:")
+        peak = Peak()
         watching.on = True
         made = tried(path)
         watching.on = False
-        made |= {"bytes": memory("VmHWM:") - before, "done": done[:5]}
+        made |= {"bytes": peak.rise(), "done": done[:5]}
         made["children"] = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
         answers.write(json.dumps(made) + "\n")
         answers.flush()
