@@ -190,10 +190,9 @@ class XGBModel(Explainable, Plottable):
 
     def _reads_blocks(self, gang: Gang, data: TrainingData) -> bool:
         """Whether the workers read their rows block by block, rather than hold them."""
-        wanted: bool | None = getattr(self, "external_memory", False)
-        if wanted is None and not self._uses_quantiles:
+        if self.external_memory is None and not self._uses_quantiles:
             return False
-        return reads_blocks(wanted, data.sets, gang, self.resources_per_worker)
+        return reads_blocks(self.external_memory, data.sets, gang, self.resources_per_worker)
 
     @property
     def _uses_quantiles(self) -> bool:
@@ -323,7 +322,7 @@ class XGBModel(Explainable, Plottable):
                 f"XGBoost trains {one} with one worker only, and this {name} has "
                 f"num_workers={self.num_workers}. Pass num_workers=1, or 0 for this process."
             )
-        if getattr(self, "external_memory", None) and not self._uses_quantiles:
+        if self.external_memory and not self._uses_quantiles:
             raise InvalidParameterError(
                 "XGBoost reads rows block by block for tree_method='hist' only. Pass it, or "
                 f"external_memory=False. Got tree_method={self.tree_method!r} and "

@@ -109,6 +109,7 @@ class XGBRanker(XGBModel):
         prediction_col: str = "prediction",
         max_retries: int = 3,
         elastic: bool = True,
+        external_memory: bool | None = None,
         **kwargs: Any,
     ) -> None:
         self.n_estimators = n_estimators
@@ -158,6 +159,7 @@ class XGBRanker(XGBModel):
         self.prediction_col = prediction_col
         self.max_retries = max_retries
         self.elastic = elastic
+        self.external_memory = external_memory
         self._keep(kwargs)
 
     @fit_context

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 import raydp_ml
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.training.rows import data_sets
-from raydp_ml.xgboost import XGBClassifier, XGBRegressor
+from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor
 
 SMALL = {"n_estimators": 8, "max_depth": 4, "random_state": 0, "n_jobs": 1}
 
@@ -68,6 +68,49 @@ def test_classes_and_arrays(frame, small_slices):
     )
     assert external.classes_.tolist() == ["high", "low", "mid"]
     assert_allclose(external.predict_proba(X), plain.predict_proba(X), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def queries(frame):
+    """Groups of 1 to 400 rows: some longer than a slice, some that a slice would cut."""
+    sizes = np.random.default_rng(1).permutation(
+        [400, 300, 300, *[20] * 60, *[1] * 200, *[3] * 200]
+    )
+    rows = frame[["a", "b", "c"]].round(1).copy()
+    rows["relevance"] = frame.y.rank(pct=True).mul(5).astype(int).clip(0, 4)
+    rows["query"] = np.repeat(np.arange(len(sizes)), sizes)
+    rows["w"] = 1.0 + rows["query"] % 3
+    return rows
+
+
+def test_groups_in_memory(queries, small_slices):
+    X, y = queries[["a", "b", "c"]], queries.relevance
+    of = {"qid": queries["query"], "eval_set": [(X, y)], "eval_qid": [queries["query"]]}
+    external, plain = (
+        XGBRanker(**SMALL, external_memory=how, eval_metric=["ndcg@3", "ndcg@8-"]).fit(
+            X, y, sample_weight=queries.w, **of
+        )
+        for how in (True, False)
+    )
+    assert_allclose(external.predict(X), plain.predict(X), atol=1e-4)
+    for name, scores in plain.evals_result_["validation_0"].items():
+        assert_allclose(external.evals_result_["validation_0"][name], scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_groups_on_spark(spark, queries, workers):
+    df = spark.createDataFrame(queries.sample(frac=1.0, random_state=0)).repartition(5)
+    df = df.sortWithinPartitions("a", "b", "c")
+    few = df.filter("query = 0")  # a worker without rows
+    for rows in (df, few):
+        external, plain = (
+            XGBRanker(**SMALL, external_memory=how, num_workers=workers).fit(
+                raydp_ml.set_roles(rows, group="query", sample_weight="w"), "relevance"
+            )
+            for how in (True, False)
+        )
+        X = queries[["a", "b", "c"]]
+        assert_allclose(external.predict(X), plain.predict(X), atol=1e-3)
 
 
 def test_bad_input(frame, small_slices):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -35,8 +36,28 @@ def group_runs(column: pa.ChunkedArray) -> list[tuple[Hashable, int]]:
 
 def part_group_runs(part: Part) -> list[tuple[Hashable, int]]:
     """Return the runs of equal groups of one part (runs on the worker)."""
-    assert part.layout.group is not None
-    return group_runs(part.read().column(part.layout.group))
+    group = part.layout.group
+    return list(chain.from_iterable(group_runs(table.column(group)) for table in part.tables()))
+
+
+def whole_groups(tables: Iterable[pa.Table], group: str) -> Iterator[pa.Table]:
+    """Yield the rows of tables cut anew, so that no group is in two of them.
+
+    Parameters
+    ----------
+    tables : iterable of pyarrow.Table
+        The rows of a group are next to each other.
+    group : str
+        The column of the groups.
+    """
+    rest = None  # the last group so far: it may go on in the next table
+    for table in tables:
+        rows = table if rest is None else pa.concat_tables([rest, table])
+        *_, (_, last) = group_runs(rows.column(group)) or [(None, 0)]
+        yield rows.slice(0, len(rows) - last)
+        rest = rows.slice(len(rows) - last)
+    if rest is not None:
+        yield rest
 
 
 def group_boundaries(runs: Sequence[tuple[Hashable, int]]) -> list[int]:

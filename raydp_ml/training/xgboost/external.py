@@ -19,6 +19,7 @@ import xgboost
 from raydp_ml.exceptions import ResourceError
 from raydp_ml.training.rows.data_sets import Part
 from raydp_ml.training.rows.layout import Layout
+from raydp_ml.training.rows.ranking_groups import whole_groups
 from raydp_ml.training.xgboost.batches import (
     Batch,
     batch_of,
@@ -52,8 +53,17 @@ def external_matrices(
     made: list[xgboost.DMatrix] = []
     for index, part in enumerate(parts):
         ref = made[0] if made else None
-        made.append(_matrix(part.tables, part.layout, spec, f"{folder}/{index}", ref))
+        tables = partial(_tables, part, spec)
+        made.append(_matrix(tables, part.layout, spec, f"{folder}/{index}", ref))
     return made[0], made[1:]
+
+
+def _tables(part: Part, spec: TrainSpec) -> Iterator[pa.Table]:
+    """Yield the rows, those that are ranked together in one table."""
+    if spec.task != "ranking":
+        return part.tables()
+    assert part.layout.group is not None
+    return whole_groups(part.tables(), part.layout.group)
 
 
 def _require_room(parts: Sequence[Part], folder: str) -> None:
