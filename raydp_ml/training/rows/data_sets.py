@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import ray
 
 
-SLICE_BYTES = 32 << 20
+SLICE_BYTES = 8 << 20
 """Of the rows that are read at a time, where a worker does not hold them all."""
 
 
