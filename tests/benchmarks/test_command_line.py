@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import harness, raydp_peer, report, session
@@ -29,6 +30,12 @@ from benchmarks.options import CASES, Options
 ROOT = Path(__file__).parent.parent.parent
 OPTIONS = Options(rows=None, workers=1, modes=(), quick=True, repeat=2)
 FULL = replace(OPTIONS, quick=False)
+
+
+@pytest.fixture(autouse=True)
+def this_process_alone(monkeypatch):
+    """Watch the memory of this process alone: other tests' Ray and JVM make each look a second."""
+    monkeypatch.setattr("benchmarks.processes.processes_of_run", lambda: [psutil.Process()])
 
 
 def benchmarks(*arguments, timeout=60):
