@@ -47,7 +47,7 @@ from raydp_ml.xgboost import (
 from tests.carriers import FEATURES, carrier_rows
 from tests.parity import assert_same_attributes
 
-pytestmark = [pytest.mark.cluster, pytest.mark.modes("connect")]
+pytestmark = [pytest.mark.slow, pytest.mark.modes("connect")]
 
 SMALL = {"n_estimators": 4, "max_depth": 3}
 

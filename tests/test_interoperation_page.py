@@ -34,7 +34,7 @@ def test_every_block_has_a_mark_of_its_own():
     assert PAGE.count("```python") == len(BLOCKS) + 1
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", CHECK)
 def test_a_block_runs(mark, tmp_path):
     if mark in NEEDS and find_spec(NEEDS[mark]) is None:

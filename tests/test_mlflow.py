@@ -173,6 +173,7 @@ def test_mlflows_own_sklearn_flavour(frame):
     np.testing.assert_array_equal(found, pipe.predict(frame[NAMES]))
 
 
+@pytest.mark.slow
 def test_on_spark(spark, frame):
     df = spark.createDataFrame(frame).cache()
     raydp_ml.mlflow.autolog()

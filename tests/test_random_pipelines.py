@@ -327,6 +327,7 @@ FEW = settings(
 )
 
 
+@pytest.mark.slow
 @FEW
 @given(case=cases())
 def test_random_pipelines(spark, tmp_path_factory, case):
@@ -335,7 +336,9 @@ def test_random_pipelines(spark, tmp_path_factory, case):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("part", range(1, 10))
+@pytest.mark.parametrize(
+    "part", [1, 2, *(pytest.param(part, marks=pytest.mark.grid) for part in range(3, 10))]
+)
 def test_more_random_pipelines(spark, tmp_path_factory, part):
     @seed(part)
     @settings(FEW, derandomize=False)

@@ -125,7 +125,9 @@ def source_of(mark):
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("mark", [mark for mark in SETUP if mark not in SHARING])
+@pytest.mark.parametrize(
+    "mark", ["quickstart", "log", pytest.param("cluster", marks=pytest.mark.slow)]
+)
 def test_a_python_block_runs(mark, tmp_path):
     done = run_python("-c", source_of(mark), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -157,7 +159,7 @@ def printed(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", SHARING)
 def test_a_python_block_runs_in_a_session(mark, printed):
     assert "Traceback" not in printed[mark], printed[mark]

@@ -101,6 +101,7 @@ def records(frame):
     return json.loads(frame.to_json(orient="records"))
 
 
+@pytest.mark.slow
 def test_rows_of_names_and_words(port, models, frame):
     model, body = models["words"], json.loads(frame.to_json(orient="split", index=False))
     status, answer = ask(port, "words", body)
@@ -113,6 +114,7 @@ def test_rows_of_names_and_words(port, models, frame):
     assert ask(port, "words", records(frame)) == (200, answer)
 
 
+@pytest.mark.slow
 def test_columns_in_another_order(port, frame):
     rows = frame.head(3)
     assert ask(port, "words", records(rows)) == ask(

@@ -333,7 +333,7 @@ def check_serve(tables):
         assert sums[serve.OUR_PIPELINE] == pytest.approx(sums[serve.OWN_PIPELINE], abs=2e-4)
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_one_row_in_memory_is_served_as_by_xgboost():
     tables, targets = serve.measure(Options(1, 2, (), quick=True, repeat=1))
     for table in tables:

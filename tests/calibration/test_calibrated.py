@@ -89,7 +89,7 @@ def shares(made, name="probability"):
 
 
 @pytest.mark.parametrize("label", ["two", "three"])
-@pytest.mark.parametrize("ensemble", [True, False])
+@pytest.mark.parametrize("ensemble", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", METHODS)
 def test_calibrated(df, frame, method, ensemble, label):
     data, params = columns(df, label, "fold"), {"method": method, "ensemble": ensemble}
@@ -116,6 +116,7 @@ def test_calibrated(df, frame, method, ensemble, label):
     assert_allclose(shares(made), single, atol=1e-6 if method == "isotonic" else 3e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partitions", [1, 7])
 def test_folds_of_a_number(df, partitions):
     """The folds are those of StratifiedKFold, and each of the partitions has its rows."""
@@ -126,6 +127,7 @@ def test_folds_of_a_number(df, partitions):
     assert_allclose(shares(ours.predict_proba(data)), expected, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_weights(df, frame, method):
     """By name and by role; to the fits and to the calibrators."""
@@ -171,6 +173,7 @@ def test_frozen(df, frame, ensemble):
     assert_allclose(ours.predict_proba(frame[NUMBERS]), expected, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_frozen_network(df, frame):
     """Another library's probabilities, by Spark's Python workers."""
     X = frame[["a", "b.c"]].astype(np.float32)
@@ -181,6 +184,7 @@ def test_frozen_network(df, frame):
     assert_allclose(shares(ours.predict_proba(data)), own.predict_proba(X), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_pipelines(df, frame):
     _, expected = own_fit(frame, "two", method="isotonic")
     data = columns(df, "two", "fold")
@@ -205,6 +209,7 @@ def test_pipelines(df, frame):
         piped.predict_proba(found)
 
 
+@pytest.mark.slow
 def test_plans_have_no_python(df, capsys):
     data = columns(df, "two")
     ours = CalibratedClassifierCV(XGBClassifier(**SMALL), method="isotonic", cv=2).fit(data, "two")
@@ -226,6 +231,7 @@ def test_in_memory_and_then_on_spark(df, frame):
     assert_allclose(shares(ours.predict_proba(df)), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_blocks(df):
     data = columns(df, "two")
     model = CalibratedClassifierCV(XGBClassifier(**SMALL), cv=2)
@@ -238,6 +244,7 @@ def test_blocks(df):
     assert_allclose(made, shares(expected.predict_proba(data)), rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ensemble", [True, False])
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
 def test_a_class_that_a_fold_is_not_trained_on(df, frame, method, ensemble):
@@ -264,6 +271,7 @@ def test_a_class_that_a_fold_is_not_trained_on(df, frame, method, ensemble):
             ours.fit(data, "three")
 
 
+@pytest.mark.slow
 def test_save_load_pickle(df, frame, tmp_path):
     data = raydp_ml.set_roles(columns(df, "three", "fold"), ignore=["fold"])
     pipe = make_pipeline(StandardScaler(), XGBClassifier(**SMALL))
@@ -301,6 +309,7 @@ def test_save_load_pickle(df, frame, tmp_path):
         linear.save(tmp_path / "linear")
 
 
+@pytest.mark.slow
 def test_within_others(df, frame):
     data = columns(df, "two", "fold")
     model = CalibratedClassifierCV(XGBClassifier(**SMALL), cv=2)
@@ -314,6 +323,7 @@ def test_within_others(df, frame):
     assert_array_equal(tuned.predict(data).toPandas().prediction, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["decimal(20, 0)", "float", "smallint", "boolean"])
 def test_types_of_labels(df, frame, kind):
     """The prediction is of the label's type, and the classes are as close as those of any."""

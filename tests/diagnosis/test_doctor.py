@@ -57,6 +57,7 @@ def assert_not_tried(checks, needed):
         assert checks[name]["found"] == f"not tried: needs {needed}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_all_is_well_and_nothing_is_left(tmp_path):
     done = run_python("-m", "raydp_ml", "doctor", cwd=tmp_path)
@@ -226,6 +227,7 @@ def somebody_elses_ray():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_ray_that_is_someone_elses(somebody_elses_ray, tmp_path):
     folder = somebody_elses_ray
     address = (folder / "ray" / "ray_current_cluster").read_text().strip()

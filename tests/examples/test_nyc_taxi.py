@@ -35,7 +35,7 @@ def assert_explains_fares(found):
     assert found["xgboost"][0] <= 0.8 * found["distance_only"][0]
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_generated_trips(tmp_path):
     done = run_example("nyc_taxi", "--rows", "8000", "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -47,6 +47,7 @@ def test_generated_trips(tmp_path):
     assert (tmp_path / "out" / "fares.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_TRIPS.exists(), reason=f"not there: {REAL_TRIPS}")
 def test_real_trips_beside_scikit_learn(spark):
     example = import_example("nyc_taxi")
@@ -66,6 +67,7 @@ def test_real_trips_beside_scikit_learn(spark):
     np.testing.assert_allclose(pairs.distance_only, np.polyval(line, held_out.miles), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_features_know_nothing_of_the_fare_and_come_from_clean_trips(spark, tmp_path):
     example = import_example("nyc_taxi")
     trips = make_taxi_trips(spark, 3000, 5)

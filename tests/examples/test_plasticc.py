@@ -32,7 +32,7 @@ def assert_halves_the_loss(found):
     assert found["torch"] <= 0.75 * found["class_shares"]
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_generated_light_curves(tmp_path):
     done = run_example("plasticc", "--objects", "800", "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -53,6 +53,7 @@ def features(spark, tables):
     )
 
 
+@pytest.mark.slow
 def test_features_equal_those_of_pandas(tables, features):
     rows = tables[0].toPandas().sort_values(["object_id", "passband", "mjd"])
 
@@ -81,6 +82,7 @@ def test_features_equal_those_of_pandas(tables, features):
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 def test_sequences_are_fortnights_relative_to_the_highest_flux(tables, features):
     rows = tables[0].toPandas()
     for number, part in list(rows.groupby("object_id"))[:10]:

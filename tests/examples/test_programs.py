@@ -57,7 +57,7 @@ def test_quickstart(tmp_path):
     assert number(r"differs by at most (\S+)", out) < 1e-5
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_quickstart_on_ones_own_parquet(tmp_path):
     rows = pd.DataFrame({"a": np.arange(3000) % 97, "b": np.arange(3000) % 89})
     rows.assign(price=rows.a + rows.b).to_parquet(tmp_path / "rows.parquet")
@@ -74,7 +74,7 @@ def test_quickstart_on_ones_own_parquet(tmp_path):
 # ------------------------------------------------------------- hyperparameters
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_hyperparameters(tmp_path):
     arguments = ("--rows", "6000", "--trees", "40", "--output", "out")
     out = finished(run_example("hyperparameters", *arguments, cwd=tmp_path))
@@ -91,7 +91,7 @@ def test_hyperparameters(tmp_path):
 # ------------------------------------------------------------- batch inference
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_batch_inference(sample, tmp_path):
     sample.to_parquet(tmp_path / "flights.parquet")
     arguments = ("--data", "flights.parquet", "--output", "out", "--rounds", "40")
@@ -116,7 +116,7 @@ def test_batch_inference(sample, tmp_path):
 # -------------------------------------------------------------- native cluster
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_native_cluster(tmp_path):
     out = finished(run_example("native_cluster", "--rows", "30000", cwd=tmp_path))
     held = dict(re.findall(r"^Node (\w{8}) holds (\d+) of \d+ blocks$", out, re.M))
@@ -129,7 +129,7 @@ def test_native_cluster(tmp_path):
 # --------------------------------------------------------------- ray ecosystem
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_ray_ecosystem(tmp_path):
     results = Path.home() / "ray_results"
     before = sorted(results.glob("*"))
@@ -146,7 +146,7 @@ def test_ray_ecosystem(tmp_path):
 # ---------------------------------------------------------------- flight delays
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_flight_delays(sample, tmp_path):
     sample.to_parquet(tmp_path / "flights.parquet")
     arguments = ("--data", "flights.parquet", "--rounds", "20", "--output", "out")
@@ -163,7 +163,7 @@ def test_flight_delays(sample, tmp_path):
     assert not {"dep_delay", "arr_delay", "late"} & set(pipeline[-1].feature_names_in_)
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_model_report(tmp_path):
     arguments = ("--rows", "10000", "--rounds", "20", "--output", "out")
     out = finished(run_example("model_report", *arguments, cwd=tmp_path))

@@ -82,6 +82,7 @@ def rows_of(ray, blocks):
     return [value for _, ref, *_ in blocks for value in ray.get(ref).column("x").to_pylist()]
 
 
+@pytest.mark.slow
 def test_only_the_committed_attempt_of_a_partition_counts(server, ray_cluster):
     server.open_job("job", SCHEMA, ())
     big = range(3 * BLOCK_BYTES // 8)

@@ -168,6 +168,7 @@ def test_many_partitions_are_few_tasks_of_the_same_rows(spark):
     assert rows == [row.asDict() for row in df.collect()]
 
 
+@pytest.mark.slow
 def test_code_of_the_users_own_sees_the_number_of_its_partition(spark):
     """It may seed random numbers by it; a group of partitions would give several the same."""
 

@@ -26,7 +26,7 @@ print("done")
 """
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_ray_restarted_by_the_user():
     done = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=240, check=False

@@ -77,6 +77,7 @@ WORDS = st.sampled_from(
 TEXTS = st.one_of(st.lists(WORDS, max_size=6).map(" ".join), st.text(max_size=8), st.none())
 
 
+@pytest.mark.slow
 @settings(FEW, max_examples=3)
 @given(texts=st.lists(TEXTS, max_size=20), parts=st.sampled_from([1, 30, "skewed"]))
 def test_random_texts(spark, texts, parts):

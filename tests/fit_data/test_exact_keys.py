@@ -41,6 +41,7 @@ def df(spark):
     return made.selectExpr("*", *labels, "int(id % 3) as relevance").coalesce(1).cache()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WIDE)
 @pytest.mark.parametrize(
     "model",

@@ -76,6 +76,7 @@ def test_fitted_in_memory(df, frame):
     assert column.score(df, "a") == pytest.approx(column.score(X, frame["a"]))
 
 
+@pytest.mark.slow
 def test_weights_and_torch(df, frame):
     data = df.select("a", "b", "w", "vectors")
     X, y, w = frame[["a", "b"]], matrix(frame["vectors"]), frame["w"]

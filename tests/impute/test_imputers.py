@@ -188,6 +188,7 @@ def test_a_column_without_values_is_skipped_with_a_warning(spark, df):
     assert kept.transform(empty).collect()[0][0] == "0"
 
 
+@pytest.mark.slow
 def test_a_statistic_that_is_the_missing_value(spark):
     """The mean of what is held may be the value that means missing, and so may what stands in."""
     df = spark.createDataFrame([(2.0, -1), (4.0, 1), (3.0, 0), (3.0, 0)], "a double, b int")

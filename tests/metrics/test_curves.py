@@ -24,6 +24,7 @@ def scored(spark):
     return made.selectExpr("label", "s + label * 0.1 AS s", "w").cache()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [None, "w"])
 def test_areas_of_several_ranges(scored, weight):
     rows = scored.toPandas()
@@ -39,6 +40,7 @@ def test_areas_of_several_ranges(scored, weight):
         assert found[name] == pytest.approx(want, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_points_of_a_long_curve_are_points_of_the_whole_one(scored):
     rows = scored.toPandas()
     with pytest.warns(UserWarning, match="distinct scores: its points, each of them exact"):
@@ -76,6 +78,7 @@ def test_negative_weights_have_no_curve(spark):
         metrics.roc_auc_score(df, y_score="s", sample_weight="w")
 
 
+@pytest.mark.slow
 def test_groups(spark):
     generator = np.random.default_rng(0)
     gains = generator.integers(0, 4, (40, 5)).astype(float)

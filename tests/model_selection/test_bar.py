@@ -24,6 +24,7 @@ def counts(err, what):
     return [(int(match[1]), int(match[2])) for match in found if match]
 
 
+@pytest.mark.slow
 def test_searches_and_cross_validation_show_their_fits(spark, at_once, capsys):
     df = spark.range(200).selectExpr("id % 17 AS x", "rand(1) AS z", "(id % 17) * 2D AS y")
     model = XGBRegressor(n_estimators=20, num_workers=1)

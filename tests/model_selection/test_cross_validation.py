@@ -83,6 +83,7 @@ def test_weights_go_to_fit_and_score(data, df, frame, own_folds):
         assert score == pytest.approx(-np.average(error, weights=test.w), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before",
     [
@@ -154,6 +155,7 @@ def test_a_class_that_one_model_has_not_seen(df, frame):
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["fold", "fold / 4", "if(fold = 0, 1.5, 2)"])
 def test_predictions_are_of_the_labels_type(df, label):
     names = [*(f"`{name}`" for name in NUMBERS), f"cast({label} AS decimal(9,3)) AS share"]
@@ -165,6 +167,7 @@ def test_predictions_are_of_the_labels_type(df, label):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["decimal(5,0)", "decimal(5,2)", "decimal(30,0)"])
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss", None])
 def test_classes_that_are_decimals_are_scored(df, kind, scoring):
@@ -178,6 +181,7 @@ def test_classes_that_are_decimals_are_scored(df, kind, scoring):
     )
 
 
+@pytest.mark.slow
 def test_learning_curve(data):
     numbers = data.drop("fold")
     sizes, train, test = learning_curve(
@@ -195,6 +199,7 @@ def test_learning_curve(data):
     np.testing.assert_allclose(again[2][0], test[0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_learning_curve_beside_marked_rows(df):
     """They are evaluated on whatever the size, and are no rows to train on."""
     names = [*(f"`{name}`" for name in NUMBERS), "fold", "z", "id"]
@@ -234,6 +239,7 @@ def test_permuted_labels(data, frame, own_folds):
     assert pvalue == pytest.approx(1 / 5)
 
 
+@pytest.mark.slow
 def test_rows_that_are_tested_twice(data):
     splits = {"cv": ShuffleSplit(2, random_state=0)}
     assert len(cross_val_score(XGBRegressor(**SMALL), data.drop("fold"), "z", **splits)) == 2

@@ -108,6 +108,7 @@ class KillsOnce(xgboost.callback.TrainingCallback):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_trial_one_more_try(data, tmp_path):
     kills = [KillsOnce(str(tmp_path / "killed"))]
     search = GridSearchCV(
@@ -142,6 +143,7 @@ def held():
     return me.num_threads(), me.num_fds(), len(me.children(recursive=True))
 
 
+@pytest.mark.slow
 def test_the_store_holds_the_rows_once_and_100_candidates_leave_nothing(spark):
     wide = spark.range(100_000).selectExpr("id AS y", *(f"rand({i}) AS x{i}" for i in range(20)))
     wide = wide.cache()
@@ -230,7 +232,7 @@ except SessionError as error:
 """
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_a_stopped_session(tmp_path):
     done = run_python("-c", STOPPED, cwd=tmp_path)
     assert done.stdout.count("SESSION") == 2, done.stdout + done.stderr

@@ -97,6 +97,7 @@ def test_as_a_loop_by_hand(df, frame, params):
     np.testing.assert_allclose(predicted, own.predict(frame[NUMBERS]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_in_memory_as_on_spark(df, frame):
     space = {f"xgbregressor__{name}": values for name, values in SPACE.items()}
     params = {"return_train_score": True, **TRIALS}
@@ -130,6 +131,7 @@ def test_results_are_those_of_a_grid_search(frame):
     assert_same_results(ours, own.fit(frame[["a", "b.c"]], frame.z))
 
 
+@pytest.mark.slow
 def test_several_metrics(df, frame):
     data = plain(df, "y").selectExpr("*", "cast(y = 'yes' AS int) AS l").drop("y")
     search = OptunaSearchCV(

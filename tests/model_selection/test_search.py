@@ -172,6 +172,7 @@ class Doubled(TransformerMixin, BaseEstimator):
         return X.withColumn("a", X["a"] * 2)
 
 
+@pytest.mark.slow
 def test_column_transformer_and_a_step_of_the_users_own(df, frame):
     data = plain(df, "kind", "z")
     columns = [("numbers", StandardScaler(), ["a", "b.c"]), ("kinds", OneHotEncoder(), ["kind"])]
@@ -235,6 +236,7 @@ def test_halving_by_a_parameter(df, frame):
     assert_same_results(ours.fit(plain(df, "z"), "z"), own.fit(frame[NUMBERS], frame.z))
 
 
+@pytest.mark.slow
 def test_halving_by_rows(df, frame):
     data = plain(df, "kind").drop("fold")
     space = {"max_depth": [2, 3, 4, 5], "learning_rate": [0.1, 0.3, 0.6]}
@@ -255,6 +257,7 @@ def test_halving_by_rows(df, frame):
     )
 
 
+@pytest.mark.slow
 def test_several_workers_train_each_candidate(df, frame):
     several = XGBClassifier(num_workers=2, **SMALL)
     search = GridSearchCV(

@@ -135,6 +135,7 @@ def test_rows_of_one_time_stay_together(df):
 NEW_YORK = "America/New_York"
 
 
+@pytest.mark.slow
 def test_clocks_that_are_put_forward_change_no_order(df):
     """Times without a zone are in the order that they say, where the session's zone skips some."""
     config = df.sparkSession.conf
@@ -151,6 +152,7 @@ def test_clocks_that_are_put_forward_change_no_order(df):
         config.set("spark.sql.session.timeZone", zone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splitter", [GroupKFold(2), StratifiedGroupKFold(2)])
 def test_a_time_that_clocks_show_twice(df, monkeypatch, splitter):
     monkeypatch.setenv("TZ", NEW_YORK)
@@ -170,6 +172,7 @@ def test_a_time_that_clocks_show_twice(df, monkeypatch, splitter):
     assert len({frozenset(row % 4 for row in part) for part in tested}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 37])
 def test_times_of_more_digits_than_a_double_has(df, step):
     """Nanoseconds since 1970, say, of which one double stands for 256."""

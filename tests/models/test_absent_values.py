@@ -146,6 +146,7 @@ def reference(model, X, y):
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "storage"), GRID)
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
 def test_fitted_on_one_and_predicted_on_each(spark, name, storage, tmp_path):
@@ -284,6 +285,7 @@ def _dense(matrix):
     return matrix.toarray() if hasattr(matrix, "toarray") else matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", ["XGBClassifier", "TorchClassifier"])
 def test_encoders_that_make_sparse_rows(spark, last, tmp_path):
     """One-hot categories, counted words, and both beside vectors and numbers."""

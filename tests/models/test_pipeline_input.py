@@ -147,6 +147,7 @@ def test_the_name_of_the_prediction_is_free(df):
         pipe.predict(df.withColumn("prediction", functions.lit(1)))
 
 
+@pytest.mark.slow
 def test_wide_frames_cost_a_plan_of_the_same_size(spark):
     names = [f"c{i}" for i in range(300)]
     columns = [f"rand({i}) as {name}" for i, name in enumerate(names)]

@@ -98,6 +98,7 @@ def frames(spark):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", ONE_HOT[:3])
 def test_one_hot(frames, params):
     check(frames, OneHotEncoder, {"sparse_output": False, **params})

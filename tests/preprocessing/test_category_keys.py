@@ -186,6 +186,7 @@ def test_most_frequent(df):
     assert_array_equal(made.statistics_, [2.0, 0.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [[None, "a", "z"], ["a", None, "z"], ["a", "z", None]], ids=str)
 def test_none_among_the_categories_given_for_strings(spark, given):
     """scikit-learn takes None in any place, as one more string; Spark's null is it."""

@@ -77,6 +77,7 @@ def df(spark):
     return spark.createDataFrame(rows, "s string, n int, h string, one string").coalesce(1).cache()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cls", "names", "params"), SAME)
 def test_the_same(df, cls, names, params):
     params = {"sparse_output": False, **params} if cls is OHE else params

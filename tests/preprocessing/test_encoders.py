@@ -220,6 +220,7 @@ def test_labels(df, label):
         LabelEncoder().fit(df)
 
 
+@pytest.mark.slow
 def test_numbers_of_no_label(spark):
     """As in memory, where they raise a ValueError; a missing number is a missing label."""
     encoders = [

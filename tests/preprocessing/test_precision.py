@@ -44,6 +44,7 @@ def same(ours, theirs, df):
     assert_allclose(np.asarray(ours.transform(X), dtype=float), want, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", FRAMES.values(), ids=list(FRAMES))
 def test_values_at_an_edge(values, columns):
     df = values.selectExpr(*columns.split(", "))
@@ -59,6 +60,7 @@ def test_values_at_an_edge(values, columns):
         same(preprocessing.KBinsDiscretizer(**params), plain.KBinsDiscretizer(**params), df)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", FRAMES.values(), ids=list(FRAMES))
 def test_a_missing_value_that_is_a_fraction(values, columns):
     if "c > 1" in columns:
@@ -71,6 +73,7 @@ def test_a_missing_value_that_is_a_fraction(values, columns):
     same(impute.MissingIndicator(**params), plain_impute.MissingIndicator(**params), df)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["double", "float"])
 def test_rows_too_short_to_normalize(spark, kind):
     """scikit-learn divides by no norm below 10 eps, of the type of the rows."""
@@ -146,6 +149,7 @@ COMPUTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", COMPUTED, ids=lambda step: type(step).__name__)
 @pytest.mark.parametrize("columns", ["float(a) a, float(b) b", "float(a) a, tinyint(c) b"])
 def test_fitted_on_spark_serves_the_numbers_of_spark(values, columns, step):

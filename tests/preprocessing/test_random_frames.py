@@ -20,6 +20,8 @@ from raydp_ml.feature_selection import VarianceThreshold
 from tests.frames import CATEGORIES, FEW, KINDS, WHOLE, frames, spread
 from tests.parity import as_keys, assert_parity, assert_same, collected, matrix
 
+pytestmark = pytest.mark.slow
+
 
 @FEW
 @given(frame=frames(KINDS))

@@ -44,10 +44,9 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "mode", ["local", *(pytest.param(mode, marks=pytest.mark.slow) for mode in list(ENDINGS)[1:])]
-)
+@pytest.mark.parametrize("mode", ENDINGS)
 def test_nothing_remains(run_program, mode):
     for ending in ENDINGS[mode]:
         ends_without_trace(run_program(PROGRAM.format(mode=mode, ending=ending)), ending)

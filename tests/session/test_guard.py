@@ -31,6 +31,7 @@ def pids(program):
     return [int(pid) for pid in program.stdout.split()[1:3]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["stop", "return", "exception", "kill -9"])
 def test_the_whole_group_and_its_folder_end_with_the_owner(run_program, ending):
     last = {

@@ -22,6 +22,7 @@ HEAP = """
 """
 
 
+@pytest.mark.slow
 def test_a_session_is_reused_or_refused_and_stopped(run_program):
     program = run_program(f"""{HEAP}
     import sys
@@ -63,6 +64,7 @@ def test_a_session_is_reused_or_refused_and_stopped(run_program):
     program.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_what_spark_says_of_an_error_outlives_spark(run_program):
     program = run_program("""
     import raydp_ml
@@ -118,6 +120,7 @@ OWN = """
 """
 
 
+@pytest.mark.slow
 def test_a_session_of_the_users_own_is_left_alone(run_program):
     program = run_program(f"""{OWN}
     try:
@@ -144,6 +147,7 @@ def test_the_jvm_of_a_stopped_session_of_the_users_own_is_used_and_left(run_prog
     assert program.finish() == 0, program.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_running_job_and_the_program(run_program):
     program = run_program(f"""{SESSION}
     import time
@@ -166,6 +170,7 @@ def test_ctrl_c_ends_a_running_job_and_the_program(run_program):
     program.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_jvm_that_cannot_start_is_one_clear_error(run_program):
     program = run_program("""
         import raydp_ml

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 
+
+@pytest.mark.slow
 def test_blocks_are_shown_after_the_session_and_after_ray(run_program):
     program = run_program("""
         import ray

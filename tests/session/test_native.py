@@ -23,7 +23,7 @@ from raydp_ml.session.lifecycle import executor_cpus
 from raydp_ml.xgboost import XGBRegressor
 from tests.session.conftest import eventually
 
-pytestmark = pytest.mark.modes("native")
+pytestmark = [pytest.mark.slow, pytest.mark.modes("native")]
 
 REPLACED_WITHIN = 15  # seconds
 

@@ -61,6 +61,7 @@ def test_five_sessions_in_one_process(run_program):
     program.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_fresh_process_needs_no_ray_and_can_turn_the_ui_off(run_program):
     program = run_program(f"""{NATIVE}
     spark = start(configs={{"spark.ui.enabled": False}})
@@ -74,6 +75,7 @@ def test_a_fresh_process_needs_no_ray_and_can_turn_the_ui_off(run_program):
     program.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_what_the_cluster_has_not_is_refused_in_time(run_program):
     program = run_program(f"""{RAY}
     def refused(**more):
@@ -126,6 +128,7 @@ def test_what_the_cluster_has_not_is_refused_in_time(run_program):
     program.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_executors_that_cannot_start_are_told_of(run_program):
     program = run_program(f"""{RAY}
     begin = time.monotonic()
@@ -220,6 +223,7 @@ def test_more_executors_than_dynamic_allocation_allows_are_refused_at_once():
         raydp_ml.init_spark(mode="native", num_executors=3, configs=configs)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_was_started_with_ray_start(run_program, tmp_path):
     """Token authentication is on; what the actors hold is what the state API shows."""
     program = run_program(f"""{NATIVE}

@@ -49,6 +49,7 @@ END = """
 """
 
 
+@pytest.mark.slow
 def test_blocks_and_workers_stay_on_their_executors_nodes(run_program):
     program = run_program(f"""{THREE_NODES}
     df = spark.range(120_000, numPartitions=6).selectExpr(

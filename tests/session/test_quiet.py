@@ -24,9 +24,8 @@ MAIN_JOB = """
 """
 
 
-@pytest.mark.parametrize(
-    "mode", ["local", *(pytest.param(m, marks=pytest.mark.slow) for m in ("standalone", "native"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["local", "standalone", "native"])
 def test_a_main_job_shows_what_it_prints(run_program, mode):
     program = run_program(MAIN_JOB.format(mode=mode))
     assert program.finish() == 0, program.stderr
@@ -34,6 +33,7 @@ def test_a_main_job_shows_what_it_prints(run_program, mode):
     assert program.stderr == ""
 
 
+@pytest.mark.slow
 def test_warnings_of_spark_are_in_a_log_and_shown_when_asked_for(run_program):
     program = run_program("""
         import logging
@@ -69,6 +69,7 @@ def test_warnings_of_spark_are_in_a_log_and_shown_when_asked_for(run_program):
     assert kept[:3] == [("WARN", "warning 1"), ("ERROR", "error 1"), ("WARN", "warning 2")]
 
 
+@pytest.mark.slow
 def test_the_level_of_the_configuration_is_shown_from_the_start(run_program):
     program = run_program("""
         import raydp_ml

@@ -8,6 +8,7 @@ from raydp_ml.exceptions import SessionError
 from raydp_ml.session import ray_runtime
 
 
+@pytest.mark.slow
 def test_a_ray_of_ours_lives_until_stop_and_its_last_holder(run_program):
     program = run_program("""
         import gc
@@ -59,6 +60,7 @@ def test_a_ray_of_ours_lives_until_stop_and_its_last_holder(run_program):
     program.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_ray_that_was_there_stays(run_program):
     program = run_program("""
         import ray
@@ -83,9 +85,8 @@ def test_a_ray_that_was_there_stays(run_program):
     assert program.stdout.strip() == "1.0"
 
 
-@pytest.mark.parametrize(
-    "mode", ["local", *(pytest.param(m, marks=pytest.mark.slow) for m in ("standalone", "native"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["local", "standalone", "native"])
 def test_cleaning_up_after_the_users_own_shutdown_starts_no_ray(run_program, mode):
     program = run_program(f"""
         mode = {mode!r}

@@ -47,6 +47,7 @@ def daemons(program, name):
     ]
 
 
+@pytest.mark.slow
 def test_two_executors_from_start_to_stop(run_program):
     program = run_program(f"""{RAY}{TWO.format(more="")}
     node = ray.get_runtime_context().get_node_id()
@@ -102,6 +103,7 @@ def test_two_executors_from_start_to_stop(run_program):
     program.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_what_the_cluster_cannot_hold_is_refused_at_once(run_program):
     program = run_program(f"""{RAY}
     for more in (

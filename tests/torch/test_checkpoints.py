@@ -207,6 +207,7 @@ def test_checkpoints_of_other_fits(data, tmp_path):
         TorchRegressor(checkpoint_path=other, **params).fit(X, y)
 
 
+@pytest.mark.slow
 def test_a_lost_worker_goes_on_from_the_checkpoint(ray_cluster, data, tmp_path):
     X, y = data
     params = {**PARAMS, "num_workers": 2, "module__n_features": 3, "checkpoint_every": 1}

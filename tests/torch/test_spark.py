@@ -98,6 +98,7 @@ def test_partitions_and_workers_do_not_change_the_model(df, frame):
     assert abs(weights(other) - weights(alone)).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_prediction_is_lazy_and_keeps_rows_and_columns(spark, df):
     model = TorchRegressor(num_workers=0, **PARAMS).fit(features(df, "y"), "y")
     made = model.predict(df)
@@ -124,6 +125,7 @@ def test_prediction_is_lazy_and_keeps_rows_and_columns(spark, df):
         raydp_ml.from_spark(model.predict(holes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expression", "spark_type", "classes"),
     [
@@ -183,6 +185,7 @@ def test_rows_of_weight_zero_are_as_if_absent(df):
     assert_allclose(weights(left), weights(right), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_arrays_and_vectors_are_features_and_arrays_are_labels(spark, df, frame):
     from pyspark.ml.feature import VectorAssembler
     from pyspark.sql.functions import array, col
@@ -207,6 +210,7 @@ def test_arrays_and_vectors_are_features_and_arrays_are_labels(spark, df, frame)
     assert_allclose(weights(one), weights(many), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_categories_have_embeddings(spark):
     values = {"p": 1.0, "q": 5.0, "r": -3.0, "s": 8.0}
     rows = [(name, float(i % 5), value) for name, value in values.items() for i in range(60)]

@@ -77,6 +77,7 @@ def test_powers(whole):
     assert_allclose(ours.lambdas_, theirs.lambdas_, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{"handle_unknown": "error"}, {"min_frequency": 100}])
 def test_places(flights, params):
     df = flights.select(*PLACES, "tailnum")
@@ -130,6 +131,7 @@ def test_decompositions(whole, name):
         assert_allclose(got, want, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_texts(flights):
     words = flights.selectExpr("concat_ws(' ', carrier, origin, dest, tailnum) AS words")
     documents = words.toPandas()["words"]

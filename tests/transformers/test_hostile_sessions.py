@@ -241,6 +241,7 @@ def check(transformer, df, frame, rtol=1e-9):
         np.testing.assert_allclose(got * sign, want, rtol=rtol, atol=rtol * 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transformer", NUMERIC, ids=lambda item: str(item)[:40])
 def test_numbers(session, frame, transformer):
     numbers = frame[NUMBERS]
@@ -336,6 +337,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "label"), MODELS, ids=lambda item: str(item)[:40])
 def test_models(session, frame, model, label):
     names = [*NUMBERS, *(["from"] if getattr(model, "enable_categorical", False) else [])]
@@ -383,6 +385,7 @@ def test_own_functions_are_for_own_queries(session, frame):
     assert {row[0] for row in made.collect()} == {-1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("collation", ["UTF8_LCASE", "UNICODE_CI", "UTF8_BINARY_RTRIM"])
 def test_collations(spark, collation):
     """Keys are told apart by their bytes, as in memory, at fit and at transform."""

@@ -135,7 +135,7 @@ def test_a_pipeline_transforms_in_one_stage(spark, df):
     assert len(status.getJobInfo(jobs[0]).stageIds) == 1
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_no_rows_reach_the_driver():
     """With room for 100 kB of results, transformers fit 8 MB of rows."""
     script = """

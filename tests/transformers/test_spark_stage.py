@@ -55,6 +55,7 @@ QUERIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", QUERIES)
 def test_queries(spark, df, statement):
     made = SQLTransformer(statement).fit_transform(df)
@@ -222,6 +223,7 @@ def test_a_loaded_query_calls_sparks_own_functions(spark, df, tmp_path):
         spark.sql("drop temporary function sqrt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", QUERIES)
 def test_loaded_queries(df, tmp_path, statement):
     own = SQLTransformer(statement)

@@ -115,6 +115,7 @@ def test_one_hot_beside_a_column(df, ours, theirs):
             pipe[-1].inverse_transform(made)
 
 
+@pytest.mark.slow
 def test_ten_thousand_columns(spark, tmp_path):
     """The Gram matrix of one one-hot column is diagonal: the counts of the categories."""
     df = spark.range(12_000, numPartitions=3).selectExpr(
@@ -187,6 +188,7 @@ def test_fitted_in_memory(df):
     assert_allclose(made.toPandas(), pipe.transform(frame[["s", "i"]]), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_bad_input(spark, df):
     vectors = OneHotEncoder().fit(df.select("s")).transform(df.select("s", "y"))
     for step in (PCA(2), MinMaxScaler(), Binarizer()):
@@ -221,6 +223,7 @@ def test_bad_input(spark, df):
         TruncatedSVD(90).fit(spark.createDataFrame([(Vectors.sparse(1 << 20, [1], [1.0]),)], ["v"]))
 
 
+@pytest.mark.slow
 def test_entries_that_are_refused(spark):
     """NaN and infinity where scikit-learn refuses them in a sparse matrix."""
     rows = [(Vectors.dense(1.0, 2.0), 0), (Vectors.dense(3.0, 1.0), 1), (Vectors.dense(2, 5), 1)]

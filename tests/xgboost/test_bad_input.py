@@ -322,7 +322,7 @@ for call in (
 """
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 def test_a_closed_session(tmp_path):
     done = run_python("-c", CLOSED_SESSION, cwd=tmp_path)
     assert done.stdout.count("SESSION ERROR The SparkSession of this DataFrame was stopped") == 4, (

@@ -180,6 +180,7 @@ class DiesOnce(xgboost.callback.TrainingCallback):
         return False
 
 
+@pytest.mark.slow
 def test_a_lost_worker_goes_on_from_the_checkpoint(
     ray_cluster, data, tmp_path, monkeypatch, caplog
 ):
@@ -214,6 +215,7 @@ class Counts(xgboost.callback.TrainingCallback):
         return self.seen == self.rounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["counts", "stops early"])
 def test_callbacks_go_on_from_the_checkpoint_too(ray_cluster, data, tmp_path, monkeypatch, how):
     X, y = data
@@ -237,6 +239,7 @@ def test_callbacks_go_on_from_the_checkpoint_too(ray_cluster, data, tmp_path, mo
         assert disturbed.best_iteration == plain.best_iteration == 0
 
 
+@pytest.mark.slow
 def test_retries_end(ray_cluster, data, tmp_path):
     X, y = data
     model = XGBRegressor(

@@ -228,6 +228,7 @@ def test_interactions(rows, df, classes):
     assert_allclose(values.sum(axis=(-1, -2)), margin, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_the_jar(rows, df, monkeypatch):
     X = learnable(rows)
     models = [XGBRegressor(n_estimators=10).fit(X, rows.y)]
@@ -254,6 +255,7 @@ def test_what_the_jvm_does_not_hold(rows, monkeypatch):
             assert jvm_shapley.packed_shapley(model.copy(), nothing) is None
 
 
+@pytest.mark.slow
 @settings(
     max_examples=30,
     derandomize=True,

@@ -24,7 +24,7 @@ from raydp_ml.xgboost import XGBClassifier, XGBRanker
 from tests.fresh_folder import run_python
 from tests.xgboost.skewed_rows import FEATURES, SHAPES, WORKERS
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.slow
 SUMS = {"rtol": 1e-4, "atol": 1e-5}
 TREES = [name for name, (cls, *_) in SHAPES.items() if cls is not TorchRegressor]
 OF_ITS_WORKERS = {"three rows and medians", "three rows and dropped trees"}

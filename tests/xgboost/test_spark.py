@@ -70,6 +70,7 @@ def test_two_workers_learn_the_same_function_twice(df, frame):
     assert first.score(data, "y") == pytest.approx(want, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.modes("standalone", "native")
 def test_a_fit_finds_its_cpus_when_spark_holds_them_all(spark, df, frame, ray_cluster):
     assert ray_cluster.available_resources().get("CPU", 0) == 0

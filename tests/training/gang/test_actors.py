@@ -92,6 +92,7 @@ def in_threads(functions):
     return results
 
 
+@pytest.mark.slow
 def test_fits_of_one_program_queue_however_long_the_first_takes(monkeypatch):
     with actor_gang(2):
         pass  # the processes that the next fits find take seconds to start on a busy machine
@@ -123,6 +124,7 @@ def test_fits_that_fit_beside_each_other_run_together():
     assert in_threads([fit] * 2) == ["done"] * 2
 
 
+@pytest.mark.slow
 def test_fits_queue_for_other_resources_than_cpus_too(monkeypatch):
     """A resource that an idle worker of an earlier fit holds is given up, or handed on."""
     monkeypatch.setattr(actors, "_START_TIMEOUT", 20.0)

@@ -75,6 +75,7 @@ def data():
     return X, X[:, 0] + X[:, 1] ** 2
 
 
+@pytest.mark.slow
 def test_training_goes_on_with_the_worker_that_is_left(no_room, data, tmp_path):
     X, y = data
     marks = tmp_path / "marks"
@@ -91,6 +92,7 @@ def test_training_goes_on_with_the_worker_that_is_left(no_room, data, tmp_path):
     assert_allclose(model.predict(X), plain.predict(X), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_fails_where_that_is_not_wanted(no_room, data, tmp_path):
     X, y = data
     callbacks = [dies_once(tmp_path / "marks")]
