@@ -75,6 +75,7 @@ numpy.save("found.npy", mlflow.pyfunc.load_model(sys.argv[1]).predict(rows))
 """
 
 
+@pytest.mark.slow
 def test_a_logged_model_loads_without_spark(frame, store):
     pipe = pipeline().fit(frame[NAMES], frame["y"])
     with mlflow.start_run():
@@ -158,6 +159,7 @@ def test_disabled_nothing_is_logged(frame):
     assert "safe_patch" not in repr(XGBRegressor.fit)
 
 
+@pytest.mark.slow
 def test_mlflows_own_sklearn_flavour(frame):
     mlflow.sklearn.autolog(log_input_examples=True)
     pipe = pipeline()

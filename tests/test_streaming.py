@@ -166,7 +166,7 @@ LAZY = {
 }
 
 
-@pytest.mark.cluster
+@pytest.mark.slow
 @pytest.mark.modes("local", "connect")
 @pytest.mark.parametrize("case", LAZY)
 def test_streamed_predictions_are_those_in_memory(case, spark, stream, rows):

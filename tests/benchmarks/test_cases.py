@@ -208,6 +208,7 @@ def test_a_file_without_the_columns_is_refused(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.modes("local")
 def test_flights_are_split_and_labelled(spark, tmp_path):
     given = on_time_records(BTS)

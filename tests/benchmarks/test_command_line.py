@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -30,6 +31,13 @@ from benchmarks.options import CASES, Options
 ROOT = Path(__file__).parent.parent.parent
 OPTIONS = Options(rows=None, workers=1, modes=(), quick=True, repeat=2)
 FULL = replace(OPTIONS, quick=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects():
+    """Spare the many collections of a benchmark what other tests have imported and made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

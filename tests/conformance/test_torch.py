@@ -28,6 +28,7 @@ EXTRA_CHECKS = [
 ]
 
 
+@pytest.mark.slow
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED)
 def test_sklearn_checks(estimator, check):
     check(estimator)

@@ -23,6 +23,7 @@ def trips(spark):
     return make_taxi_trips(spark, 2000, 3).toPandas()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["my trips.csv", "trips.csv.gz", "trips.parquet"])
 def test_trips_read_as_they_were_written(spark, trips, tmp_path, name):
     rows = trips.assign(color="yellow")

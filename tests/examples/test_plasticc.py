@@ -93,6 +93,7 @@ def test_sequences_are_fortnights_relative_to_the_highest_flux(tables, features)
         np.testing.assert_allclose(features.curve[number], expected.ravel(), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_colours_compare_the_highest_fluxes_of_neighbouring_bands(tables, features):
     groups = tables[0].toPandas().groupby(["object_id", "passband"])
     tops = groups.flux.max().unstack().clip(lower=1)

@@ -110,6 +110,7 @@ def test_only_the_committed_attempt_of_a_partition_counts(server, ray_cluster):
         server.commit("job", [(0, 1, 0)])
 
 
+@pytest.mark.slow
 def test_an_attempt_of_a_closed_job_is_told_so(server):
     server.open_job("job", SCHEMA, ())
     server.abort("job")

@@ -320,6 +320,7 @@ def test_a_killed_server_is_replaced(spark, ray_cluster):
         assert kept.to_arrow().column("id").to_pylist() == list(range(10))
 
 
+@pytest.mark.slow
 def test_blocks_are_a_ray_dataset(spark):
     blocks = from_spark(spark.range(1000))
     dataset = blocks.to_dataset()

@@ -207,6 +207,7 @@ def test_a_fraction_does_not_fill_integers(spark):
         SimpleImputer(strategy="constant", fill_value=1.5).fit(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [np.nan, None, pd.NA], ids=str)
 @pytest.mark.parametrize("strategy", ["most_frequent", "constant"])
 def test_fitted_on_spark_takes_none_and_nan_in_memory_for_one(spark, missing, strategy):

@@ -62,6 +62,7 @@ def check(found, expected, atol=1e-6):
         assert_allclose(found[kind], expected[kind], rtol=0, atol=atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("features", "options"),
     [

@@ -65,6 +65,7 @@ def states(search):
 # ------------------------------------------------------------------- candidates and scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{}, {"batch_size": 6}], ids=str)
 def test_as_a_loop_by_hand(df, frame, params):
     folds = sklearn.model_selection.PredefinedSplit(frame.fold)

@@ -82,6 +82,7 @@ PIPELINES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PIPELINES)
 def test_columns_come_back_as_they_were(df, kind):
     if kind not in {"columns", "sql"}:

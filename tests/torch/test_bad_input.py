@@ -77,6 +77,7 @@ def test_null_and_nan_are_refused_with_columns_and_counts(df, workers):
         TorchRegressor(**PARAMS).fit(infinite, "y")
 
 
+@pytest.mark.slow
 def test_no_rows_and_fewer_rows_than_workers(df):
     data = df.drop("kind")
     with pytest.raises(SchemaError, match="training data has no rows"):

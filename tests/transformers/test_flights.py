@@ -17,6 +17,8 @@ from raydp_ml import compose, decomposition, feature_selection, impute, pipeline
 from raydp_ml.feature_extraction import text
 from tests.parity import as_keys, assert_parity, packaged_flights
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = ["dep_delay", "arr_delay", "air_time", "distance", "hour"]
 PLACES = ["carrier", "origin", "dest"]
 
@@ -77,7 +79,6 @@ def test_powers(whole):
     assert_allclose(ours.lambdas_, theirs.lambdas_, rtol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("params", [{"handle_unknown": "error"}, {"min_frequency": 100}])
 def test_places(flights, params):
     df = flights.select(*PLACES, "tailnum")
@@ -131,7 +132,6 @@ def test_decompositions(whole, name):
         assert_allclose(got, want, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.slow
 def test_texts(flights):
     words = flights.selectExpr("concat_ws(' ', carrier, origin, dest, tailnum) AS words")
     documents = words.toPandas()["words"]
