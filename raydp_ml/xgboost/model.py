@@ -316,6 +316,13 @@ class XGBModel(Explainable, Plottable):
                 UserWarning,
                 stacklevel=2,
             )
+        kind = import_xgboost().callback.TrainingCallback
+        others = [item for item in self.callbacks or () if not isinstance(item, kind)]
+        if others:
+            raise InvalidParameterError(
+                f"The 'callbacks' parameter of {name} must hold instances of "
+                f"xgboost.callback.TrainingCallback. Got {others[0]!r} instead."
+            )
         one = self._needs_one_worker()
         if one and (self.num_workers or 0) > 1:
             raise InvalidParameterError(
