@@ -337,7 +337,7 @@ def test_random_pipelines(spark, tmp_path_factory, case):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    "part", [1, 2, *(pytest.param(part, marks=pytest.mark.grid) for part in range(3, 10))]
+    "part", [1, *(pytest.param(part, marks=pytest.mark.grid) for part in range(2, 10))]
 )
 def test_more_random_pipelines(spark, tmp_path_factory, part):
     @seed(part)
