@@ -3,7 +3,9 @@ package ml.raydp.cluster;
 import io.ray.api.ActorHandle;
 import io.ray.api.PlacementGroups;
 import io.ray.api.Ray;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -45,11 +47,13 @@ public final class RaySchedulerBackend extends CoarseGrainedSchedulerBackend {
 
   static final String ENDPOINT = "RayAppMasterLink";
 
-  /** Of AppMasters that follow one that has died. */
+  /** Of AppMasters that follow one that has died, within an hour: a session may live for weeks. */
   private static final int MOST_REPLACEMENTS = 3;
 
+  private static final long REPLACEMENTS_COUNT_SECONDS = 3600;
+
   private static final int MOST_FAILURES = 5;
-  private static final long REPLACEMENT_SECONDS = 25;
+  private static final long REPLACEMENT_SECONDS = 60;
 
   private final SparkContext context;
   private final TaskSchedulerImpl scheduler;
@@ -65,6 +69,7 @@ public final class RaySchedulerBackend extends CoarseGrainedSchedulerBackend {
 
   private int target;
   private int replacements;
+  private final Deque<Long> deaths = new ArrayDeque<>(); // when, as System.nanoTime()
   private RpcEndpointRef master;
   private RpcAddress masterAddress;
   private volatile ActorHandle<AppMaster> masterActor; // Ray ends an actor to which no handle is left
@@ -245,18 +250,24 @@ public final class RaySchedulerBackend extends CoarseGrainedSchedulerBackend {
   }
 
   private String tryToReplaceMaster() throws InterruptedException {
-    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(REPLACEMENT_SECONDS);
+    long now = System.nanoTime();
+    long end = now + TimeUnit.SECONDS.toNanos(REPLACEMENT_SECONDS);
     int number;
+    int died;
     synchronized (lock) {
       master = null;
       masterAddress = null;
       number = ++replacements;
+      deaths.add(now);
+      deaths.removeIf(
+          then -> now - then > TimeUnit.SECONDS.toNanos(REPLACEMENTS_COUNT_SECONDS));
+      died = deaths.size();
     }
     if (stopping || ShutdownHookManager.inShutdown()) {
       return null;
     }
-    if (number > MOST_REPLACEMENTS) {
-      return "The AppMaster has died " + number + " times.";
+    if (died > MOST_REPLACEMENTS) {
+      return "The AppMaster has died " + died + " times within an hour.";
     }
     masterActor = RayDriver.startMaster(settings(conf()), "appmaster-" + number);
     serve();
