@@ -6,10 +6,12 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.net.SocketTimeoutException;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.ByteChannel;
 import java.nio.channels.Channels;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.ReadableByteChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.channels.WritableByteChannel;
@@ -84,12 +86,29 @@ final class Connection implements ByteChannel {
 
   @Override
   public int read(ByteBuffer target) throws IOException {
-    return in.read(target);
+    try {
+      return in.read(target);
+    } catch (IOException error) {
+      throw told(error);
+    }
   }
 
   @Override
   public int write(ByteBuffer source) throws IOException {
-    return out.write(source);
+    try {
+      return out.write(source);
+    } catch (IOException error) {
+      throw told(error);
+    }
+  }
+
+  /** Says who has ended, as "Connection reset" does not; an end of this side is no news. */
+  private static IOException told(IOException error) {
+    if (error instanceof SocketTimeoutException || error instanceof ClosedChannelException) {
+      return error;
+    }
+    return new IOException(
+        "The block server closed the connection: it has ended (" + error + ").", error);
   }
 
   @Override
@@ -105,7 +124,7 @@ final class Connection implements ByteChannel {
 
   /** Reads the server's answer: a zero byte, or a message that says what went wrong. */
   void expectOk() throws IOException {
-    InputStream answer = Channels.newInputStream(in);
+    InputStream answer = Channels.newInputStream(this);
     int status = answer.read();
     if (status != 0) {
       byte[] size = status < 0 ? new byte[0] : answer.readNBytes(Integer.BYTES);
@@ -122,7 +141,7 @@ final class Connection implements ByteChannel {
 
   /** Reads the number that follows. */
   long readLong() throws IOException {
-    byte[] bytes = Channels.newInputStream(in).readNBytes(Long.BYTES);
+    byte[] bytes = Channels.newInputStream(this).readNBytes(Long.BYTES);
     if (bytes.length < Long.BYTES) {
       throw new IOException("The block server closed the connection: it has ended.");
     }

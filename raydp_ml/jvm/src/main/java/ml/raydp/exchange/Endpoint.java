@@ -2,7 +2,7 @@ package ml.raydp.exchange;
 
 import java.io.IOException;
 import java.io.Serializable;
-import java.net.ConnectException;
+import java.net.SocketException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -62,29 +62,26 @@ record Endpoint(
     }
   }
 
-  private Connection here() throws IOException {
-    try {
-      return Connection.local(path);
-    } catch (ConnectException error) { // the socket of another host, on a disk that is shared
-      if (port == 0) {
-        throw error;
+  private Connection connect() throws IOException {
+    if (isLocal()) {
+      try {
+        return Connection.local(path);
+      } catch (SocketException error) { // of a server that has ended, or of another host's
+        if (port > 0) { // the path is on a disk that both share
+          return Connection.remote(host, port, certificate);
+        }
       }
+    } else if (port > 0) {
       return Connection.remote(host, port, certificate);
     }
+    throw new IOException(
+        "The block server " + path + " of Ray node " + nodeId + " cannot be reached from "
+            + Utils.localHostName() + ": it has ended, or runs on another host.");
   }
 
   /** Connects and sends the request line, which carries the secret. */
   Connection request(String line) throws IOException {
-    Connection connection;
-    if (isLocal()) {
-      connection = here();
-    } else if (port > 0) {
-      connection = Connection.remote(host, port, certificate);
-    } else {
-      throw new IOException(
-          "The block server " + path + " of Ray node " + nodeId + " cannot be reached from "
-              + Utils.localHostName() + ": it has ended, or runs on another host.");
-    }
+    Connection connection = connect();
     ByteBuffer bytes = ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8));
     while (bytes.hasRemaining()) {
       connection.write(bytes);
