@@ -48,7 +48,7 @@ def _all(promise: Promise | None, **but: Promise | None) -> dict[str, Promise | 
     return {phase: but.get(phase.replace(" ", "_"), promise) for phase in PHASES}
 
 
-UNREACHABLE = Promise(("Py4JJavaError",), "it has ended, or runs on another host")
+UNREACHABLE = Promise(("Py4JJavaError",), "has ended")
 """Spark's own error of a job, with the reason of its tasks."""
 
 NOT_PROMISED = Promise(("not promised",))

@@ -22,22 +22,28 @@ DISKS = {
 """Small disks of their own, by event."""
 
 
+@pytest.fixture(scope="session")
+def known(tmp_path_factory):
+    """A folder of what phases give without a fault."""
+    return tmp_path_factory.mktemp("known")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("event", [event for event in EVENTS if event != DRIVER])
-def test_promises(run_program, event):
+def test_promises(run_program, event, known):
     promised = {
         phase: promise
         for phase, promise in PROMISES[event].items()
         if promise not in (None, NOT_PROMISED)
     }
-    program = run_program(program_of(event, [*promised]), disks=DISKS.get(event, {}))
+    program = run_program(program_of(event, [*promised], known), disks=DISKS.get(event, {}))
     status = program.finish(1000)
     outcomes = dict(json.loads(line) for line in program.stdout.splitlines() if line[:2] == '["')
     assert status == 0, (outcomes, program.stderr[-3000:])
     assert list(outcomes) == list(promised)
     broken = {
-        phase: (outcomes[phase][:600], promise)
+        phase: (outcomes[phase][-3000:], promise)
         for phase, promise in promised.items()
         if not outcomes[phase].startswith(promise.outcomes) or promise.text not in outcomes[phase]
     }
@@ -47,19 +53,19 @@ def test_promises(run_program, event):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_driver_that_is_killed_leaves_nothing(run_program, phase):
-    program = run_program(program_of(DRIVER, [phase]))
+def test_a_driver_that_is_killed_leaves_nothing(run_program, phase, known):
+    program = run_program(program_of(DRIVER, [phase], known))
     assert program.finish(300) == -signal.SIGKILL, program.stderr[-3000:]
     program.assert_nothing_left()
 
 
-def program_of(event, phases):
+def program_of(event, phases, known):
     return f"""
     import os, sys
     os.environ["PYTHONPATH"] = {str(ROOT)!r}
     sys.path.insert(0, {str(ROOT)!r})
     from tests.faults.phases import main
-    main({event!r}, {phases!r})
+    main({event!r}, {phases!r}, {str(known)!r})
     """
 
 
