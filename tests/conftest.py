@@ -199,15 +199,8 @@ def pytest_collection_modifyitems(items):
     """Put slow programs last: what `--slow-minutes` cuts off must not be what others wait for.
 
     Slow tests of a shared Spark session stay in their place: it lives once, for one run of tests.
-    The faults are the first programs: every run deals those of `docs/reliability.md`.
     """
-
-    def place(item):
-        if not is_slow(item) or "spark" in item.fixturenames:
-            return 0
-        return 1 if item.nodeid.startswith("tests/faults/") else 2
-
-    items.sort(key=place)
+    items.sort(key=lambda item: is_slow(item) and "spark" not in item.fixturenames)
 
 
 @pytest.hookimpl(tryfirst=True)  # before fixtures that are made of columns
