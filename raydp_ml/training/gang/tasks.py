@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raydp_ml.exceptions import TrainingError
@@ -45,6 +46,7 @@ class TaskQueue:
         self._busy: Counter[Hashable] = Counter()
         self._lost: Counter[int] = Counter()
         self.results: dict[int, Result] = {}
+        self._warned: dict[int, list[tuple[type[Warning], str]]] = {}
         self.error: BaseException | None = None
         self.changed = threading.Condition()
 
@@ -64,6 +66,8 @@ class TaskQueue:
         """Keep a result."""
         with self.changed:
             self._busy[self._tasks[number].rows] -= 1
+            # Whoever hears of a result hears of it as the function gave it, however all ends.
+            self._warned[number] = result.pop("warnings")
             if "raised" in result:
                 self.error = result["raised"]
             else:
@@ -86,6 +90,12 @@ class TaskQueue:
         """Whether a task waits for a worker."""
         with self.changed:
             return self.error is None and any(self._todo.values())
+
+    def warn_once(self) -> None:
+        """Repeat the workers' warnings, each text once."""
+        given = chain.from_iterable(warned for _, warned in sorted(self._warned.items()))
+        for category, text in dict.fromkeys(given):
+            warnings.warn(text, category, stacklevel=3)
 
     def tell(self, told: int) -> int:
         """Hand results over that nobody has heard of yet, in the thread that asks for it."""
@@ -151,6 +161,7 @@ def run_tasks(
             blocks=blocks,
         ) as gang:
             told = _with_gang(queue, (function, held), tasks, gang, told)
+    queue.warn_once()
     if queue.error is not None:
         if isinstance(queue.error, WorkerLostError):
             raise TrainingError(
@@ -159,15 +170,7 @@ def run_tasks(
             ) from queue.error
         raise queue.error
     queue.tell(told)
-    _warn_once(queue.results)
     return [queue.results[number] for number in range(len(tasks))]
-
-
-def _warn_once(results: Mapping[int, Result]) -> None:
-    """Repeat the workers' warnings, each text once."""
-    given = (pair for _, result in sorted(results.items()) for pair in result.pop("warnings"))
-    for category, text in dict.fromkeys(given):
-        warnings.warn(text, category, stacklevel=2)
 
 
 def _with_gang(

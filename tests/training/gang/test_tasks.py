@@ -53,9 +53,9 @@ def test_any_other_error_ends_all():
 def test_results_are_told_once():
     told = []
     queue = TaskQueue([Task(0), Task(0)], lambda number, result: told.append(number))
-    queue.done(queue.next(None), {"n": 0})
+    queue.done(queue.next(None), {"n": 0, "warnings": []})
     heard = queue.tell(0)
-    queue.done(queue.next(None), {"n": 1})
+    queue.done(queue.next(None), {"n": 1, "warnings": []})
     assert queue.tell(heard) == 2
     assert told == [0, 1]
 
@@ -63,5 +63,20 @@ def test_results_are_told_once():
 @pytest.mark.parametrize("raised", [ValueError("score")])
 def test_a_raised_error_is_that_of_all(raised):
     queue = queue_of(0)
-    queue.done(queue.next(None), {"raised": raised})
+    queue.done(queue.next(None), {"raised": raised, "warnings": []})
     assert queue.error is raised
+
+
+def test_warnings_are_no_part_of_a_result_however_all_ends():
+    """Rows may be lost with a node after some tasks: their results stand beside later ones."""
+    told = []
+    queue = TaskQueue([Task(0), Task(0), Task(0)], lambda number, result: told.append(result))
+    said = [(UserWarning, "twice"), (FutureWarning, "once")]
+    queue.done(queue.next(None), {"n": 0, "warnings": said})
+    queue.done(queue.next(None), {"n": 1, "warnings": said[:1]})
+    queue.failed(queue.next(None), RuntimeError("the rows are gone"))
+    queue.tell(0)
+    assert told == [{"n": 0}, {"n": 1}]
+    with pytest.warns((UserWarning, FutureWarning), match="once|twice") as caught:
+        queue.warn_once()
+    assert [(item.category, str(item.message)) for item in caught] == said
