@@ -164,7 +164,8 @@ CLUSTERS = {"ray_cluster", "run_program", "spark"}
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_itemcollected(item):
     modes = item.get_closest_marker("modes")
-    if modes and params_of(item).get("spark", modes.args[0]) != modes.args[0]:
+    asked = item.config.getoption("--spark-mode")
+    if modes and not asked and params_of(item).get("spark", modes.args[0]) != modes.args[0]:
         item.add_marker("slow")  # a run of the default tests starts few sessions
     if CLUSTERS & set(item.fixturenames) or is_slow(item):
         item.add_marker("cluster")

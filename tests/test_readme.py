@@ -126,7 +126,12 @@ def source_of(mark):
 
 @pytest.mark.cluster
 @pytest.mark.parametrize(
-    "mark", ["quickstart", "log", pytest.param("cluster", marks=pytest.mark.slow)]
+    "mark",
+    [
+        pytest.param(mark, marks=pytest.mark.slow) if mark == "cluster" else mark
+        for mark in SETUP
+        if mark not in SHARING
+    ],
 )
 def test_a_python_block_runs(mark, tmp_path):
     done = run_python("-c", source_of(mark), cwd=tmp_path)

@@ -95,7 +95,7 @@ class TaskQueue:
         """Repeat the workers' warnings, each text once."""
         given = chain.from_iterable(warned for _, warned in sorted(self._warned.items()))
         for category, text in dict.fromkeys(given):
-            warnings.warn(text, category, stacklevel=3)
+            warnings.warn(text, category, stacklevel=2)
 
     def tell(self, told: int) -> int:
         """Hand results over that nobody has heard of yet, in the thread that asks for it."""
