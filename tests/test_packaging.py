@@ -34,6 +34,17 @@ def test_estimators_load_their_libraries_when_they_train():
     assert [name for name in ("optuna", "torch", "xgboost", "pyspark") if name in loaded] == []
 
 
+@pytest.mark.parametrize(
+    "module", ["exchange.block_server", "training.gang.tasks", "training.torch.loop"]
+)
+def test_an_actor_imports_what_it_uses(module):
+    # The first call of a session waits for it, and scikit-learn alone takes a second or more.
+    loaded = run(
+        sys.executable, "-c", f"import sys, raydp_ml.{module}; print(*sys.modules)"
+    ).split()
+    assert [name for name in ("pandas", "pyspark", "sklearn", "xgboost") if name in loaded] == []
+
+
 def test_every_public_name_resolves():
     import raydp_ml
 

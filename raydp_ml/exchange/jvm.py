@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml.exceptions import SchemaError, SessionError
 from raydp_ml.session.class_path import JAR
@@ -57,6 +56,9 @@ def check_session(spark: SparkSession, function: str) -> None:
     from pyspark.sql import SparkSession
 
     if not (isinstance(spark, SparkSession) or is_connect(spark)):
+        # A block server comes by here, and scikit-learn takes a second to import.
+        from sklearn.utils._param_validation import InvalidParameterError
+
         raise InvalidParameterError(
             f"The 'spark' parameter of {function} must be a SparkSession, such as "
             f"raydp_ml.init_spark() returns. Got {spark!r} instead."

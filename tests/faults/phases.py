@@ -24,18 +24,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import psutil
-import torch
-import xgboost
 
+from tests.faults.gate import WAITS, Gate, through
 from tests.faults.promises import CLOSE, EXACT
 from tests.fresh_folder import MARK, marked
 from tests.session.conftest import eventually
 
 if TYPE_CHECKING:
     import ray.cluster_utils
-
-WAITS = 150.0
-"""Seconds after which a phase counts as hanging."""
 
 SMALL = Path(os.environ.get("TMPDIR", "/tmp")).parent / "small"
 """A small disk, where the program was started with one."""
@@ -45,79 +41,12 @@ written: Path | None = None
 """Where predictions are written; None for the folder of temporary files."""
 
 
-class Gate:
-    """A place in the middle of a phase; None for `folder` is an open one."""
-
-    def __init__(self, folder: str | None) -> None:
-        self.folder = folder
-
-    def __call__(self) -> None:
-        if self.folder is None:
-            return
-        try:
-            with open(f"{self.folder}/pid", "x") as file:
-                file.write(str(os.getpid()))
-        except FileExistsError:
-            return  # another came first, or this one is its successor
-        os.rename(f"{self.folder}/pid", f"{self.folder}/begun")
-        Path(self.folder, "pid").touch()
-        deadline = time.monotonic() + WAITS
-        while not os.path.exists(f"{self.folder}/go") and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-    def held(self) -> int:
-        """Wait until a process is in the gate, and return its number."""
-        while not os.path.exists(f"{self.folder}/begun"):
-            time.sleep(0.02)
-        return int(Path(f"{self.folder}/begun").read_text())
-
-    def open(self) -> None:
-        Path(f"{self.folder}/go").touch()
-
-
-class InRound(xgboost.callback.TrainingCallback):
-    """Comes to the gate after the third round."""
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-
-    def after_iteration(self, model, epoch, evals_log):
-        if epoch == 3:
-            self.gate()
-        return False
-
-
-class InStep(torch.nn.Module):
-    """A linear model that comes to the gate in its fifth step."""
-
-    def __init__(self, gate: Gate, in_features: int = 2, out_features: int = 1) -> None:
-        super().__init__()
-        self.linear = torch.nn.Linear(2, 1)
-        self.gate = gate
-        self.steps = 0
-
-    def forward(self, X):
-        self.steps += 1
-        if self.steps == 5:
-            self.gate()
-        return self.linear(X)
-
-
 def rows(spark, gate: Gate):
     """Rows in eight partitions, whose first batch comes to the gate."""
     df = spark.range(0, number_of_rows, 1, 8).selectExpr(
         "cast(id as double) / 3000 as a", "cast(id % 97 as double) as b", "id % 97 + id / 1e3 as y"
     )
     return df.mapInArrow(through(gate), df.schema)
-
-
-def through(gate: Gate):
-    def pass_on(batches):
-        for batch in batches:
-            gate()
-            yield batch
-
-    return pass_on
 
 
 def grid() -> pd.DataFrame:
@@ -147,6 +76,7 @@ def statistics(spark, gate):
 
 def xgboost_fit(spark, gate):
     from raydp_ml.xgboost import XGBRegressor
+    from tests.faults.in_round import InRound
 
     model = XGBRegressor(n_estimators=8, max_depth=3, num_workers=2, callbacks=[InRound(gate)])
     return model.fit(rows(spark, Gate(None)), "y").predict(grid())
@@ -154,6 +84,7 @@ def xgboost_fit(spark, gate):
 
 def torch_fit(spark, gate):
     from raydp_ml.torch import TorchRegressor
+    from tests.faults.in_step import InStep
 
     model = TorchRegressor(InStep, module__gate=gate, max_epochs=3, num_workers=2, random_state=0)
     return model.fit(rows(spark, Gate(None)), "y").predict(grid())
@@ -174,6 +105,7 @@ def predict(spark, gate):
 def search(spark, gate):
     from raydp_ml.model_selection import GridSearchCV, KFold
     from raydp_ml.xgboost import XGBRegressor
+    from tests.faults.in_round import InRound
 
     model = XGBRegressor(n_estimators=6, num_workers=1, callbacks=[InRound(gate)])
     cv = KFold(2, shuffle=True, random_state=0)
@@ -387,7 +319,8 @@ def hit(event: str, phase: str, expected: np.ndarray) -> str:
 
 def expected_of(phase: str, mode: str, known: Path) -> np.ndarray:
     """Return what a phase gives without a fault, which programs before may have found out."""
-    file = known / f"{phase}-{mode}-{number_of_rows}-{len(nodes)}.npy"
+    # It is the same in every mode.
+    file = known / f"{phase}-{number_of_rows}-{len(nodes)}.npy"
     if not file.exists():
         made = np.asarray(PHASES[phase](session(mode), Gate(None)))
         with tempfile.NamedTemporaryFile(dir=known, delete=False) as new:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -24,8 +25,11 @@ DISKS = {
 
 @pytest.fixture(scope="session")
 def known(tmp_path_factory):
-    """A folder of what phases give without a fault."""
-    return tmp_path_factory.mktemp("known")
+    """A folder of what phases give without a fault, one for all processes of tests."""
+    folder = tmp_path_factory.getbasetemp()
+    known = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "known"
+    known.mkdir(exist_ok=True)
+    return known
 
 
 @pytest.mark.slow
