@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from sklearn.utils import _param_validation, multiclass, validation
@@ -212,6 +212,21 @@ class SparkEstimator(Documented):
         """Take back what `_saved_state` gave."""
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def has_names(X: Data, kind: str) -> bool:
+    """Say whether an in-memory X has names (a pandas frame may have numbers instead)."""
+    if kind == "array":
+        return False
+    return kind != "pandas" or all(isinstance(name, str) for name in cast("Any", X).columns)
+
+
+def no_names(X: Data, name: str) -> ValueError:
+    """Return the error of a column that is named beside an X without names."""
+    return ValueError(
+        f"The column name {name!r} was given, and X ({type(X).__name__}) has no column names. "
+        "Pass an array, or a frame as X."
+    )
 
 
 def in_memory(X: Data) -> Any:

@@ -55,16 +55,17 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
     _names: list[str] | None = None
     """The features of the Spark DataFrame that it was fitted on."""
 
-    def _to_fit(self, X: Data) -> Any:
+    def _to_fit(self, X: Data, y: Any, **params: Any) -> tuple[Any, Any, dict[str, Any]]:
         self.__dict__.pop("_names", None)
-        return super()._to_fit(X)
+        return super()._to_fit(X, y, **params)
 
     def fit(self, X: Data, y: Values | None = None, **fit_params: Any) -> Self:
         """Fit all transformers; see `raydp_ml.compose.ColumnTransformer.fit`."""
         if is_spark(X):
             self._fit_transform_spark(X, y, **fit_params)
             return self
-        return super(SparkTransformer, self).fit(self._to_fit(X), y, **fit_params)
+        X, y, fit_params = self._to_fit(X, y, **fit_params)
+        return super(SparkTransformer, self).fit(X, y, **fit_params)
 
     def _fit_transform_spark(self, df: DataFrame, y: Values | None, **params: Any) -> DataFrame:
         _raise_for_params(params, self, "fit_transform")

@@ -74,7 +74,8 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
         if kind_of(X) == "spark":
             self._fit_transform_spark(X, y, **params)
             return self
-        return super(SparkTransformer, self).fit(self._to_fit(X), y, **params)
+        X, y, params = self._to_fit(X, y, **params)
+        return super(SparkTransformer, self).fit(X, y, **params)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_transform_spark(self, df: Any, y: Any, **params: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from sklearn.base import clone
 from sklearn.feature_extraction import text
 from sklearn.utils.validation import check_is_fitted
 
+from raydp_ml.base import kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import ColumnRoles, quoted
 from raydp_ml.exchange.sql_text import aggregate, select_columns
@@ -45,15 +46,18 @@ class _OneColumn(SparkTransformer):
 
     _column: str
 
+    def _forget_spark(self) -> None:
+        super()._forget_spark()
+        self.__dict__.pop("_column", None)
+
     def _learn_from(self, df: DataFrame, roles: ColumnRoles) -> None:
-        self._column = self._only_column(roles)
+        self._column = self._only(roles.feature_names)
         self._learn_column(df, self._column)
 
     def _learn_column(self, df: DataFrame, column: str) -> None:
         """Set the fitted attributes."""
 
-    def _only_column(self, roles: ColumnRoles) -> str:
-        names = roles.feature_names
+    def _only(self, names: list[str]) -> str:
         if len(names) != 1:
             raise SchemaError(
                 f"{type(self).__name__} takes one column, and the DataFrame has the features "
@@ -63,7 +67,9 @@ class _OneColumn(SparkTransformer):
         return names[0]
 
     def _transform_spark(self, df: DataFrame) -> DataFrame:
-        column = self.__dict__.get("_column") or self._only_column(self._resolve(df, None, None))
+        column = self.__dict__.get("_column") or self._only(
+            self._resolve(df, None, None).feature_names
+        )
         self._picked(df, [column], self._kinds)
         name = type(self).__name__.lower()
         return self._vectors(df, column, name)
@@ -78,11 +84,24 @@ class _OneColumn(SparkTransformer):
 class _Vectorizer(_OneColumn):
     _kinds = frozenset({"string"})
 
+    def _to_fit(self, X: Any, y: Any, **params: Any) -> tuple[Any, Any, dict[str, Any]]:
+        X, y, params = super()._to_fit(X, y, **params)
+        return self._documents(X), y, params
+
+    def _documents(self, X: Any) -> Any:
+        """Return the texts of a frame, of which scikit-learn would take the names for texts."""
+        if kind_of(X) == "array":
+            return X
+        names = list(X.columns)
+        column = self.__dict__.get("_column")
+        if column not in names:
+            column = self._only(names)
+        return _without_missing(X[column])
+
     def _as_computed(self, X: Any) -> Any:
         """Read missing texts as empty ones where this was fitted on Spark, which does so."""
-        if not self._fitted_on_spark or isinstance(X, str):
-            return X
-        return ["" if isinstance(x, (NoneType, float)) else x for x in X]
+        X = self._documents(X)
+        return X if not self._fitted_on_spark or isinstance(X, str) else _without_missing(X)
 
     def _check_settings(self: Any) -> None:
         """Warn and raise as scikit-learn's ``fit`` does, before a Python worker would."""
@@ -108,6 +127,10 @@ class _Vectorizer(_OneColumn):
         sql = f"raydp_ml_vector({made}.size, {made}.indices, {made}.values)"
         outputs = [[(name, sql)], []]
         return replace_columns(df, [column, made], outputs)
+
+
+def _without_missing(texts: Iterable[Any]) -> list[Any]:
+    return ["" if isinstance(x, (NoneType, float)) else x for x in texts]
 
 
 class HashingVectorizer(_Vectorizer, text.HashingVectorizer):

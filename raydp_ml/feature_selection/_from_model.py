@@ -81,7 +81,8 @@ class SelectFromModel(Selector, feature_selection.SelectFromModel):
         """
         if is_spark(X):
             return self._fit_estimator(X, y, fit_params)
-        return super(SparkTransformer, self).fit(self._to_fit(X), y, **fit_params)
+        X, y, fit_params = self._to_fit(X, y, **fit_params)
+        return super(SparkTransformer, self).fit(X, y, **fit_params)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_estimator(self, df: DataFrame, y: Values | None, fit_params: dict[str, Any]) -> Self:

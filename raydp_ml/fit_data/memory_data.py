@@ -11,7 +11,7 @@ import pyarrow as pa
 from sklearn.utils import get_tags
 from sklearn.utils.validation import _num_samples, validate_data
 
-from raydp_ml.base import kind_of
+from raydp_ml.base import has_names, kind_of, no_names
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.blocks import Blocks
 from raydp_ml.exchange.columns import (
@@ -177,10 +177,7 @@ class _OneSet:
 def _refuse_names(X: Data, columns: Columns) -> None:
     for value in columns.values():
         if isinstance(value, str):
-            raise ValueError(
-                f"The column name {value!r} was given, and X ({type(X).__name__}) has no column "
-                "names. Pass an array, or a frame as X."
-            )
+            raise no_names(X, value)
 
 
 def row_count(X: Any) -> int:
@@ -239,15 +236,6 @@ def _refuse_kinds(estimator: BaseEstimator, frame: pd.DataFrame) -> None:
                 f"columns, {type(estimator).__name__} takes numbers. Pass one array of all "
                 "features, shape (n_samples, n_features)."
             )
-
-
-def has_names(X: Data, kind: str) -> bool:
-    """Say whether an in-memory X has names (a pandas frame may have numbers instead)."""
-    if kind == "array":
-        return False
-    return kind != "pandas" or all(
-        isinstance(name, str) for name in cast("pd.DataFrame", X).columns
-    )
 
 
 def frame_set(

@@ -17,7 +17,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from raydp_ml.base import SparkEstimator, kind_of
+from raydp_ml.base import SparkEstimator, has_names, kind_of
 from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import DataLostError, SchemaError
 from raydp_ml.exchange.columns import check_kinds, from_arrow_schema, pick_columns
@@ -27,7 +27,6 @@ from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.memory_data import (
     checked_matrix,
     column_values,
-    has_names,
     memory_training,
 )
 from raydp_ml.fit_data.spark_data import spark_training

@@ -90,6 +90,13 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
     def _transform_spark(self, df: DataFrame) -> DataFrame:
         return self._apply(df, self.func, self.kw_args)
 
+    def _to_fit(self, X: Data, y: Any, **params: Any) -> tuple[Any, Any, dict[str, Any]]:
+        if self.func in _SQL:
+            return super()._to_fit(X, y, **params)
+        # Functions of frames are given all columns here too.
+        self._forget_spark()
+        return in_memory(X), y, params
+
     def _as_computed(self, X: Data) -> Any:
         if not self._fitted_on_spark or self.func not in _SQL or self.kw_args:
             return X

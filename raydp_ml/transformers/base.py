@@ -42,6 +42,8 @@ from raydp_ml.exchange.sql_text import select
 from raydp_ml.saving.json_estimators import state_of
 from raydp_ml.spark_jobs import vectors
 from raydp_ml.spark_jobs.expressions import double, helper
+from raydp_ml.transformers.named_columns import taken_out
+from raydp_ml.transformers.pipeline_fit import named_for_steps
 from raydp_ml.transformers.precision import common_dtype, in_doubles
 from raydp_ml.transformers.refusals import refuse
 
@@ -92,8 +94,8 @@ class SparkTransformer(SparkEstimator):
         ----------
         X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
         y : str or array-like, default=None
-            With a Spark DataFrame, the column that is the label and no feature; None takes the
-            role "label".
+            The label. The name of a column of X, which is no feature then; with a Spark
+            DataFrame, None takes the role "label".
 
         Returns
         -------
@@ -108,7 +110,8 @@ class SparkTransformer(SparkEstimator):
         """
         if is_spark(X):
             return self._fit_spark(X, y)
-        return super().fit(self._to_fit(X), y)  # type: ignore[misc]
+        X, y, _ = self._to_fit(X, y)
+        return super().fit(X, y)  # type: ignore[misc]
 
     def transform(self, X: Data, *args: Any, **kwargs: Any) -> Any:
         """Transform X: what scikit-learn returns, or lazily the Spark DataFrame.
@@ -148,13 +151,18 @@ class SparkTransformer(SparkEstimator):
         """
         if is_spark(X):
             return self._fit_transform_spark(X, y, **fit_params)
-        return super().fit_transform(self._to_fit(X), y, **fit_params)  # type: ignore[misc]
+        X, y, fit_params = self._to_fit(X, y, **fit_params)
+        return super().fit_transform(X, y, **fit_params)  # type: ignore[misc]
 
-    def _to_fit(self, X: Data) -> Any:
-        """Return data in memory, and forget a fit on Spark."""
+    def _to_fit(self, X: Data, y: Any, **params: Any) -> tuple[Any, Any, dict[str, Any]]:
+        """Return features in memory and arrays beside them, and forget a fit on Spark."""
+        self._forget_spark()
+        X, given = taken_out(in_memory(X), {"y": y, **params})
+        return X, given.pop("y"), given
+
+    def _forget_spark(self) -> None:
         for name in ("_vector_columns", "_fitted_on_spark"):
             vars(self).pop(name, None)
-        return in_memory(X)
 
     def _as_computed(self, X: Data) -> Any:
         """Return data in memory as Spark would compute with it, on which this was fitted."""
@@ -283,7 +291,12 @@ class SparkTransformer(SparkEstimator):
         """Find the features of a Spark DataFrame, its label and its weights."""
         label = require_column_name(y, "y", df.columns)
         weight = require_column_name(sample_weight, "sample_weight", df.columns)
-        columns = [c for c in from_spark_schema(df.schema) if not c.name.startswith(RESERVED)]
+        of_others = named_for_steps() - {label, weight}
+        columns = [
+            column
+            for column in from_spark_schema(df.schema)
+            if not (column.name.startswith(RESERVED) or column.name in of_others)
+        ]
         self._check_vectors(columns, {label, weight})
         roles = resolve_columns(
             columns,
@@ -337,11 +350,12 @@ class WeightedTransformer(SparkTransformer):
         Parameters
         ----------
         X : Spark DataFrame, Blocks, Ray Dataset, or what the scikit-learn class takes
-        y : str or None
-            With a Spark DataFrame, the column that is the label and no feature; None takes the
-            role "label". Ignored in memory.
+        y : str or array-like, default=None
+            The label, which is not looked at. The name of a column of X is no feature then; with
+            a Spark DataFrame, None takes the role "label".
         sample_weight : str or array-like of shape (n_samples,), default=None
-            With a Spark DataFrame, a column's name; None takes the role "sample_weight".
+            Weights, or the name of a column of X; with a Spark DataFrame, None takes the role
+            "sample_weight".
 
         Returns
         -------
@@ -355,7 +369,8 @@ class WeightedTransformer(SparkTransformer):
         """
         if is_spark(X):
             return self._fit_spark(X, y, sample_weight)
-        return super(SparkTransformer, self).fit(self._to_fit(X), y, sample_weight)  # type: ignore[misc]
+        X, y, weights = self._to_fit(X, y, sample_weight=sample_weight)
+        return super(SparkTransformer, self).fit(X, y, **weights)  # type: ignore[misc]
 
 
 class InvertibleTransformer(SparkTransformer):
