@@ -23,6 +23,7 @@ from raydp_ml.preprocessing._function import has_sql
 from raydp_ml.spark_jobs.expressions import double
 from raydp_ml.spark_jobs.scores import PREDICTION, spark_r2
 from raydp_ml.transformers.base import InvertibleTransformer
+from raydp_ml.transformers.named_columns import taken_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,8 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
         ----------
         X : Spark DataFrame, Blocks, Ray Dataset, or what scikit-learn takes
         y : str or array-like, default=None
-            With a Spark DataFrame, the label's column; None takes the role "label".
+            The target, or the name of a column of X; with a Spark DataFrame, None takes the role
+            "label".
         **fit_params
             For the regressor's ``fit``: with a Spark DataFrame, names of columns.
 
@@ -84,7 +86,8 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
         """
         if is_spark(X):
             return self._fit_spark(X, y, fit_params)
-        super().fit(in_memory(X), y, **fit_params)
+        features, given = taken_out(in_memory(X), {"y": y, **fit_params})
+        super().fit(features, given.pop("y"), **given)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -149,7 +152,7 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
         ----------
         X : as in ``predict``
         y : str or array-like, default=None
-            With a Spark DataFrame, the label's column; None takes the role "label".
+            As ``fit`` takes it.
         sample_weight : str or array-like, default=None
 
         Returns
@@ -158,7 +161,9 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
         """
         check_is_fitted(self)
         if not is_spark(X):
-            return float(super().score(in_memory(X), y, sample_weight))
+            given: dict[str, Any] = {"y": y, "sample_weight": sample_weight}
+            features, given = taken_out(in_memory(X), given)
+            return float(super().score(features, **given))
         predicted = writing_to(self.regressor_, "prediction_col", PREDICTION).predict(X)
         return spark_r2(X, self._inverted(predicted), y, sample_weight)
 

@@ -102,6 +102,10 @@ def test_fitted_in_memory(df, frame, params):
     ours.fit(frame[FEATURES], frame.y)
     made = ours.predict(df).toPandas()
     assert_allclose(made.prediction, ours.predict(frame[FEATURES]), rtol=1e-6)
+    score = ours.score(frame[FEATURES], frame.y)
+    named = frame[[*FEATURES, "y"]]
+    assert_allclose(ours.fit(named, "y").predict(frame[FEATURES]), made.prediction, rtol=1e-6)
+    assert_allclose(ours.score(named, "y"), score)
 
 
 def _same(y):
