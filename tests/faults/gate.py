@@ -9,7 +9,7 @@ import os
 import time
 from pathlib import Path
 
-WAITS = 150.0
+WAITS = 300.0
 """Seconds after which a phase counts as hanging."""
 
 

@@ -33,7 +33,7 @@ def known(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1700)
 @pytest.mark.parametrize("event", [event for event in EVENTS if event != DRIVER])
 def test_promises(run_program, event, known):
     promised = {
@@ -42,7 +42,7 @@ def test_promises(run_program, event, known):
         if promise not in (None, NOT_PROMISED)
     }
     program = run_program(program_of(event, [*promised], known), disks=DISKS.get(event, {}))
-    status = program.finish(1000)
+    status = program.finish(1500)
     outcomes = dict(json.loads(line) for line in program.stdout.splitlines() if line[:2] == '["')
     assert status == 0, (outcomes, program.stderr[-3000:])
     assert list(outcomes) == list(promised)
@@ -56,10 +56,11 @@ def test_promises(run_program, event, known):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_driver_that_is_killed_leaves_nothing(run_program, phase, known):
     program = run_program(program_of(DRIVER, [phase], known))
-    assert program.finish(300) == -signal.SIGKILL, program.stderr[-3000:]
+    assert program.finish(700) == -signal.SIGKILL, program.stderr[-3000:]
     program.assert_nothing_left()
 
 
