@@ -92,18 +92,11 @@ def _require_supported(name: str, data_type: DataType) -> None:
 
 
 def wire_schema(fields: Iterable[StructField], time_zone: str) -> pa.Schema:
-    """Arrow schema of the stream that a Spark task sends (vectors are lists in it)."""
+    """Arrow schema of what a Spark task sends, its times in the zone of the session."""
     from pyspark.sql.pandas.types import to_arrow_schema
-    from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
+    from pyspark.sql.types import StructField, StructType
 
-    plain = StructType(
-        [
-            StructField(
-                f.name, ArrayType(DoubleType(), False) if is_vector(f.dataType) else f.dataType
-            )
-            for f in fields
-        ]
-    )
+    plain = StructType([StructField(f.name, f.dataType) for f in fields])
     if "timezone" in inspect.signature(to_arrow_schema).parameters:
         return to_arrow_schema(plain, timezone=time_zone)
     made = to_arrow_schema(plain)  # before Spark 4.2, of UTC
