@@ -303,6 +303,24 @@ def test_names_that_differ_by_case_only(spark, use_jar):
     }
 
 
+@BOTH_PATHS
+@pytest.mark.parametrize("zone", ["GMT+8", "UTC-3", "Z", "PST"])
+def test_zones_that_only_java_writes_so(spark, use_jar, zone):
+    before = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", zone)
+    try:
+        df = spark.sql("select timestamp_seconds(86400 * id) at, id * 1.5D x from range(4)")
+        blocks = export(df.coalesce(1), use_jar=use_jar)
+        shown = blocks.to_arrow().to_pandas()["at"]
+        assert [time.timestamp() for time in shown] == [86400 * i for i in range(4)]
+        if zone != "PST":  # which is shown as UTC
+            texts = [row[0] for row in df.selectExpr("cast(at as string)").collect()]
+            assert shown.dt.strftime("%Y-%m-%d %H:%M:%S").tolist() == texts
+        assert to_spark(blocks, spark).collect() == df.collect()
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", before)
+
+
 @pytest.mark.slow
 def test_failed_and_retried_tasks_neither_lose_nor_double_rows(tmp_path):
     """Half of each partition is written, then its task fails once.
