@@ -304,6 +304,18 @@ def test_names_that_differ_by_case_only(spark, use_jar):
 
 
 @BOTH_PATHS
+def test_text_that_is_no_utf8_is_refused_by_name(spark, use_jar):
+    """Spark has such strings, and Arrow has not."""
+    df = spark.sql(
+        "select * from values ('ok', '41', 1), ('ü', null, 2), ('x', 'FF41', 3) t(a, b, n)"
+    ).selectExpr("a", "cast(unhex(b) as string) `b.b`", "n")
+    with pytest.raises(SchemaError, match=r"'b\.b' are not all valid UTF-8.*make_valid_utf8"):
+        export(df.coalesce(1), use_jar=use_jar)
+    mended = df.selectExpr("make_valid_utf8(`b.b`) b").coalesce(1)
+    assert export(mended, use_jar=use_jar).to_arrow()["b"].to_pylist() == ["A", None, "\ufffdA"]
+
+
+@BOTH_PATHS
 @pytest.mark.parametrize("zone", ["GMT+8", "UTC-3", "Z", "PST"])
 def test_zones_that_only_java_writes_so(spark, use_jar, zone):
     before = spark.conf.get("spark.sql.session.timeZone")
