@@ -295,6 +295,32 @@ def test_squares_that_overflow(spark):
     assert np.isinf(ours.var_[1])
 
 
+def test_scales_that_are_zero(spark):
+    """NumPy divides by zero, which SQL refuses."""
+    rows = [(1e308, 1.0), (-1e308, 2.0), (0.0, float("nan"))]
+    df = spark.createDataFrame(rows, "a double, b double").coalesce(1).cache()
+    with np.errstate(all="ignore"):
+        ours = preprocessing.MinMaxScaler().fit(df)
+        assert ours.scale_[0] == 0
+        wanted = ours.inverse_transform(df.toPandas())
+    assert_allclose(ours.inverse_transform(df).toPandas(), wanted)
+    assert np.isinf(wanted).any()
+    params = {"quantile_range": (0.0, 100.0), "unit_variance": True}
+    small = df.selectExpr("a / 1e308D AS a", "b").cache()
+    X = small.toPandas()
+    robust = preprocessing.RobustScaler(**params).fit(small)
+    with np.errstate(all="ignore"):
+        theirs = plain.RobustScaler(**params).fit(X)
+        assert_allclose(robust.scale_, theirs.scale_)
+        assert robust.scale_.tolist() == [0, 0]
+        assert_allclose(robust.transform(small).toPandas(), theirs.transform(X))
+    for scaler in (preprocessing.StandardScaler(), preprocessing.MaxAbsScaler()):
+        scaler.fit(small)
+        scaler.scale_ = np.array([0.0, -0.0])
+        with np.errstate(all="ignore"):
+            assert_allclose(scaler.transform(small).toPandas(), scaler.transform(X))
+
+
 def test_functions_of_edges(spark):
     X = np.array([np.nan, 2.5, -2.5, 1e300, -(2.0**60)])
     df = spark.createDataFrame([(x,) for x in X.tolist()], "a double")
