@@ -17,7 +17,12 @@ from sklearn.pipeline import make_pipeline
 import raydp_ml
 from raydp_ml import feature_selection, impute
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, TargetEncoder
+from raydp_ml.preprocessing import (
+    LabelEncoder,
+    OneHotEncoder,
+    OrdinalEncoder,
+    TargetEncoder,
+)
 from tests.parity import as_keys, assert_parity
 
 BIG = 1_700_000_000_000_000_000
@@ -211,3 +216,19 @@ def test_none_among_the_categories_given_for_strings(spark, given):
     OneHotEncoder(categories=[given]).fit(unseen)
     with pytest.raises(ValueError, match="unknown categories"):
         OneHotEncoder(categories=[["a", "z"]]).fit(df)
+
+
+def test_a_float_in_memory_that_stands_for_several_integers_is_refused(spark):
+    big = 2**53
+    df = spark.createDataFrame([(big + i,) for i in range(4)], "x bigint").coalesce(1)
+    floats = pd.DataFrame({"x": [float(big), float(big + 2)]})
+    for encoder in (OrdinalEncoder().fit(df), OrdinalEncoder().fit(df.toPandas())):
+        assert encoder.categories_[0].dtype == np.int64
+        for X in (floats, floats.astype(object)):
+            with pytest.raises(SchemaError, match=f"{float(big)!r} stands for several"):
+                encoder.transform(X)
+        with pytest.raises(SchemaError, match=f"{float(big)!r} stands for several"):
+            encoder.transform(spark.createDataFrame(floats))
+        # One that only one of them rounds to is known, as are integers.
+        assert encoder.transform(floats[1:]).tolist() == [[2.0]]
+        assert encoder.transform(df.toPandas()).ravel().tolist() == [0, 1, 2, 3]
