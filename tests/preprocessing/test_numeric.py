@@ -11,6 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from raydp_ml import preprocessing, set_roles
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.preprocessing._function import _SQL
 from tests.parity import assert_parity, assert_same, packaged_flights
 
 ALLOW_MISSING = [
@@ -319,6 +320,27 @@ def test_scales_that_are_zero(spark):
         scaler.scale_ = np.array([0.0, -0.0])
         with np.errstate(all="ignore"):
             assert_allclose(scaler.transform(small).toPandas(), scaler.transform(X))
+
+
+FUNCTIONS = list(_SQL)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_functions_are_numpys(spark, function):
+    """To the sign of zero."""
+    edges = [0.0, -0.0, 0.3, -0.3, 0.5, -0.5, 1.0, -1.0, 1.5, 2.5, -2.5, 3.0, 49.0, -7.25]
+    edges += [1e-9, 5e-324, -5e-324, 1e15 + 0.5, 2.0**52, -(2.0**60), 700.0, 1e300, np.nan]
+    X = np.array(edges)
+    df = spark.createDataFrame([(x,) for x in edges], "a double").coalesce(1)
+    made = preprocessing.FunctionTransformer(function).transform(df).toPandas()["a"].to_numpy()
+    with np.errstate(all="ignore"):
+        wanted = function(X)
+    # Far from zero, sines are as exact as the period of each library.
+    near = np.abs(X) < 1e16 if function in (np.sin, np.cos, np.tan) else np.full(len(X), True)
+    assert_allclose(made[near], wanted[near], rtol=4e-15, atol=0)
+    zero = wanted == 0
+    assert np.signbit(made[zero]).tolist() == np.signbit(wanted[zero]).tolist()
+    assert np.isnan(made[-1])
 
 
 def test_functions_of_edges(spark):
