@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.dataset_blocks import from_dataset
@@ -26,6 +28,23 @@ def named_table(X: Any, kind: str) -> pa.Table:
     if kind == "blocks":
         return X.to_arrow()
     return from_dataset(X).to_arrow()
+
+
+def exact_integers(table: pa.Table) -> dict[str, np.ndarray]:
+    """Return columns of integers of which pandas would make other numbers, as objects.
+
+    Those are integers beside nulls, some of them beyond 2**53: pandas has doubles for both. The
+    objects are integers, and NaN for null.
+    """
+    made = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not (pa.types.is_integer(column.type) and column.null_count):
+            continue
+        ends = pc.min_max(column).as_py().values()
+        if any(end is not None and abs(end) > 2**53 for end in ends):
+            values = column.to_pandas(integer_object_nulls=True).to_numpy(dtype=object)
+            made[name] = np.where(column.is_null(), np.nan, values)
+    return made
 
 
 # Of objects polars hands on their addresses in memory, and of such integers a type of its own.

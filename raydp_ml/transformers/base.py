@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -55,6 +55,7 @@ __all__ = [
     "InvertibleTransformer",
     "SparkTransformer",
     "WeightedTransformer",
+    "compares",
     "replace_columns",
 ]
 
@@ -131,7 +132,7 @@ class SparkTransformer(SparkEstimator):
         """
         if is_spark(X):
             return self._transform_spark(X)
-        X = in_memory(X)
+        X = self._in_memory(X)
         made = super().transform(self._as_computed(X), *args, **kwargs)  # type: ignore[misc]
         return self._as_in_spark(X, made) if self._fitted_on_spark else made
 
@@ -154,7 +155,18 @@ class SparkTransformer(SparkEstimator):
         """Return data in memory, and forget a fit on Spark."""
         for name in ("_vector_columns", "_fitted_on_spark"):
             vars(self).pop(name, None)
-        return in_memory(X)
+        return self._in_memory(X)
+
+    def _in_memory(self, X: Data) -> Any:
+        return in_memory(X, self._compared)
+
+    def _compared(self, frame: pd.DataFrame) -> Collection[str]:
+        """Name the columns whose values are compared with each other, not computed with."""
+        return frame.columns if self._compares() else ()
+
+    def _compares(self) -> bool:
+        """Whether those are all columns."""
+        return False
 
     def _as_computed(self, X: Data) -> Any:
         """Return data in memory as Spark would compute with it, on which this was fitted."""
@@ -328,6 +340,13 @@ class SparkTransformer(SparkEstimator):
         )
 
 
+def compares(transformer: Any) -> bool:
+    """Whether a transformer, or the first of a Pipeline, compares values with each other."""
+    if getattr(transformer, "steps", None):
+        return compares(transformer.steps[0][1])
+    return isinstance(transformer, SparkTransformer) and transformer._compares()
+
+
 class WeightedTransformer(SparkTransformer):
     """Mixin of transformers whose ``fit`` takes weights."""
 
@@ -374,7 +393,7 @@ class InvertibleTransformer(SparkTransformer):
         pyspark.sql.DataFrame or ndarray of shape (n_samples, n_features)
         """
         if not is_spark(X):
-            return super().inverse_transform(self._as_computed(in_memory(X)), *args, **kwargs)  # type: ignore[misc]
+            return super().inverse_transform(self._as_computed(self._in_memory(X)), *args, **kwargs)  # type: ignore[misc]
         check_is_fitted(self)
         if self._is_vector() or self._vector_columns is not None:
             raise SchemaError(
