@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +20,7 @@ from raydp_ml.exceptions import SchemaError
 
 if TYPE_CHECKING:
     import onnx
+    import pandas as pd
     from pyspark.sql import DataFrame
     from sklearn.base import BaseEstimator
     from typing_extensions import TypeIs
@@ -229,14 +230,29 @@ def no_names(X: Data, name: str) -> ValueError:
     )
 
 
-def in_memory(X: Data) -> Any:
-    """Fetch Blocks and Ray Datasets into this process; leave all else as it is."""
+def in_memory(X: Data, exact: Callable[[pd.DataFrame], Collection[str]] | None = None) -> Any:
+    """Fetch Blocks and Ray Datasets into this process; leave all else as it is.
+
+    Parameters
+    ----------
+    X : Blocks, Ray Dataset, pyarrow.Table, or other data
+    exact : callable or None
+        Given the pandas frame, names the columns in which integers that no double holds are to
+        stay integers beside missing values: the column is one of objects then. The frame tells
+        them as ``attrs["exact_integers"]``.
+    """
     kind = kind_of(X)
     if kind not in {"blocks", "ray", "arrow"}:
         return X
-    from raydp_ml.exchange.frames import named_table
+    from raydp_ml.exchange.frames import exact_integers, named_table
 
-    return named_table(X, kind).to_pandas()
+    table = named_table(X, kind)
+    frame = table.to_pandas()
+    if exact is not None and (held := exact_integers(table)):
+        names = [name for name in exact(frame) if name in held]
+        frame = frame.assign(**{name: held[name] for name in names})
+        frame.attrs["exact_integers"] = names
+    return frame
 
 
 def require_column_name(value: object, what: str, columns: list[str]) -> str | None:

@@ -18,7 +18,7 @@ from sklearn.utils.metadata_routing import _raise_for_params
 from raydp_ml.base import is_spark
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.preprocessing import FunctionTransformer
-from raydp_ml.transformers.base import ANY, SparkTransformer
+from raydp_ml.transformers.base import ANY, SparkTransformer, compares
 from raydp_ml.transformers.side_by_side import Part, side_by_side
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
     def _to_fit(self, X: Data, y: Any, **params: Any) -> tuple[Any, Any, dict[str, Any]]:
         self.__dict__.pop("_names", None)
         return super()._to_fit(X, y, **params)
+
+    def _compares(self) -> bool:
+        return all(compares(step) for _, step in self.transformer_list)
 
     def fit(self, X: Data, y: Values | None = None, **fit_params: Any) -> Self:
         """Fit all transformers; see `raydp_ml.compose.ColumnTransformer.fit`."""

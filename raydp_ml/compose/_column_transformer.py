@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn import compose
 from sklearn.base import _fit_context, clone
 from sklearn.compose._column_transformer import _get_transformer_list
@@ -22,7 +23,7 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.preprocessing import FunctionTransformer
-from raydp_ml.transformers.base import ANY, SparkTransformer
+from raydp_ml.transformers.base import ANY, SparkTransformer, compares
 from raydp_ml.transformers.side_by_side import Part, side_by_side
 
 
@@ -76,6 +77,21 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
             return self
         X, y, params = self._to_fit(X, y, **params)
         return super(SparkTransformer, self).fit(X, y, **params)
+
+    def _compared(self, frame: pd.DataFrame) -> set[str]:
+        made: set[str] = set()
+        others = set(frame.columns)
+        for _, transformer, columns in self.transformers:
+            given = columns(frame) if callable(columns) else columns
+            names = set(frame.columns[_get_column_indices(frame, given)])
+            others -= names
+            made |= names if compares(transformer) else set()
+        return made | (others if compares(self.remainder) else set())
+
+    def _validate_column_callables(self, X: Any) -> None:
+        # A selector by type is to find numbers where integers are objects.
+        names = getattr(X, "attrs", {}).get("exact_integers", ())
+        super()._validate_column_callables(X.astype(dict.fromkeys(names, float)) if names else X)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_transform_spark(self, df: Any, y: Any, **params: Any) -> Any:

@@ -444,7 +444,7 @@ def _read_attempt(stream: ArenaStream, arena: Arena, job: _Job) -> _Attempt:
         return True
 
     for batch in pa.ipc.open_stream(pa.PythonFile(stream, mode="r")):
-        batch.validate(full=True)  # places in it that lie outside would end this process
+        _validate(batch, job)  # places in it that lie outside would end this process
         batches.append(batch)
         size += batch.nbytes
         attempt.rows += batch.num_rows
@@ -455,6 +455,24 @@ def _read_attempt(stream: ArenaStream, arena: Arena, job: _Job) -> _Attempt:
         attempt.tail = _copied(_plain(batches, job))
         _with_vectors(attempt.tail, job)  # finds vectors of unequal length now
     return attempt
+
+
+def _validate(batch: pa.RecordBatch, job: _Job) -> None:
+    """Raise `SchemaError` for text that is no UTF-8, which Spark has, and ArrowInvalid else."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        for name, column in zip(job.schema.names, batch.columns, strict=False):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                if "UTF8" in str(error):
+                    raise SchemaError(
+                        f"The strings of column {name!r} are not all valid UTF-8, which Arrow's "
+                        "are. Find such rows with ~is_valid_utf8, mend them with make_valid_utf8 "
+                        "(pyspark.sql.functions), or take the bytes: cast the column to binary."
+                    ) from error
+        raise
 
 
 def _put(table: pa.Table) -> ray.ObjectRef[pa.Table]:

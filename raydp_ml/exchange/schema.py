@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import zoneinfo
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -92,18 +94,12 @@ def _require_supported(name: str, data_type: DataType) -> None:
 
 
 def wire_schema(fields: Iterable[StructField], time_zone: str) -> pa.Schema:
-    """Arrow schema of the stream that a Spark task sends (vectors are lists in it)."""
+    """Arrow schema of what a Spark task sends, its times in the zone of the session."""
     from pyspark.sql.pandas.types import to_arrow_schema
-    from pyspark.sql.types import ArrayType, DoubleType, StructField, StructType
+    from pyspark.sql.types import StructField, StructType
 
-    plain = StructType(
-        [
-            StructField(
-                f.name, ArrayType(DoubleType(), False) if is_vector(f.dataType) else f.dataType
-            )
-            for f in fields
-        ]
-    )
+    plain = StructType([StructField(f.name, f.dataType) for f in fields])
+    time_zone = known_zone(time_zone)
     if "timezone" in inspect.signature(to_arrow_schema).parameters:
         return to_arrow_schema(plain, timezone=time_zone)
     made = to_arrow_schema(plain)  # before Spark 4.2, of UTC
@@ -111,6 +107,25 @@ def wire_schema(fields: Iterable[StructField], time_zone: str) -> pa.Schema:
         if pa.types.is_timestamp(field.type) and field.type.tz is not None:
             made = made.set(at, field.with_type(pa.timestamp(field.type.unit, time_zone)))
     return made
+
+
+_OFFSET = re.compile(r"(?:UTC|GMT|UT)?([+-])(\d{1,2})(?::?(\d\d))?")
+
+
+def known_zone(time_zone: str) -> str:
+    """Write a time zone of Spark's as pandas knows it.
+
+    Java has more ways to write one ("GMT+8", "Z", "PST"). One that can be written in no other way
+    becomes UTC: the instants are the same, and only their display differs.
+    """
+    if offset := _OFFSET.fullmatch(time_zone):
+        sign, hours, minutes = offset.groups()
+        return f"{sign}{int(hours):02}:{minutes or '00'}"
+    try:
+        zoneinfo.ZoneInfo(time_zone)
+    except (KeyError, ValueError, OSError):  # none of that name, or a name that is no path
+        return "UTC"
+    return time_zone
 
 
 def fixed_size(column: pa.ChunkedArray, name: str, width: int | None) -> pa.ChunkedArray:

@@ -93,11 +93,13 @@ def export(
     watch = Stopwatch()
     names = None if columns is None else column_names(columns, "columns")
     fields = select_fields(df.schema, names)
-    plain, fields = _projected(df, fields, dtype)
+    plain, fields, vectors = _projected(df, fields, dtype)
     for attempt in range(_ATTEMPTS):
         try:
             with refused_values():
-                blocks, tasks = _run(plain, fields, use_jar=use_jar, use_columns=use_columns)
+                blocks, tasks = _run(
+                    plain, fields, vectors, use_jar=use_jar, use_columns=use_columns
+                )
         except DataLostError:
             # A server died, and its blocks with it: the job runs again on new ones.
             server_pool.forget_dead()
@@ -128,37 +130,57 @@ def _require_dataframe(df: object) -> None:
 
 def _projected(
     df: DataFrame, fields: list[StructField], dtype: DTypeLike | None
-) -> tuple[DataFrame, list[StructField]]:
-    """Select, cast, and turn vectors into arrays, where anything of that is to do."""
+) -> tuple[DataFrame, list[StructField], tuple[str, ...]]:
+    """Select, cast, and turn vectors into arrays, where anything of that is to do.
+
+    Returns
+    -------
+    DataFrame
+    list of StructField
+        Its columns.
+    tuple of str
+        Those that were vectors.
+    """
     from pyspark.sql.types import ArrayType, DoubleType, FloatType, StructField
 
     number = {None: None, "float": FloatType(), "double": DoubleType()}[_spark_dtype(dtype)]
     out = []
     for field in fields:
         kind = field.dataType
-        if number is not None and isinstance(kind, ArrayType):
+        if is_vector(kind):
+            kind = ArrayType(number or DoubleType(), False)
+        elif number is not None and isinstance(kind, ArrayType):
             kind = ArrayType(number, kind.containsNull)
         elif number is not None and _is_number(kind):
             kind = number
         out.append(StructField(field.name, kind, field.nullable))
-    vectors = [field.name for field in fields if is_vector(field.dataType)]
+    vectors = tuple(field.name for field in fields if is_vector(field.dataType))
     wanted = [(field.name, field.dataType) for field in out]
-    if not vectors and wanted == [(field.name, field.dataType) for field in df.schema.fields]:
-        return df, out
+    if wanted == [(field.name, field.dataType) for field in df.schema.fields]:
+        return df, out, vectors
+    columns = df.columns
+    held = dict(zip(columns, columns, strict=True))
+    if twice := len({name.lower() for name in columns}) < len(columns):
+        # To Spark, names that differ by case only are one; their places tell them apart.
+        held = {name: f"c{place}" for place, name in enumerate(columns)}
+        df = df.toDF(*(f"c{place}" for place in range(len(columns))))
     # SQL text: a Column object costs several calls into the JVM, and a text almost none.
     selected = select(
         df,
         *[
-            quoted(name)
-            if kind == field.dataType
-            else f"cast({quoted(name)} as {kind.simpleString()}) as {quoted(name)}"
+            quoted(held[name])
+            if kind == field.dataType or name in vectors
+            else f"cast({quoted(held[name])} as {kind.simpleString()}) as {quoted(held[name])}"
             for field, (name, kind) in zip(fields, wanted, strict=True)
         ],
     )
-    return (_without_vectors(selected, vectors) if vectors else selected), out
+    if vectors:
+        precision = "float32" if isinstance(number, FloatType) else "float64"
+        selected = _without_vectors(selected, [held[name] for name in vectors], precision)
+    return (selected.toDF(*(name for name, _ in wanted)) if twice else selected), out, vectors
 
 
-def _without_vectors(df: DataFrame, vectors: list[str]) -> DataFrame:
+def _without_vectors(df: DataFrame, vectors: list[str], precision: str) -> DataFrame:
     """Turn vectors into arrays, in place; a null vector is a null array."""
     from pyspark.sql.functions import col, when
 
@@ -166,7 +188,7 @@ def _without_vectors(df: DataFrame, vectors: list[str]) -> DataFrame:
     columns = {name: col(quoted(name)) for name in df.columns}
     for name in vectors:
         column = columns[name]
-        columns[name] = when(column.isNotNull(), to_array(column)).alias(name)
+        columns[name] = when(column.isNotNull(), to_array(column, precision)).alias(name)
     return select_columns(df, list(columns.values()))
 
 
@@ -190,7 +212,12 @@ def _spark_dtype(dtype: DTypeLike | None) -> str | None:
 
 
 def _run(
-    df: DataFrame, fields: list[StructField], *, use_jar: bool, use_columns: bool
+    df: DataFrame,
+    fields: list[StructField],
+    vectors: tuple[str, ...],
+    *,
+    use_jar: bool,
+    use_columns: bool,
 ) -> tuple[Blocks, int]:
     """One export: open the servers for it, run the Spark job, commit what succeeded.
 
@@ -202,7 +229,6 @@ def _run(
     """
     spark = df.sparkSession
     time_zone = str(spark.conf.get("spark.sql.session.timeZone"))
-    vectors = tuple(field.name for field in fields if is_vector(field.dataType))
     schema = wire_schema(fields, time_zone)
     nodes, tcp = _placement(spark)
     servers = server_pool.servers_on(nodes, tcp=tcp)

@@ -71,7 +71,7 @@ def select_columns(df: DataFrame, columns: Sequence[Column]) -> DataFrame:
     return as_frame(java.selectColumns(df, list(columns)), df.sparkSession)
 
 
-def vector_to_array(df: DataFrame) -> Callable[[Column], Column]:
+def vector_to_array(df: DataFrame) -> Callable[..., Column]:
     """Return PySpark's function of that name for a DataFrame; it fails on a null vector."""
     if is_connect(df):
         from pyspark.ml.connect.functions import vector_to_array

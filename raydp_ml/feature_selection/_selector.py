@@ -50,6 +50,11 @@ class Selector(VectorScaler, InvertibleTransformer):
         return support
 
     def _inverse_expressions(self, inputs: Sequence[str]) -> list[list[str]]:
+        if not inputs:
+            raise ValueError(
+                f"Found array with 0 feature(s) while a minimum of 1 is required: "
+                f"{type(self).__name__} has kept none."
+            )
         kept = iter(inputs)
         support = self.get_support()  # type: ignore[attr-defined]
         made = [next(kept) if selected else "0.0D" for selected in support]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from raydp_ml.exchange.data_kinds import Data
 
-__all__ = ["MissingTests", "column_sql", "gap", "is_null_like", "present"]
+__all__ = ["MissingTests", "as_number", "column_sql", "gap", "is_null_like", "present"]
 
 _INTEGERS = frozenset({"tinyint", "smallint", "int", "bigint"})
 
@@ -108,15 +108,21 @@ def _missing_sql(column: Column, missing_values: object) -> str:
         return f"{x} is null" if column.kind == "string" else f"({x} is null or isnan({x}))"
     if isinstance(missing_values, str) != (column.kind == "string"):
         return "false"
+    missing_values = as_number(missing_values)
     if column.type_name in _INTEGERS and isinstance(missing_values, (int, np.integer)):
         x = quoted(column.name)
     return f"coalesce({x} = {literal(missing_values)}, false)"
 
 
+def as_number(missing_values: object) -> object:
+    """Give True as 1 and False as 0, which scikit-learn takes them for."""
+    return int(missing_values) if isinstance(missing_values, bool) else missing_values
+
+
 def gap(column: Column, missing_values: object) -> object:
     """Give the missing value as scikit-learn would meet it in such a column."""
     if not is_null_like(missing_values):
-        return missing_values
+        return as_number(missing_values)
     return None if column.kind == "string" and missing_values is None else np.nan
 
 

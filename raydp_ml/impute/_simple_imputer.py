@@ -12,7 +12,14 @@ from sklearn import impute
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC, Column, ColumnRoles
-from raydp_ml.impute._missing import MissingTests, column_sql, gap, is_null_like, present
+from raydp_ml.impute._missing import (
+    MissingTests,
+    as_number,
+    column_sql,
+    gap,
+    is_null_like,
+    present,
+)
 from raydp_ml.preprocessing._keys import typed
 from raydp_ml.spark_jobs.expressions import literal
 from raydp_ml.spark_jobs.quantiles import quantiles
@@ -177,7 +184,8 @@ class SimpleImputer(InvertibleTransformer, MissingTests, impute.SimpleImputer):
         count = len(inputs) - len(self.indicator_.features_)
         kept = iter(inputs[:count])
         marks = dict(zip(self.indicator_.features_.tolist(), inputs[count:], strict=True))
-        absent = literal(None if is_null_like(self.missing_values) else self.missing_values)
+        known = is_null_like(self.missing_values)
+        absent = literal(None if known else as_number(self.missing_values))
         made = []
         for index, value in enumerate(self.statistics_):
             if is_missing(value) and not self.keep_empty_features:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from raydp_ml.spark_jobs.expressions import number
+from raydp_ml.spark_jobs.expressions import number, quotient
 
 
 def standardized(
@@ -15,7 +15,7 @@ def standardized(
     if center is not None:
         made = [f"({x} - {number(c)})" for x, c in zip(made, center, strict=True)]
     if scale is not None:
-        made = [f"{x} / {number(s)}" for x, s in zip(made, scale, strict=True)]
+        made = [quotient(x, s) for x, s in zip(made, scale, strict=True)]
     return [[sql] for sql in made]
 
 

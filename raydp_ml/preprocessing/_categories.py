@@ -43,6 +43,9 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
     categories: str | list[ArrayLike]
     categories_: list[np.ndarray]
 
+    def _compares(self) -> bool:
+        return True
+
     def _fit(self, X: Data, *args: Any, **kwargs: Any) -> Any:
         """Run scikit-learn's own, for which `_check_X` must leave the values as they are."""
         self.__dict__.pop("categories_", None)

@@ -119,7 +119,11 @@ def recognized(values: np.ndarray, categories: np.ndarray) -> np.ndarray:
     None is missing, as NaN is, to categories that hold NaN and not None; numbers find decimals,
     and decimals numbers.
     """
-    if not len(categories) or (values.dtype.kind in "biufUS" and categories.dtype.kind != "O"):
+    if not len(categories):
+        return values
+    if categories.dtype.kind in "iu":
+        _refuse_shared(values, categories)
+    if values.dtype.kind in "biufUS" and categories.dtype.kind != "O":
         return values
     if categories.dtype.kind != "O":
         decimals = any(isinstance(value, Decimal) for value in values)
@@ -137,12 +141,23 @@ def recognized(values: np.ndarray, categories: np.ndarray) -> np.ndarray:
         present = held(categories)
         as_floats = {float(value): value for value in present}
         if len(as_floats) < len(present):
-            shared = Counter(map(float, present))
-            if several := [v for v in values if isinstance(v, float) and shared[v] > 1]:
-                raise _several(several[0])
+            _refuse_shared(values, present)
         found = (as_floats.get(v, v) if isinstance(v, float) else v for v in values)
         values = np.fromiter(found, dtype=object, count=len(values))
     return values
+
+
+def _refuse_shared(values: np.ndarray, categories: Sequence[Any] | np.ndarray) -> None:
+    """Raise `SchemaError` for a float among the values that several categories round to."""
+    if values.dtype.kind not in "fO":
+        return
+    rounded, counts = np.unique([float(category) for category in categories], return_counts=True)
+    if counts.max() == 1:
+        return
+    floats = [value for value in values.tolist() if isinstance(value, float)]
+    several = np.intersect1d(floats, rounded[counts > 1])
+    if several.size:
+        raise _several(float(several[0]))
 
 
 def _plain(value: object) -> object:

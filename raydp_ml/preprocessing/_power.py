@@ -12,7 +12,7 @@ from sklearn.preprocessing._data import _is_constant_feature
 
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.preprocessing._standard_scaler import set_moments
-from raydp_ml.spark_jobs.expressions import double, helper, number, text
+from raydp_ml.spark_jobs.expressions import double, helper, number, quotient, text
 from raydp_ml.spark_jobs.moments import moments
 from raydp_ml.spark_jobs.power_moments import PowerMoments, box_cox, logarithms, yeo_johnson
 from raydp_ml.transformers.base import InvertibleTransformer
@@ -153,7 +153,7 @@ class PowerTransformer(InvertibleTransformer, preprocessing.PowerTransformer):
         made = self._powered([helper(index) for index in range(len(inputs))])
         if self.standardize:
             pairs = zip(made, self._scaler.mean_, self._scaler.scale_, strict=True)
-            made = [f"({sql} - {number(mean)}) / {number(scale)}" for sql, mean, scale in pairs]
+            made = [quotient(f"({sql} - {number(mean)})", scale) for sql, mean, scale in pairs]
         return [[sql] for sql in made]
 
     def _inverse_helpers(self, inputs: Sequence[str]) -> list[list[str]]:

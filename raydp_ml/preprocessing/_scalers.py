@@ -13,7 +13,7 @@ from sklearn.preprocessing._data import _handle_zeros_in_scale
 from raydp_ml.base import is_spark
 from raydp_ml.exchange.columns import ColumnRoles
 from raydp_ml.preprocessing._affine import restored, standardized
-from raydp_ml.spark_jobs.expressions import number
+from raydp_ml.spark_jobs.expressions import number, quotient
 from raydp_ml.spark_jobs.moments import moments
 from raydp_ml.spark_jobs.quantiles import quantiles
 from raydp_ml.spark_jobs.vector_moments import vector_moments
@@ -83,7 +83,7 @@ class MinMaxScaler(_BatchScaler, preprocessing.MinMaxScaler):
 
     def _inverse_expressions(self, inputs: Sequence[str]) -> list[list[str]]:
         return [
-            [f"({x} - {number(least)}) / {number(scale)}"]
+            [quotient(f"({x} - {number(least)})", scale)]
             for x, scale, least in zip(inputs, self.scale_, self.min_, strict=True)
         ]
 
@@ -130,7 +130,7 @@ class MaxAbsScaler(VectorScaler, _BatchScaler, preprocessing.MaxAbsScaler):
         return 1.0 if self.clip else np.inf
 
     def _expressions(self, inputs: Sequence[str]) -> list[list[str]]:
-        made = [f"{x} / {number(s)}" for x, s in zip(inputs, self.scale_, strict=True)]
+        made = [quotient(x, s) for x, s in zip(inputs, self.scale_, strict=True)]
         if self.clip:
             made = [
                 f"case when {x} is null or isnan({x}) then {x} "

@@ -26,6 +26,7 @@ __all__ = [
     "lookup",
     "number",
     "position",
+    "quotient",
     "search",
     "when_held",
 ]
@@ -80,6 +81,15 @@ def comparable(column: Column) -> str:
     """Read a column to compare its values: strings by their bytes, whatever their collation."""
     x = quoted(column.name)
     return f"cast({x} as string)" if column.kind == "string" else x
+
+
+def quotient(x: str, divisor: SupportsFloat) -> str:
+    """Divide by a number as NumPy does: by zero as well, which Spark refuses."""
+    divisor = float(divisor)
+    if divisor == 0:
+        # The same in each case: infinite, or NaN of zero.
+        return f"{x} * {number(math.copysign(math.inf, divisor))}"
+    return f"{x} / {number(divisor)}"
 
 
 def helper(index: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -57,6 +57,7 @@ __all__ = [
     "InvertibleTransformer",
     "SparkTransformer",
     "WeightedTransformer",
+    "compares",
     "replace_columns",
 ]
 
@@ -134,7 +135,7 @@ class SparkTransformer(SparkEstimator):
         """
         if is_spark(X):
             return self._transform_spark(X)
-        X = in_memory(X)
+        X = self._in_memory(X)
         made = super().transform(self._as_computed(X), *args, **kwargs)  # type: ignore[misc]
         return self._as_in_spark(X, made) if self._fitted_on_spark else made
 
@@ -157,12 +158,23 @@ class SparkTransformer(SparkEstimator):
     def _to_fit(self, X: Data, y: Any, **params: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Return features in memory and arrays beside them, and forget a fit on Spark."""
         self._forget_spark()
-        X, given = taken_out(in_memory(X), {"y": y, **params})
+        X, given = taken_out(self._in_memory(X), {"y": y, **params})
         return X, given.pop("y"), given
 
     def _forget_spark(self) -> None:
         for name in ("_vector_columns", "_fitted_on_spark"):
             vars(self).pop(name, None)
+
+    def _in_memory(self, X: Data) -> Any:
+        return in_memory(X, self._compared)
+
+    def _compared(self, frame: pd.DataFrame) -> Collection[str]:
+        """Name the columns whose values are compared with each other, not computed with."""
+        return frame.columns if self._compares() else ()
+
+    def _compares(self) -> bool:
+        """Whether those are all columns."""
+        return False
 
     def _as_computed(self, X: Data) -> Any:
         """Return data in memory as Spark would compute with it, on which this was fitted."""
@@ -341,6 +353,13 @@ class SparkTransformer(SparkEstimator):
         )
 
 
+def compares(transformer: Any) -> bool:
+    """Whether a transformer, or the first of a Pipeline, compares values with each other."""
+    if getattr(transformer, "steps", None):
+        return compares(transformer.steps[0][1])
+    return isinstance(transformer, SparkTransformer) and transformer._compares()
+
+
 class WeightedTransformer(SparkTransformer):
     """Mixin of transformers whose ``fit`` takes weights."""
 
@@ -389,7 +408,7 @@ class InvertibleTransformer(SparkTransformer):
         pyspark.sql.DataFrame or ndarray of shape (n_samples, n_features)
         """
         if not is_spark(X):
-            return super().inverse_transform(self._as_computed(in_memory(X)), *args, **kwargs)  # type: ignore[misc]
+            return super().inverse_transform(self._as_computed(self._in_memory(X)), *args, **kwargs)  # type: ignore[misc]
         check_is_fitted(self)
         if self._is_vector() or self._vector_columns is not None:
             raise SchemaError(

@@ -257,6 +257,82 @@ def test_columns_and_dtype(spark):
         from_spark(df, dtype="int8")
 
 
+@pytest.mark.modes("local", "connect")
+@BOTH_PATHS
+@pytest.mark.parametrize("dtype", ["float32", "float64", None])
+def test_vectors_of_a_dtype(spark, use_jar, dtype):
+    from pyspark.ml.linalg import Vectors
+
+    rows = [(Vectors.dense([0.1, 1e300]), 1), (None, 2), (Vectors.sparse(2, {1: 1 / 3}), 3)]
+    df = spark.createDataFrame(rows, ["v", "n"]).coalesce(1)
+    blocks = export(df, dtype=dtype, use_jar=use_jar)
+    wanted = np.dtype(dtype or "float64")
+    element = pa.from_numpy_dtype(wanted)
+    assert blocks.schema.field("v").type == pa.list_(pa.field("element", element), 2)
+    assert blocks.schema.field("n").type == (pa.int64() if dtype is None else element)
+    with np.errstate(over="ignore"):
+        first, last = np.array([[0.1, 1e300], [0, 1 / 3]]).astype(wanted).tolist()
+    assert blocks.to_arrow().column("v").to_pylist() == [first, None, last]
+    assert [row.v and row.v.toArray().tolist() for row in to_spark(blocks, spark).collect()] == [
+        first,
+        None,
+        last,
+    ]
+
+
+@BOTH_PATHS
+def test_names_that_differ_by_case_only(spark, use_jar):
+    from pyspark.ml.linalg import Vectors
+
+    df = spark.sql("select 1 a, 2 A, 3.5D `b.c`, 4 `B.C`")
+    for names in (["A"], ["b.c", "a"], ["A", "B.C", "a", "b.c"]):
+        table = export(df, names, use_jar=use_jar).to_arrow()
+        held = {"a": [1], "A": [2], "b.c": [3.5], "B.C": [4]}
+        assert table.to_pydict() == {name: held[name] for name in names}
+        assert table.schema.names == names
+    assert export(df, dtype="float64", use_jar=use_jar).to_arrow().to_pydict() == {
+        "a": [1.0],
+        "A": [2.0],
+        "b.c": [3.5],
+        "B.C": [4.0],
+    }
+    vectors = spark.createDataFrame([(Vectors.dense([1.0, 2.0]), Vectors.dense([3.0]))], ["v", "V"])
+    assert export(vectors, use_jar=use_jar).to_arrow().to_pydict() == {
+        "v": [[1.0, 2.0]],
+        "V": [[3.0]],
+    }
+
+
+@BOTH_PATHS
+def test_text_that_is_no_utf8_is_refused_by_name(spark, use_jar):
+    """Spark has such strings, and Arrow has not."""
+    df = spark.sql(
+        "select * from values ('ok', '41', 1), ('ü', null, 2), ('x', 'FF41', 3) t(a, b, n)"
+    ).selectExpr("a", "cast(unhex(b) as string) `b.b`", "n")
+    with pytest.raises(SchemaError, match=r"'b\.b' are not all valid UTF-8.*make_valid_utf8"):
+        export(df.coalesce(1), use_jar=use_jar)
+    mended = df.selectExpr("make_valid_utf8(`b.b`) b").coalesce(1)
+    assert export(mended, use_jar=use_jar).to_arrow()["b"].to_pylist() == ["A", None, "\ufffdA"]
+
+
+@BOTH_PATHS
+@pytest.mark.parametrize("zone", ["GMT+8", "UTC-3", "Z", "PST"])
+def test_zones_that_only_java_writes_so(spark, use_jar, zone):
+    before = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", zone)
+    try:
+        df = spark.sql("select timestamp_seconds(86400 * id) at, id * 1.5D x from range(4)")
+        blocks = export(df.coalesce(1), use_jar=use_jar)
+        shown = blocks.to_arrow().to_pandas()["at"]
+        assert [time.timestamp() for time in shown] == [86400 * i for i in range(4)]
+        if zone != "PST":  # which is shown as UTC
+            texts = [row[0] for row in df.selectExpr("cast(at as string)").collect()]
+            assert shown.dt.strftime("%Y-%m-%d %H:%M:%S").tolist() == texts
+        assert to_spark(blocks, spark).collect() == df.collect()
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", before)
+
+
 @pytest.mark.slow
 def test_failed_and_retried_tasks_neither_lose_nor_double_rows(tmp_path):
     """Half of each partition is written, then its task fails once.

@@ -79,3 +79,21 @@ def test_other_objects_are_refused(spark):
         to_spark(pd.DataFrame({"x": [1, "a"]}), spark)
     with pytest.raises(SchemaError, match=r"several columns named \['x'\]. Rename them"):
         to_spark(pd.DataFrame([[1, 2]], columns=["x", "x"]), spark)
+
+
+def test_polars_types_that_arrow_has_not(spark):
+    frame = pl.DataFrame({"n": [1, 2], "o": pl.Series([object(), {"a": 1}], dtype=pl.Object)})
+    with pytest.raises(SchemaError, match=r"'o' of the polars DataFrame has the type Object.*'o'"):
+        to_spark(frame, spark)
+    mended = frame.select("n", pl.col("o").map_elements(repr, return_dtype=pl.String))
+    assert to_spark(mended, spark).collect()[1].o == "{'a': 1}"
+    for kind in (pl.Int128, pl.UInt128):
+        wide = pl.DataFrame({"i": pl.Series([2**100, None], dtype=kind)})
+        nested = wide.select(pl.struct("i").alias("s"), pl.concat_list("i").alias("l"))
+        for data in (wide, wide.lazy(), nested.select("s"), nested.select("l")):
+            with pytest.raises(SchemaError, match=r"Int128.*Arrow has not.*pl\.Decimal\(38, 0\)"):
+                to_spark(data, spark)
+        rows = to_spark(wide.with_columns(pl.col("i").cast(pl.Decimal(38, 0))), spark).collect()
+        assert [row.i for row in rows] == [2**100, None]
+    named = pl.DataFrame({"e": pl.Series(["Object"], dtype=pl.Enum(["Object", "Int128"]))})
+    assert [row.e for row in to_spark(named, spark).collect()] == ["Object"]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.schema import checked, columns_to_check, spark_ready
+from raydp_ml.exchange.schema import checked, columns_to_check, known_zone, spark_ready
 
 NS = 1_700_000_000_123_456_789
 
@@ -111,3 +111,32 @@ def test_tables_that_need_no_look_are_left_alone():
     table = pa.table({"a": [1], "b": pa.array(["x"]).dictionary_encode(), "c": [[1.5]]})
     assert columns_to_check(table.schema) == []
     assert checked(table) is table
+
+
+@pytest.mark.parametrize(
+    ("java", "known"),
+    [
+        ("GMT+8", "+08:00"),
+        ("UTC-3", "-03:00"),
+        ("UT+01:30", "+01:30"),
+        ("+8", "+08:00"),
+        ("+0530", "+05:30"),
+        ("-09:45", "-09:45"),
+        ("Z", "UTC"),
+        ("UT", "UTC"),
+        ("PST", "UTC"),
+        ("+05:30:15", "UTC"),
+        ("../etc/passwd", "UTC"),
+        *((name, name) for name in ("UTC", "GMT", "EST", "Asia/Kolkata", "Etc/GMT+5", "GMT0")),
+    ],
+)
+def test_zones_as_pandas_knows_them(java, known):
+    """The same wall clock as Java's, or that of UTC; and one that pandas can show."""
+    assert known_zone(java) == known
+    shown = pa.array([0], pa.timestamp("us", known)).to_pandas()[0]
+    offsets = {"+": 1, "-": -1}
+    if known[0] in offsets:
+        hours, minutes = map(int, known[1:].split(":"))
+        away = datetime.timedelta(hours=hours, minutes=minutes) * offsets[known[0]]
+        assert shown.tz_localize(None).to_pydatetime() == datetime.datetime(1970, 1, 1) + away
+    assert shown.timestamp() == 0

@@ -99,3 +99,18 @@ def test_bad_input(spark, cancer):
         SelectKBest(chi2, k=1).fit(df.drop("b"), "y")
     with pytest.raises(ValueError, match="No feature in X meets the variance threshold 9"):
         VarianceThreshold(9).fit(df.select("a"))
+
+
+@pytest.mark.filterwarnings("ignore:No features were selected")
+def test_what_kept_nothing_cannot_be_undone(cancer):
+    """scikit-learn's own error says so."""
+    for ours in (SelectKBest(k=0), feature_selection.SelectFpr(alpha=0)):
+        fitted = ours.fit(cancer, "label")
+        made = fitted.transform(cancer)
+        assert made.columns == ["label"]
+        with pytest.raises(ValueError, match=r"Found array with 0 feature\(s\)") as found:
+            fitted.inverse_transform(made)
+        with pytest.raises(ValueError, match=r"Found array with 0 feature\(s\)") as theirs:
+            fitted.inverse_transform(np.empty((4, 0)))
+        assert "while a minimum of 1 is required" in str(found.value)
+        assert "while a minimum of 1 is required" in str(theirs.value)

@@ -233,3 +233,18 @@ def test_fitted_on_spark_takes_decimals_in_memory(spark):
     df = spark.createDataFrame([(Decimal("1.5"),), (None,), (Decimal("2.5"),)], "a decimal(4,1)")
     imputer = SimpleImputer().fit(df)
     assert imputer.transform(df.toPandas()).ravel().tolist() == [1.5, 2.0, 2.5]
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_missing_value_that_is_a_truth_value(spark, value):
+    """scikit-learn takes it as the number that it equals."""
+    rows = [(1.0, 3, 0.0), (2.0, 1, 1.0), (0.0, 0, 5.0), (4.5, 7, 0.0)]
+    df = spark.createDataFrame(rows, "a double, b int, c double").coalesce(1).cache()
+    for strategy in ("mean", "median", "most_frequent", "constant"):
+        params = {"missing_values": value, "strategy": strategy, "add_indicator": True}
+        ours = SimpleImputer(**params)
+        made = assert_parity(ours, plain.SimpleImputer(**params), df)
+        back = ours.inverse_transform(made).toPandas().to_numpy(dtype=float)
+        assert_allclose(back, np.array(rows), rtol=1e-12)
+    params = {"missing_values": value, "features": "all"}
+    assert_parity(MissingIndicator(**params), plain.MissingIndicator(**params), df)

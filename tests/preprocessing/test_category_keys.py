@@ -7,17 +7,27 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pyspark.errors import PySparkException
 from sklearn import preprocessing as plain
+from sklearn.base import clone
 from sklearn.feature_selection import chi2, f_classif
 from sklearn.pipeline import make_pipeline
 
 import raydp_ml
 from raydp_ml import feature_selection, impute
+from raydp_ml.compose import ColumnTransformer
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, TargetEncoder
+from raydp_ml.pipeline import FeatureUnion
+from raydp_ml.preprocessing import (
+    LabelEncoder,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+    TargetEncoder,
+)
 from tests.parity import as_keys, assert_parity
 
 BIG = 1_700_000_000_000_000_000
@@ -211,3 +221,85 @@ def test_none_among_the_categories_given_for_strings(spark, given):
     OneHotEncoder(categories=[given]).fit(unseen)
     with pytest.raises(ValueError, match="unknown categories"):
         OneHotEncoder(categories=[["a", "z"]]).fit(df)
+
+
+@pytest.mark.parametrize("carry", ["blocks", "dataset", "arrow"])
+def test_integers_beside_nulls_are_exact_however_they_come(spark, df, carry):
+    """pandas has doubles for them, of which two integers beyond 2**53 may be one."""
+    X = df.select("holes", "wide")
+    with raydp_ml.from_spark(X) as blocks:
+        data = {"blocks": lambda: blocks, "dataset": blocks.to_dataset, "arrow": blocks.to_arrow}
+        held = data[carry]()
+        rows = rows_of(X)
+        for ours, theirs in (
+            (OrdinalEncoder(), plain.OrdinalEncoder()),
+            (OneHotEncoder(sparse_output=False), plain.OneHotEncoder(sparse_output=False)),
+        ):
+            want = theirs.fit(rows).transform(rows)
+            on_spark = clone(ours).fit(X)
+            fitted = ours.fit(held)
+            for mine, spark_s, other in zip(
+                fitted.categories_, on_spark.categories_, theirs.categories_, strict=True
+            ):
+                assert mine.dtype == spark_s.dtype == other.dtype
+                assert mine.tolist()[:4] == spark_s.tolist()[:4] == other.tolist()[:4]
+                assert len(mine) == len(other)
+            for encoder in (fitted, on_spark):
+                assert_array_equal(encoder.transform(held), want)
+                assert_array_equal(encoder.transform(X).toPandas(), want)
+        # What computes has doubles, as before.
+        doubles = X.toPandas()
+        assert doubles.dtypes.tolist() == [np.float64, np.int64]
+        assert_array_equal(
+            StandardScaler().fit_transform(held), plain.StandardScaler().fit_transform(doubles)
+        )
+
+
+def test_integers_beside_nulls_are_exact_in_compositions(spark):
+    big = 2**53
+    table = pa.table(
+        {"k": [big, big + 1, None, big], "x": [1.0, 2.0, None, 4.0], "s": list("abca")}
+    )
+    rows = pd.DataFrame({"k": np.array([big, big + 1, np.nan, big], dtype=object)})
+    want = plain.OrdinalEncoder().fit_transform(rows).ravel()
+    assert want.tolist()[:2] == [0, 1]
+
+    def numbers(frame):
+        return frame.select_dtypes("number").columns.tolist()
+
+    both = ColumnTransformer(
+        [
+            ("keys", make_pipeline(OrdinalEncoder()), numbers),
+            ("hot", OneHotEncoder(sparse_output=False), ["s"]),
+        ],
+        remainder="drop",
+    )
+    made = both.fit_transform(table)
+    assert_array_equal(made[:, 0], want)
+    assert made.dtype == np.float64
+    assert_array_equal(both.transform(table), made)
+    assert both.named_transformers_["keys"][0].categories_[0].tolist()[:2] == [big, big + 1]
+    rest = ColumnTransformer([("hot", OneHotEncoder(), ["s"])], remainder=OrdinalEncoder())
+    assert_array_equal(rest.fit_transform(table)[:, 3], want)
+    passed = ColumnTransformer([("hot", OneHotEncoder(), ["s"])], remainder="passthrough")
+    assert passed.fit_transform(table).dtype == np.float64
+    union = FeatureUnion([("one", OrdinalEncoder()), ("two", OrdinalEncoder())])
+    assert_array_equal(union.fit_transform(table.select(["k"])), np.column_stack([want, want]))
+    mixed = FeatureUnion([("one", OrdinalEncoder()), ("two", StandardScaler())])
+    assert mixed.fit_transform(table.select(["k", "x"])).dtype == np.float64
+
+
+def test_a_float_in_memory_that_stands_for_several_integers_is_refused(spark):
+    big = 2**53
+    df = spark.createDataFrame([(big + i,) for i in range(4)], "x bigint").coalesce(1)
+    floats = pd.DataFrame({"x": [float(big), float(big + 2)]})
+    for encoder in (OrdinalEncoder().fit(df), OrdinalEncoder().fit(df.toPandas())):
+        assert encoder.categories_[0].dtype == np.int64
+        for X in (floats, floats.astype(object)):
+            with pytest.raises(SchemaError, match=f"{float(big)!r} stands for several"):
+                encoder.transform(X)
+        with pytest.raises(SchemaError, match=f"{float(big)!r} stands for several"):
+            encoder.transform(spark.createDataFrame(floats))
+        # One that only one of them rounds to is known, as are integers.
+        assert encoder.transform(floats[1:]).tolist() == [[2.0]]
+        assert encoder.transform(df.toPandas()).ravel().tolist() == [0, 1, 2, 3]

@@ -256,3 +256,7 @@ def test_functions(spark):
     assert preprocessing.FunctionTransformer().fit_transform(df).columns == ["a", "b"]
     with pytest.raises(TypeError, match=r"must return one. Got int instead"):
         preprocessing.FunctionTransformer(lambda X: 1).fit_transform(df)
+    others = (np.isnan, np.spacing, np.clip, abs, len, lambda X: np.logaddexp(X, 1), lambda X: X.T)
+    for function in others:
+        with pytest.raises(TypeError, match=r"a Spark DataFrame.* Write it with pyspark\.sql\.fu"):
+            preprocessing.FunctionTransformer(function).fit_transform(df)

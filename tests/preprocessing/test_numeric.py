@@ -11,6 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from raydp_ml import preprocessing, set_roles
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.preprocessing._function import _SQL
 from tests.parity import assert_parity, assert_same, packaged_flights
 
 ALLOW_MISSING = [
@@ -293,6 +294,53 @@ def test_squares_that_overflow(spark):
     ours = preprocessing.StandardScaler().fit(spark.createDataFrame(X.tolist(), ["a", "b"]))
     assert ours.var_[0] == 0
     assert np.isinf(ours.var_[1])
+
+
+def test_scales_that_are_zero(spark):
+    """NumPy divides by zero, which SQL refuses."""
+    rows = [(1e308, 1.0), (-1e308, 2.0), (0.0, float("nan"))]
+    df = spark.createDataFrame(rows, "a double, b double").coalesce(1).cache()
+    with np.errstate(all="ignore"):
+        ours = preprocessing.MinMaxScaler().fit(df)
+        assert ours.scale_[0] == 0
+        wanted = ours.inverse_transform(df.toPandas())
+    assert_allclose(ours.inverse_transform(df).toPandas(), wanted)
+    assert np.isinf(wanted).any()
+    params = {"quantile_range": (0.0, 100.0), "unit_variance": True}
+    small = df.selectExpr("a / 1e308D AS a", "b").cache()
+    X = small.toPandas()
+    robust = preprocessing.RobustScaler(**params).fit(small)
+    with np.errstate(all="ignore"):
+        theirs = plain.RobustScaler(**params).fit(X)
+        assert_allclose(robust.scale_, theirs.scale_)
+        assert robust.scale_.tolist() == [0, 0]
+        assert_allclose(robust.transform(small).toPandas(), theirs.transform(X))
+    for scaler in (preprocessing.StandardScaler(), preprocessing.MaxAbsScaler()):
+        scaler.fit(small)
+        scaler.scale_ = np.array([0.0, -0.0])
+        with np.errstate(all="ignore"):
+            assert_allclose(scaler.transform(small).toPandas(), scaler.transform(X))
+
+
+FUNCTIONS = list(_SQL)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_functions_are_numpys(spark, function):
+    """To the sign of zero."""
+    edges = [0.0, -0.0, 0.3, -0.3, 0.5, -0.5, 1.0, -1.0, 1.5, 2.5, -2.5, 3.0, 49.0, -7.25]
+    edges += [1e-9, 5e-324, -5e-324, 1e15 + 0.5, 2.0**52, -(2.0**60), 700.0, 1e300, np.nan]
+    X = np.array(edges)
+    df = spark.createDataFrame([(x,) for x in edges], "a double").coalesce(1)
+    made = preprocessing.FunctionTransformer(function).transform(df).toPandas()["a"].to_numpy()
+    with np.errstate(all="ignore"):
+        wanted = function(X)
+    # Far from zero, sines are as exact as the period of each library.
+    near = np.abs(X) < 1e16 if function in (np.sin, np.cos, np.tan) else np.full(len(X), True)
+    assert_allclose(made[near], wanted[near], rtol=4e-15, atol=0)
+    zero = wanted == 0
+    assert np.signbit(made[zero]).tolist() == np.signbit(wanted[zero]).tolist()
+    assert np.isnan(made[-1])
 
 
 def test_functions_of_edges(spark):

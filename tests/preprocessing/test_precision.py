@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from pyspark.ml.linalg import Vectors
+from pyspark.sql.functions import expr
 from scipy import sparse
 from sklearn import impute as plain_impute
 from sklearn import preprocessing as plain
@@ -201,3 +202,53 @@ def test_rows_too_short_for_single_precision_with_set_output(spark):
     got = step.transform(df.toPandas())
     assert_allclose(got.to_numpy(), want.to_numpy(), rtol=1e-13)
     assert_allclose(want.to_numpy(), [[3e-7, 4e-7], [0.6, 0.8]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "value"),
+    [
+        (np.reciprocal, "int", 3),
+        (np.reciprocal, "bigint", -7),
+        (np.square, "tinyint", 100),
+        (np.square, "int", 50_000),
+        (np.exp, "tinyint", 2),
+        (np.sqrt, "smallint", 3),
+        (np.log1p, "boolean", True),
+        (np.log1p, "float", 0.3),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_functions_of_small_types_that_were_fitted_in_memory_warn(spark, function, kind, value):
+    """NumPy computes with integers, or in the precision of their size; Spark in doubles."""
+    df = spark.createDataFrame([(value,)], f"a {kind}").withColumn("b", expr("double(2)"))
+    X = df.toPandas()
+    step = preprocessing.FunctionTransformer(function).fit(X)
+    with pytest.warns(UserWarning, match=r"computes with the columns \['a'\]") as caught:
+        made = step.transform(df)
+    assert caught[0].filename == __file__
+    wanted = function(X.astype(float))
+    assert_allclose(made.toPandas().astype(float), wanted, rtol=1e-14)
+    with np.errstate(over="ignore"):
+        assert abs(float(step.transform(X)["a"][0]) - wanted["a"][0]) > 1e-9
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        step.transform(df.selectExpr("double(a) a", "b"))
+        on_spark = preprocessing.FunctionTransformer(function).fit(df)
+        assert_allclose(on_spark.transform(df).toPandas().astype(float), wanted, rtol=1e-14)
+        assert_allclose(on_spark.transform(X), wanted, rtol=1e-14)
+
+
+def test_functions_that_no_type_changes_do_not_warn(spark):
+    df = spark.createDataFrame([(-3, -5, -0.5)], "a tinyint, b int, c float")
+    X = df.toPandas()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for function in (np.abs, np.negative, np.sign, np.floor, np.rint):
+            made = preprocessing.FunctionTransformer(function).fit(X).transform(df).toPandas()
+            assert_allclose(made, function(X))
+        wide = (
+            preprocessing.FunctionTransformer(np.square)
+            .fit(X)
+            .transform(df.selectExpr("bigint(a) a", "bigint(b) b", "double(c) c"))
+        )
+        assert wide.collect() == [(9.0, 25.0, 0.25)]
