@@ -23,6 +23,7 @@ from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.targets import check_margins
 from raydp_ml.fit_data.training_data import Task, TrainingData
 from raydp_ml.models.progress import Progress
+from raydp_ml.spark_jobs.scores import named_column
 from raydp_ml.training.gang.attempts import (
     explain_lost_workers,
     open_gang,
@@ -132,7 +133,11 @@ class XGBModel(Explainable, Plottable):
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
         watch = Stopwatch()
         import_xgboost()
-        genuine = self._judged()
+        weight = given.sample_weight
+        weighted = weight is not None or (
+            is_spark(X) and named_column(X, None, "sample_weight") is not None
+        )
+        genuine = self._judged(weighted)
         begin = start_of(xgb_model)
         aside: tuple[str, ...] = ()
         survival = self.objective == OBJECTIVE
@@ -151,8 +156,8 @@ class XGBModel(Explainable, Plottable):
         )
         needs_evaluation = None if self.early_stopping_rounds is None else "early_stopping_rounds"
         count = self._count(X)
-        workers = self._workers(1 if count is None and self._needs_one_worker() else count)
-        weight = given.sample_weight
+        one = count is None and self._needs_one_worker(weighted)
+        workers = self._workers(1 if one else count)
         metadata = None if weight is None else {"sample_weight": weight}
         steps = genuine.get_num_boosting_rounds()
         progress = Progress(self, steps, "boosting-round", "rounds", X, given.y, metadata)
@@ -295,7 +300,7 @@ class XGBModel(Explainable, Plottable):
         }
         return by_first_names(params, type(self).__name__)
 
-    def _judged(self) -> Any:
+    def _judged(self, weighted: bool) -> Any:
         """Return `_genuine`, when XGBoost itself takes the parameters; no data has moved yet."""
         genuine = self._genuine()
         judged = genuine.__sklearn_clone__().set_params(random_state=0)
@@ -323,7 +328,7 @@ class XGBModel(Explainable, Plottable):
                 f"The 'callbacks' parameter of {name} must hold instances of "
                 f"xgboost.callback.TrainingCallback. Got {others[0]!r} instead."
             )
-        one = self._needs_one_worker()
+        one = self._needs_one_worker(weighted)
         if one and (self.num_workers or 0) > 1:
             raise InvalidParameterError(
                 f"XGBoost trains {one} with one worker only, and this {name} has "
@@ -343,8 +348,9 @@ class XGBModel(Explainable, Plottable):
             )
         return genuine
 
-    def _needs_one_worker(self) -> str | None:
-        return needs_one_worker(self._xgboost_params(), split_metrics(self.eval_metric)[0])
+    def _needs_one_worker(self, weighted: bool) -> str | None:
+        metrics, _ = split_metrics(self.eval_metric)
+        return needs_one_worker(self._xgboost_params(), metrics, weighted)
 
     @property
     def _n_threads(self) -> int | None:

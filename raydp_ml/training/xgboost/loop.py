@@ -31,6 +31,7 @@ from raydp_ml.training.xgboost.batches import (
     infinite_values,
     types_of,
 )
+from raydp_ml.training.xgboost.group_weights import weigh_as_one_worker
 from raydp_ml.training.xgboost.scores import PooledScores, needs_all_rows
 from raydp_ml.training.xgboost.spec import Checkpoint, Outcome, Round, TrainSpec
 
@@ -135,10 +136,13 @@ def build_matrices(
         from raydp_ml.training.xgboost.external import external_matrices
 
         train, held_out_sets = external_matrices(parts, spec, folder)
-        return train, _named(held_out_sets)
-    first, *others = parts
-    train = build_matrix(first.read(), first.layout, spec, None)
-    return train, _named([build_matrix(part.read(), part.layout, spec, train) for part in others])
+    else:
+        first, *others = parts
+        train = build_matrix(first.read(), first.layout, spec, None)
+        held_out_sets = [build_matrix(part.read(), part.layout, spec, train) for part in others]
+    if spec.task == "ranking":
+        weigh_as_one_worker(train)
+    return train, _named(held_out_sets)
 
 
 def _named(evals: Sequence[xgboost.DMatrix]) -> list[tuple[xgboost.DMatrix, str]]:
