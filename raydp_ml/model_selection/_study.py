@@ -119,8 +119,15 @@ def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -
     return GivenFrame(df, label, held.get("sample_weight"), held.get("group"), groups)
 
 
-def splitter_of(cv: Any, estimator: Any) -> SparkSplitter:
+def splitter_of(cv: Any, estimator: Any, several_labels: bool) -> SparkSplitter:
     """Return the splitter that `cv` stands for; scikit-learn's own become ours.
+
+    Parameters
+    ----------
+    cv : int, splitter or None
+    estimator : estimator
+    several_labels : bool
+        Whether a row has an array of labels, by which no folds are stratified.
 
     Raises
     ------
@@ -129,8 +136,8 @@ def splitter_of(cv: Any, estimator: Any) -> SparkSplitter:
     """
     cv = 5 if cv is None else cv
     if isinstance(cv, (int, np.integer)):
-        kind = _splitters.StratifiedKFold if is_classifier(estimator) else _splitters.KFold
-        return kind(int(cv))
+        stratified = is_classifier(estimator) and not several_labels
+        return (_splitters.StratifiedKFold if stratified else _splitters.KFold)(int(cv))
     if isinstance(cv, SparkSplitter):
         return cv
     name = type(cv).__name__
@@ -196,7 +203,9 @@ class Study:
     ) -> None:
         self.estimator = estimator
         self.given = given
-        self.splitter = splitter_of(cv, estimator)
+        kinds = {column.name: column.kind for column in from_spark_schema(given.df.schema)}
+        several_labels = kinds.get(given.label) in {"array", "vector"}
+        self.splitter = splitter_of(cv, estimator, several_labels)
         self.scorer = scorer
         self.n_jobs = n_jobs
         self.error_score = error_score
