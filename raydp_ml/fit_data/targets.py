@@ -127,11 +127,23 @@ def check_margins(margins: Values, X: Data) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n,) or (n, n_outputs), float64
+
+    Raises
+    ------
+    SchemaError
+        For numbers beyond single precision, which are infinite to XGBoost.
     """
     found: np.ndarray = check_array(
         plain_labels(margins), ensure_2d=False, dtype=np.float64, input_name="base_margin"
     )
     check_consistent_length(X, found)
+    with np.errstate(over="ignore"):
+        beyond = int(np.isinf(found.astype(np.float32)).sum())
+    if beyond:
+        raise SchemaError(
+            f"The base margins hold {beyond} numbers beyond single precision of {found.size} "
+            "values. They must be finite numbers: fix or drop such rows."
+        )
     return found.ravel() if found.ndim == 2 and found.shape[1] == 1 else found
 
 

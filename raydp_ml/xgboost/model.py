@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from raydp_ml.base import is_spark, require_column_name
 from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import check_exists
+from raydp_ml.exchange.columns import check_exists, check_part_kinds, from_spark_schema
 from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.targets import check_margins
 from raydp_ml.fit_data.training_data import Task, TrainingData
@@ -408,6 +408,7 @@ class XGBModel(Explainable, Plottable):
             made = [booster_output(self._Booster, part, asked) for part in parts]
         else:
             margins = check_margins(base_margin, X)
+            self._require_margins(str(margins.shape[1] if margins.ndim == 2 else 1), asked)
             ends = np.cumsum([0, *(part.shape[0] for part in parts)])
             made = [
                 booster_output(self._Booster, part, asked, margins[start:end])
@@ -426,7 +427,7 @@ class XGBModel(Explainable, Plottable):
     ) -> Any:
         check_is_fitted(self)
         asked = asked or self._asked(output)
-        outputs = self._outputs(asked) if output == "value" or base_margin is not None else 0
+        outputs = self._outputs(asked) if output == "value" else 0
         if output == "value" and outputs:
             output = "values"
         elif self._n_targets and output != "value":
@@ -436,8 +437,12 @@ class XGBModel(Explainable, Plottable):
         margin_name = require_column_name(base_margin, "base_margin", df.columns)
         if margin_name is not None:
             check_exists(margin_name, df.columns, "base_margin")
-            kind = "vector" if outputs else "number"
-            margins = Feature(margin_name, kind, outputs or 1)
+            columns = from_spark_schema(df.schema)
+            check_part_kinds(columns, {"base_margin": margin_name}, array_label=False)
+            kind = next(column.kind for column in columns if column.name == margin_name)
+            is_array = kind in {"array", "vector"}  # of a length that rows will show
+            width = self._require_margins("an array" if is_array else "1", asked)
+            margins = Feature(margin_name, "vector" if is_array else "number", width)
             layout = layout.with_features([*layout.features, margins])
         predictor = BoosterPredictor(
             layout,
@@ -454,6 +459,17 @@ class XGBModel(Explainable, Plottable):
             lambda: bytes(self._Booster.save_raw("ubj")),
             partial(trees_column, self._Booster, predictor),
         )
+
+    def _require_margins(self, given: str, asked: Asked) -> int:
+        """Return how many base margins a row needs; raise `SchemaError` where others are given."""
+        width = self._outputs(replace(asked, margin=True)) or 1
+        wanted = "a single number" if width == 1 else f"an array of {width} numbers"
+        if given not in ({"1"} if width == 1 else {str(width), "an array"}):
+            raise SchemaError(
+                f"The base margins hold {given} for each row, and this model has {width} outputs: "
+                f"give each row {wanted}."
+            )
+        return width
 
     def _outputs(self, asked: Asked) -> int:
         """Return how many numbers a prediction is, 0 for a single one."""

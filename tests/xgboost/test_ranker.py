@@ -148,6 +148,8 @@ def test_spark(spark, frame, plain, workers):
     marked = raydp_ml.set_roles(data, label="y", group="q")
     by_role = XGBRanker(num_workers=workers, **PARAMS).fit(marked)
     assert by_role.score(marked) == pytest.approx(want, abs=0.02)
+    with pytest.raises(SchemaError, match="The label 'y' must hold whole numbers from 0 to 31"):
+        by_role.fit(data.withColumn("y", functions.expr("if(q = 59, -1, y)")), "y", group="q")
 
 
 def test_evaluation_sets(spark, frame):
@@ -201,6 +203,46 @@ def test_errors(spark, frame):
         XGBRanker(num_workers=1).fit(holes, "y", group="q")
     with pytest.raises(ValueError, match="score needs the groups"):
         XGBRanker(n_estimators=1).fit(frame[NAMES], frame["y"], qid=frame["q"]).score(data, "y")
+
+
+RELEVANCE = {"negative": "y - 2", "fractional": "y + 0.5", "above 31": "y * 20", "whole": "y"}
+
+
+@pytest.mark.parametrize("how", RELEVANCE)
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"ndcg_exp_gain": False},
+        {"objective": "rank:pairwise"},
+        {"objective": "rank:pairwise", "eval_metric": "ndcg"},
+        {"objective": "rank:map"},
+        {"ndcg_exp_gain": False, "eval_metric": "pre"},
+    ],
+    ids=str,
+)
+def test_relevance_that_xgboost_refuses(frame, how, params):
+    """What plain xgboost refuses, and no more, is told with the column's name."""
+    rows = frame.drop(columns="w").eval(f"y = {RELEVANCE[how]}")
+    params = {**PARAMS, "n_estimators": 1, **params}
+    X, y, q = rows[NAMES], rows["y"], rows["q"]
+    sets = {"eval_set": [(X, y)], "eval_qid": [q]} if "eval_metric" in params else {}
+    refused = None
+    try:
+        plain = xgboost.XGBRanker(**params).fit(X, y, qid=q, **sets)
+    except xgboost.core.XGBoostError as error:
+        refused = str(error)
+    model = XGBRanker(**params)
+    named = {**sets, "eval_set": [(rows, "y")], "eval_qid": ["q"]} if sets else {}
+    if refused is None:
+        model.fit(rows, "y", qid="q", **named)
+        assert_allclose(model.predict(X), plain.predict(X), atol=1e-6)
+        return
+    text = "0 and 1 only for" if "binary" in refused else "whole numbers from 0 to 31"
+    with pytest.raises(SchemaError, match=f"The label 'y' must hold {text}"):
+        model.fit(rows, "y", qid="q", **named)
+    with pytest.raises(SchemaError, match=f"The label must hold {text}"):
+        model.fit(X, y, qid=q, **sets)
 
 
 def test_ndcg_equals_scikit_learns():

@@ -32,6 +32,7 @@ from raydp_ml.training.xgboost.batches import (
     types_of,
 )
 from raydp_ml.training.xgboost.group_weights import weigh_as_one_worker
+from raydp_ml.training.xgboost.refusals import named_columns
 from raydp_ml.training.xgboost.scores import PooledScores, needs_all_rows
 from raydp_ml.training.xgboost.spec import Checkpoint, Outcome, Round, TrainSpec
 
@@ -90,7 +91,8 @@ def _train(
 ) -> Outcome | None:
     """Build the matrices and boost; at the end nothing refers to the matrices' files."""
     train, evals = build_matrices(parts, spec, folder)
-    booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
+    with named_columns(parts[0].layout):
+        booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
     if rank != 0:
         return None
     return Outcome(rounds, bytes(booster.save_raw("ubj")), history, booster.save_config())
