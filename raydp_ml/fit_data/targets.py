@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,11 +45,15 @@ def check_labels(
     ------
     ValueError
         As scikit-learn does for NaN, infinity, and targets of the wrong kind.
+    SchemaError
+        For times and durations, which are no labels in Spark either: they would be predicted there
+        as texts of nanoseconds.
     """
     given: Any = plain_labels(y)
     shape: tuple[int, ...] = ()
     if several and task == "classification":
         shape = np.shape(given) if isinstance(given, list) else getattr(given, "shape", ())
+    _refuse_times(given)
     labels: np.ndarray
     if len(shape) == 2 and shape[1] > 1:
         kind = type_of_target(given, input_name="y")
@@ -90,6 +95,22 @@ def plain_labels(values: Any) -> Any:
     if module.startswith("pandas") and hasattr(values, "isna"):
         return _of_numpy(values)
     return values
+
+
+def _refuse_times(given: Any) -> None:
+    of_frame = getattr(given, "ndim", 1) == 2 and hasattr(given, "dtypes")
+    held = np.asarray(given)
+    times = {
+        str(kind) for kind in (given.dtypes if of_frame else [held.dtype]) if kind.kind in "mM"
+    }
+    if held.dtype == object and held.ndim == 1:  # as NumPy has times of a zone
+        first = held[:1].tolist()
+        times |= {type(x).__name__ for x in first if isinstance(x, (date, timedelta))}
+    if times:
+        raise SchemaError(
+            f"The labels are of type {', '.join(sorted(times))}, and must be numbers or strings. Cast "
+            "them first, for example by y.astype(str)."
+        )
 
 
 def _of_numpy(values: Any) -> Any:

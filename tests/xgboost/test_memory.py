@@ -18,7 +18,8 @@ from sklearn.pipeline import make_pipeline
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.preprocessing import StandardScaler
-from raydp_ml.xgboost import XGBClassifier, XGBRegressor
+from raydp_ml.torch import TorchClassifier, TorchRegressor
+from raydp_ml.xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier
 
 PARAMS = {"n_estimators": 15, "max_depth": 4, "n_jobs": 1, "random_state": 3}
 
@@ -374,6 +375,26 @@ def test_bad_labels_and_weights(frame):
         XGBClassifier().fit(X, labels, eval_set=[(X, ["q"] * len(y))])
     with pytest.raises(ValueError, match="at most one function"):
         XGBRegressor(eval_metric=[len, max]).fit(X, y)
+
+
+TIMES = {
+    "datetimes": lambda late: np.datetime64("2026-01-01") + late.astype(int),
+    "durations": lambda late: pd.to_timedelta(late.astype(int), unit="D"),
+    "of a zone": lambda late: pd.to_datetime(late.astype(int), unit="D", utc=True),
+    "categories": lambda late: pd.Categorical(pd.to_datetime(late.astype(int), unit="D")),
+    "Arrow's": lambda late: pa.array(late.astype("datetime64[s]")),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+@pytest.mark.parametrize(
+    "estimator", [XGBClassifier, XGBRFClassifier, TorchClassifier, XGBRegressor, TorchRegressor]
+)
+def test_times_are_no_labels(frame, kind, estimator):
+    """Nor are they in Spark, where they would be predicted as texts of nanoseconds."""
+    y = TIMES[kind](frame["y"].to_numpy() > 0)
+    with pytest.raises(SchemaError, match=r"labels are of type .*, and must be numbers or strings"):
+        estimator().fit(frame[["a"]], y)
 
 
 def test_a_missing_xgboost_says_how_to_get_it(monkeypatch, frame):
