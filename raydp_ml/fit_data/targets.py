@@ -108,8 +108,8 @@ def _refuse_times(given: Any) -> None:
         times |= {type(x).__name__ for x in first if isinstance(x, (date, timedelta))}
     if times:
         raise SchemaError(
-            f"The labels are of type {', '.join(sorted(times))}, and must be numbers or strings. Cast "
-            "them first, for example by y.astype(str)."
+            f"The labels are of type {', '.join(sorted(times))}, and must be numbers or strings. "
+            "Cast them first, for example by y.astype(str)."
         )
 
 
