@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +93,8 @@ def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -
     Raises
     ------
     SchemaError, TypeError
+    ValueError
+        Where nothing says what a ranker ranks together.
     """
     require_batch(df)
     last = estimator.steps[-1][0] + "__" if isinstance(estimator, Pipeline) else ""
@@ -116,6 +119,13 @@ def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -
     label = label_of(df, names.get("y"), type(estimator).__name__)
     held = {column.role: column.name for column in from_spark_schema(df.schema) if column.role}
     groups = names.get("groups") or held.get("group")
+    fitted = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    if "group" not in held and "group" in signature(fitted.fit).parameters:
+        raise ValueError(
+            f"{type(fitted).__name__} needs to know which rows are ranked together. Pass the name "
+            f"of their column, {last}group={groups or 'query'!r}, or mark it once: "
+            "raydp_ml.set_roles(df, group=...). groups= says what the splitter keeps together."
+        )
     return GivenFrame(df, label, held.get("sample_weight"), held.get("group"), groups)
 
 
