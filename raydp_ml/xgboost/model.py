@@ -567,6 +567,10 @@ class XGBModel(Explainable, Plottable):
         object returned holds them as pandas categories of strings
         (``X.astype(str).astype("category")``).
 
+        XGBoost allows no ``[``, ``]`` or ``<`` in the names of features. The object returned has
+        round brackets in their place (where two names would become equal, ``f0``, ``f1``, ...):
+        give it ``X.set_axis(genuine.feature_names_in_, axis=1)``.
+
         Returns
         -------
         xgboost.XGBRegressor, xgboost.XGBClassifier or xgboost.XGBRanker

@@ -194,6 +194,23 @@ def test_to_xgboost_is_the_genuine_fitted_object(frame):
     assert_array_equal(genuine.feature_names_in_, X_NAMES)
 
 
+@pytest.mark.parametrize(
+    ("names", "legal"),
+    [(["a[0]", "b<1", "c"], ["a(0)", "b(1", "c"]), (["a[", "a<", "c"], ["f0", "f1", "f2"])],
+)
+def test_names_that_xgboost_does_not_allow(frame, names, legal):
+    X = frame[X_NAMES].set_axis(names, axis=1)
+    with pytest.raises(ValueError, match="feature_names must be string, and may not contain"):
+        xgboost.XGBRegressor(**PARAMS).fit(X, frame["y"])
+    ours = XGBRegressor(**PARAMS).fit(X, frame["y"])
+    plain = xgboost.XGBRegressor(**PARAMS).fit(frame[X_NAMES], frame["y"])
+    assert_array_equal(ours.predict(X), plain.predict(frame[X_NAMES]))
+    genuine = ours.to_xgboost()
+    assert genuine.feature_names_in_.tolist() == legal
+    renamed = X.set_axis(genuine.feature_names_in_, axis=1)
+    assert_array_equal(genuine.predict(renamed), ours.predict(X))
+
+
 def test_early_stopping_equals_plain_xgboost(frame):
     X, y = frame[X_NAMES], frame["y"]
     rng = np.random.default_rng(1)
