@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,11 +45,15 @@ def check_labels(
     ------
     ValueError
         As scikit-learn does for NaN, infinity, and targets of the wrong kind.
+    SchemaError
+        For times and durations, which are no labels in Spark either: they would be predicted there
+        as texts of nanoseconds.
     """
     given: Any = plain_labels(y)
     shape: tuple[int, ...] = ()
     if several and task == "classification":
         shape = np.shape(given) if isinstance(given, list) else getattr(given, "shape", ())
+    _refuse_times(given)
     labels: np.ndarray
     if len(shape) == 2 and shape[1] > 1:
         kind = type_of_target(given, input_name="y")
@@ -92,6 +97,22 @@ def plain_labels(values: Any) -> Any:
     return values
 
 
+def _refuse_times(given: Any) -> None:
+    of_frame = getattr(given, "ndim", 1) == 2 and hasattr(given, "dtypes")
+    held = np.asarray(given)
+    times = {
+        str(kind) for kind in (given.dtypes if of_frame else [held.dtype]) if kind.kind in "mM"
+    }
+    if held.dtype == object and held.ndim == 1:  # as NumPy has times of a zone
+        first = held[:1].tolist()
+        times |= {type(x).__name__ for x in first if isinstance(x, (date, timedelta))}
+    if times:
+        raise SchemaError(
+            f"The labels are of type {', '.join(sorted(times))}, and must be numbers or strings. "
+            "Cast them first, for example by y.astype(str)."
+        )
+
+
 def _of_numpy(values: Any) -> Any:
     """Turn pandas' own integers and Arrow's into NumPy's, where scikit-learn makes doubles."""
     columns = values.dtypes.to_dict() if values.ndim == 2 else {None: values.dtype}
@@ -127,11 +148,23 @@ def check_margins(margins: Values, X: Data) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n,) or (n, n_outputs), float64
+
+    Raises
+    ------
+    SchemaError
+        For numbers beyond single precision, which are infinite to XGBoost.
     """
     found: np.ndarray = check_array(
         plain_labels(margins), ensure_2d=False, dtype=np.float64, input_name="base_margin"
     )
     check_consistent_length(X, found)
+    with np.errstate(over="ignore"):
+        beyond = int(np.isinf(found.astype(np.float32)).sum())
+    if beyond:
+        raise SchemaError(
+            f"The base margins hold {beyond} numbers beyond single precision of {found.size} "
+            "values. They must be finite numbers: fix or drop such rows."
+        )
     return found.ravel() if found.ndim == 2 and found.shape[1] == 1 else found
 
 

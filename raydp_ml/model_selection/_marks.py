@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raydp_ml.base import kind_of
-from raydp_ml.exchange.columns import quoted
+from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.columns import from_spark_schema, quoted
 from raydp_ml.exchange.sql_text import select, where
 from raydp_ml.spark_jobs.row_order import END
 from raydp_ml.spark_jobs.summaries import column_key
@@ -125,12 +126,28 @@ def part_of(x: str, places: Sequence[int]) -> str:
     return " + ".join(reached) or "0"
 
 
+_UNHASHABLE = {"array", "binary", "map", "variant"}
+"""What Python gets of such columns is no key of a dictionary."""
+
+
 def key_of(df: DataFrame, name: str) -> str:
     """Return SQL of a column by whose values rows are told apart, as Python gets them.
 
     A time on the clock, which is what Python gets of a timestamp, may have been twice.
+
+    Raises
+    ------
+    SchemaError
+        For a column of arrays and the like.
     """
+    (column,) = (item for item in from_spark_schema(df.schema) if item.name == name)
     kind = df.schema[name].dataType.typeName()
+    if column.kind in {"array", "vector"} or kind in _UNHASHABLE:
+        raise SchemaError(
+            f"The column {name!r} is of type {column.type_name}, and rows are told apart by single "
+            "values: those of a group, or of a label that is binary or multiclass. Rows with "
+            "several labels are split by KFold, for which a number of folds stands then."
+        )
     return f"unix_micros({quoted(name)})" if kind == "timestamp" else column_key(df, name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +93,8 @@ def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -
     Raises
     ------
     SchemaError, TypeError
+    ValueError
+        Where nothing says what a ranker ranks together.
     """
     require_batch(df)
     last = estimator.steps[-1][0] + "__" if isinstance(estimator, Pipeline) else ""
@@ -116,11 +119,25 @@ def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -
     label = label_of(df, names.get("y"), type(estimator).__name__)
     held = {column.role: column.name for column in from_spark_schema(df.schema) if column.role}
     groups = names.get("groups") or held.get("group")
+    fitted = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    if "group" not in held and "group" in signature(fitted.fit).parameters:
+        raise ValueError(
+            f"{type(fitted).__name__} needs to know which rows are ranked together. Pass the name "
+            f"of their column, {last}group={groups or 'query'!r}, or mark it once: "
+            "raydp_ml.set_roles(df, group=...). groups= says what the splitter keeps together."
+        )
     return GivenFrame(df, label, held.get("sample_weight"), held.get("group"), groups)
 
 
-def splitter_of(cv: Any, estimator: Any) -> SparkSplitter:
+def splitter_of(cv: Any, estimator: Any, several_labels: bool) -> SparkSplitter:
     """Return the splitter that `cv` stands for; scikit-learn's own become ours.
+
+    Parameters
+    ----------
+    cv : int, splitter or None
+    estimator : estimator
+    several_labels : bool
+        Whether a row has an array of labels, by which no folds are stratified.
 
     Raises
     ------
@@ -129,8 +146,8 @@ def splitter_of(cv: Any, estimator: Any) -> SparkSplitter:
     """
     cv = 5 if cv is None else cv
     if isinstance(cv, (int, np.integer)):
-        kind = _splitters.StratifiedKFold if is_classifier(estimator) else _splitters.KFold
-        return kind(int(cv))
+        stratified = is_classifier(estimator) and not several_labels
+        return (_splitters.StratifiedKFold if stratified else _splitters.KFold)(int(cv))
     if isinstance(cv, SparkSplitter):
         return cv
     name = type(cv).__name__
@@ -196,7 +213,9 @@ class Study:
     ) -> None:
         self.estimator = estimator
         self.given = given
-        self.splitter = splitter_of(cv, estimator)
+        kinds = {column.name: column.kind for column in from_spark_schema(given.df.schema)}
+        several_labels = kinds.get(given.label) in {"array", "vector"}
+        self.splitter = splitter_of(cv, estimator, several_labels)
         self.scorer = scorer
         self.n_jobs = n_jobs
         self.error_score = error_score

@@ -65,7 +65,8 @@ def train_test_split(
     shuffle : bool, default=True
         False needs `time`, since rows of a Spark DataFrame have no order of their own.
     stratify : str, default=None
-        A column, often the label, whose values both parts hold in the same shares.
+        A column, often the label, whose values both parts hold in the same shares; of several
+        labels a row, an array, each combination counts as a value.
     groups : str, default=None
         A column whose values are not torn apart.
     time : str, default=None
@@ -140,7 +141,7 @@ Sizes = tuple[float | None, float | None]
 
 def _by_row(df: DataFrame, stratify: str | None, sizes: Sizes, seed: int) -> Marked:
     place = random_place(df, seed)
-    strata = None if stratify is None else key_of(df, stratify)
+    strata = None if stratify is None else _stratum(df, stratify)
     counts, _ = count_places(df, place, strata)
     missing = [value for value in counts if strata and is_missing(value)]
     check_labels(stratify or "", int(sum(counts[value].sum() for value in missing)))
@@ -158,6 +159,12 @@ def _by_row(df: DataFrame, stratify: str | None, sizes: Sizes, seed: int) -> Mar
     frame = with_values(df, strata, found)
     # The place is that of the row as it came, without the column that was joined to it.
     return in_parts(frame, [_part(f"size(filter({VALUE}, end -> {place} >= end))")], rows)
+
+
+def _stratum(df: DataFrame, name: str) -> str:
+    """Return SQL of a row's stratum: of several labels the text of them all, as scikit-learn."""
+    is_array = df.schema[name].dataType.typeName() == "array"
+    return f"cast({quoted(name)} as string)" if is_array else key_of(df, name)
 
 
 def _part(reached: str) -> str:

@@ -104,6 +104,7 @@ def spark_r2(
     their elements is returned.
     """
     target, weights, label = _parts(df, y, sample_weight)
+    _require_alike(df, predicted, label, n_targets)
     if not n_targets:
         return _spark_r2(predicted, target, PREDICTION, weights, label)
     predicted, target = _with_array(df, predicted, label, target)
@@ -113,6 +114,27 @@ def spark_r2(
         for i in range(n_targets)
     ]
     return sum(scores) / n_targets
+
+
+def _require_alike(df: DataFrame, predicted: DataFrame, label: str, n_targets: int) -> None:
+    """Raise `SchemaError` where labels or predictions are arrays, and the others are not."""
+    kind = next(column.kind for column in from_spark_schema(df.schema) if column.name == label)
+    labels = kind in {"array", "vector"}
+    predictions = predicted.schema[PREDICTION].dataType.typeName() == "array"
+    # One target may be an array of one element, or that element.
+    if labels == predictions == (n_targets > 0) or n_targets == 1:
+        return
+    shapes = {True: "an array", False: "a single value"}
+    remedy = (
+        "Of predictions without a label each, as of several quantiles, score one at a time: "
+        f"predict, and a metric of prediction[0] beside {label!r}."
+        if predictions and not n_targets
+        else "Score with labels of the shape that the estimator was fitted on."
+    )
+    raise SchemaError(
+        f"y_true and y_pred have different number of output: the label {label!r} is "
+        f"{shapes[labels]}, and a prediction is {shapes[predictions]}. {remedy}"
+    )
 
 
 def _with_array(
@@ -175,6 +197,7 @@ def spark_accuracy(
     With `n_targets`, label and predictions are arrays of that length, all of which must be right.
     """
     target, weights, label = _parts(df, y, sample_weight)
+    _require_alike(df, predicted, label, n_targets)
     if n_targets:
         predicted, target = _with_array(df, predicted, label, target)
         target = f"transform({target}, x -> cast(x as double))"
@@ -240,6 +263,7 @@ def _same(given: DataType, own: DataType, label: str) -> str:
 def spark_ndcg(df: DataFrame, predicted: DataFrame, y: object, group: object) -> float:
     """Return the mean NDCG over the groups of a Spark DataFrame."""
     target, _, label = _parts(df, y, None)
+    _require_alike(df, predicted, label, 0)
     name = named_column(df, group, "group")
     if name is None:
         raise ValueError(

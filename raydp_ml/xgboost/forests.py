@@ -31,14 +31,14 @@ class _Forest(XGBModel):
         return super()._genuine()
 
     @_kept()
-    def _judged(self) -> Any:
+    def _judged(self, weighted: bool) -> Any:
         given = [name for name in ("early_stopping_rounds", "callbacks") if getattr(self, name)]
         if given:
             raise InvalidParameterError(
                 f"{type(self).__name__} grows all of its trees in one round, so that {given} have "
                 "no use. Leave them out, or take an estimator that boosts."
             )
-        return super()._judged()
+        return super()._judged(weighted)
 
 
 class XGBRFRegressor(_Forest, XGBRegressor):

@@ -159,7 +159,8 @@ def margins_for_jvm(df: DataFrame, column: Column, feature: Feature, refusal: st
         else _array_of([quoted(column.name)], "double")
     )
     held = f"cast({held} as array<double>)"
-    finite = f"forall({held}, x -> coalesce(abs(x) < double('Infinity'), false))"
+    single = "abs(cast(x as float))"  # which is what is infinite to XGBoost
+    finite = f"forall({held}, x -> coalesce({single} < float('Infinity'), false))"
     refused = f"cast(raise_error({literal(refusal)}) as array<float>)"
     return f"if(coalesce({finite}, false), cast({held} as array<float>), {refused})"
 

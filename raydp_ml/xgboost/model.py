@@ -18,11 +18,12 @@ from sklearn.utils.validation import check_is_fitted
 from raydp_ml.base import is_spark, require_column_name
 from raydp_ml.events import Stopwatch
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.exchange.columns import check_exists
+from raydp_ml.exchange.columns import check_exists, check_part_kinds, from_spark_schema
 from raydp_ml.fit_data.given import Given
 from raydp_ml.fit_data.targets import check_margins
 from raydp_ml.fit_data.training_data import Task, TrainingData
 from raydp_ml.models.progress import Progress
+from raydp_ml.spark_jobs.scores import named_column
 from raydp_ml.training.gang.attempts import (
     explain_lost_workers,
     open_gang,
@@ -132,7 +133,11 @@ class XGBModel(Explainable, Plottable):
         """Train on any kind of X; the public ``fit`` methods say what is taken."""
         watch = Stopwatch()
         import_xgboost()
-        genuine = self._judged()
+        weight = given.sample_weight
+        weighted = weight is not None or (
+            is_spark(X) and named_column(X, None, "sample_weight") is not None
+        )
+        genuine = self._judged(weighted)
         begin = start_of(xgb_model)
         aside: tuple[str, ...] = ()
         survival = self.objective == OBJECTIVE
@@ -151,8 +156,8 @@ class XGBModel(Explainable, Plottable):
         )
         needs_evaluation = None if self.early_stopping_rounds is None else "early_stopping_rounds"
         count = self._count(X)
-        workers = self._workers(1 if count is None and self._needs_one_worker() else count)
-        weight = given.sample_weight
+        one = count is None and self._needs_one_worker(weighted)
+        workers = self._workers(1 if one else count)
         metadata = None if weight is None else {"sample_weight": weight}
         steps = genuine.get_num_boosting_rounds()
         progress = Progress(self, steps, "boosting-round", "rounds", X, given.y, metadata)
@@ -295,7 +300,7 @@ class XGBModel(Explainable, Plottable):
         }
         return by_first_names(params, type(self).__name__)
 
-    def _judged(self) -> Any:
+    def _judged(self, weighted: bool) -> Any:
         """Return `_genuine`, when XGBoost itself takes the parameters; no data has moved yet."""
         genuine = self._genuine()
         judged = genuine.__sklearn_clone__().set_params(random_state=0)
@@ -323,7 +328,7 @@ class XGBModel(Explainable, Plottable):
                 f"The 'callbacks' parameter of {name} must hold instances of "
                 f"xgboost.callback.TrainingCallback. Got {others[0]!r} instead."
             )
-        one = self._needs_one_worker()
+        one = self._needs_one_worker(weighted)
         if one and (self.num_workers or 0) > 1:
             raise InvalidParameterError(
                 f"XGBoost trains {one} with one worker only, and this {name} has "
@@ -343,8 +348,9 @@ class XGBModel(Explainable, Plottable):
             )
         return genuine
 
-    def _needs_one_worker(self) -> str | None:
-        return needs_one_worker(self._xgboost_params(), split_metrics(self.eval_metric)[0])
+    def _needs_one_worker(self, weighted: bool) -> str | None:
+        metrics, _ = split_metrics(self.eval_metric)
+        return needs_one_worker(self._xgboost_params(), metrics, weighted)
 
     @property
     def _n_threads(self) -> int | None:
@@ -402,6 +408,7 @@ class XGBModel(Explainable, Plottable):
             made = [booster_output(self._Booster, part, asked) for part in parts]
         else:
             margins = check_margins(base_margin, X)
+            self._require_margins(str(margins.shape[1] if margins.ndim == 2 else 1), asked)
             ends = np.cumsum([0, *(part.shape[0] for part in parts)])
             made = [
                 booster_output(self._Booster, part, asked, margins[start:end])
@@ -420,7 +427,7 @@ class XGBModel(Explainable, Plottable):
     ) -> Any:
         check_is_fitted(self)
         asked = asked or self._asked(output)
-        outputs = self._outputs(asked) if output == "value" or base_margin is not None else 0
+        outputs = self._outputs(asked) if output == "value" else 0
         if output == "value" and outputs:
             output = "values"
         elif self._n_targets and output != "value":
@@ -430,8 +437,12 @@ class XGBModel(Explainable, Plottable):
         margin_name = require_column_name(base_margin, "base_margin", df.columns)
         if margin_name is not None:
             check_exists(margin_name, df.columns, "base_margin")
-            kind = "vector" if outputs else "number"
-            margins = Feature(margin_name, kind, outputs or 1)
+            columns = from_spark_schema(df.schema)
+            check_part_kinds(columns, {"base_margin": margin_name}, array_label=False)
+            kind = next(column.kind for column in columns if column.name == margin_name)
+            is_array = kind in {"array", "vector"}  # of a length that rows will show
+            width = self._require_margins("an array" if is_array else "1", asked)
+            margins = Feature(margin_name, "vector" if is_array else "number", width)
             layout = layout.with_features([*layout.features, margins])
         predictor = BoosterPredictor(
             layout,
@@ -448,6 +459,17 @@ class XGBModel(Explainable, Plottable):
             lambda: bytes(self._Booster.save_raw("ubj")),
             partial(trees_column, self._Booster, predictor),
         )
+
+    def _require_margins(self, given: str, asked: Asked) -> int:
+        """Return how many base margins a row needs; raise `SchemaError` where others are given."""
+        width = self._outputs(replace(asked, margin=True)) or 1
+        wanted = "a single number" if width == 1 else f"an array of {width} numbers"
+        if given not in ({"1"} if width == 1 else {str(width), "an array"}):
+            raise SchemaError(
+                f"The base margins hold {given} for each row, and this model has {width} outputs: "
+                f"give each row {wanted}."
+            )
+        return width
 
     def _outputs(self, asked: Asked) -> int:
         """Return how many numbers a prediction is, 0 for a single one."""
@@ -544,6 +566,10 @@ class XGBModel(Explainable, Plottable):
         Categories are strings to the booster, whatever they were in ``fit``: a frame for the
         object returned holds them as pandas categories of strings
         (``X.astype(str).astype("category")``).
+
+        XGBoost allows no ``[``, ``]`` or ``<`` in the names of features. The object returned has
+        round brackets in their place (where two names would become equal, ``f0``, ``f1``, ...):
+        give it ``X.set_axis(genuine.feature_names_in_, axis=1)``.
 
         Returns
         -------

@@ -214,10 +214,15 @@ def checked_rounds(booster: xgboost.Booster, rounds: object) -> tuple[int, int] 
             f"iteration_range is a pair of whole numbers (first, end). Got {rounds!r} instead."
         )
     first, end = int(pair[0]), int(pair[1])
-    if end == 0:  # of XGBoost: without an end
-        first, end = (0, 0) if first == 0 else (first, most)
-    if (first, end) == (0, 0):
+    if (first, end) == (0, 0):  # of XGBoost
         return None
+    if end == 0 < first:
+        last = best_rounds(booster)[1] or most
+        raise ValueError(
+            f"iteration_range={(first, end)} has no end, for which XGBoost itself takes all rounds "
+            f"from 0 on. Pass ({first}, {last}) for those from {first} on, or None for the best of "
+            "all."
+        )
     if not 0 <= first < end <= most:
         raise ValueError(
             f"iteration_range={(first, end)} is not among the {most} rounds of this model. Pass "

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 _INTEGERS = pa.list_(pa.int32())
 _NOT_FINITE = (
-    "The base margins hold missing or infinite values. They must be finite numbers: fix or drop "
-    "such rows."
+    "The base margins hold missing or infinite values, or such beyond single precision. They must "
+    "be finite numbers: fix or drop such rows."
 )
 
 
@@ -129,7 +129,9 @@ def _margins(column: pa.Array, feature: Feature) -> np.ndarray:
         if feature.kind == "vector"
         else as_numbers(column).to_numpy(zero_copy_only=False)
     ).astype(np.float64)
-    if not np.isfinite(margins).all():
+    with np.errstate(over="ignore"):
+        singles = margins.astype(np.float32)
+    if not np.isfinite(singles).all():
         raise SchemaError(_NOT_FINITE)
     return margins
 

@@ -18,6 +18,8 @@ from raydp_ml.decomposition import PCA
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.feature_selection import SelectFromModel
 from raydp_ml.model_selection import (
+    GridSearchCV,
+    KFold,
     PredefinedSplit,
     ShuffleSplit,
     cross_val_predict,
@@ -70,6 +72,25 @@ def test_cross_val_score(data, frame, own_folds):
         xgboost.XGBRegressor(**SMALL), frame[NUMBERS], frame.z, **own_folds
     )
     np.testing.assert_allclose(ours, own, atol=1e-6)
+
+
+def test_several_labels_a_row_are_in_no_strata(df, frame):
+    """A number of folds is KFold then, as in scikit-learn."""
+    labelled = df.selectExpr("a", "`b.c`", "id", "array(int(y = 'yes'), int(a > 0.5)) AS t")
+    model = XGBClassifier(**SMALL)
+    fold_of = KFold(3).fold_column(labelled).toPandas().sort_values("id")
+    rows = fold_of[["a", "b.c", "id"]]
+    own = sklearn.model_selection.cross_val_score(
+        xgboost.XGBClassifier(**SMALL),
+        rows,
+        np.stack(fold_of.t.tolist()),
+        cv=sklearn.model_selection.PredefinedSplit(fold_of.fold),
+    )
+    assert own.min() < 1
+    for cv in (3, KFold(3)):
+        np.testing.assert_allclose(cross_val_score(model, labelled, "t", cv=cv), own, atol=1e-6)
+    search = GridSearchCV(model, {"max_depth": [6]}, cv=3).fit(labelled, "t")
+    assert search.best_score_ == pytest.approx(own.mean())
 
 
 def test_weights_go_to_fit_and_score(data, df, frame, own_folds):

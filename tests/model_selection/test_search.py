@@ -285,6 +285,8 @@ def test_several_workers_train_each_candidate(df, frame):
 def test_ranker(df, frame):
     data = df.selectExpr("a", "`b.c`", "shop", "cast(3 * a AS int) AS rel")
     search = GridSearchCV(XGBRanker(**SMALL), {"max_depth": [2, 4]}, cv=GroupKFold(3))
+    with pytest.raises(ValueError, match=r"ranked together. Pass .* group='shop'.*the splitter"):
+        search.fit(data, "rel", groups="shop")
     search.fit(data, "rel", group="shop")
     assert (search.cv_results_["mean_test_score"] > 0.9).all()
     assert search.score(raydp_ml.set_roles(data, group="shop"), "rel") > 0.9

@@ -220,6 +220,21 @@ def test_train_and_test_by_strata(df, frame):
     assert len(own) == test.count() == 600 - train.count()
 
 
+def test_train_and_test_by_several_labels(df):
+    """Each combination of labels is a stratum, as in scikit-learn."""
+    labelled = df.selectExpr("id", "array(int(y = 'yes'), int(kind = 'x'), null) AS t")
+    train, test = train_test_split(labelled, test_size=0.25, stratify="t", random_state=1)
+    rows = np.array([row.t[:2] for row in labelled.collect()])
+    _, own = sklearn.model_selection.train_test_split(
+        rows, test_size=0.25, stratify=rows, random_state=1
+    )
+    found = np.unique([row.t[:2] for row in test.collect()], axis=0, return_counts=True)
+    expected = np.unique(own, axis=0, return_counts=True)
+    np.testing.assert_array_equal(found[0], expected[0])
+    assert abs(found[1] - expected[1]).max() <= 1
+    assert len(own) == test.count() == 600 - train.count()
+
+
 def test_train_and_test_by_groups(df):
     train, test = train_test_split(df, test_size=0.3, groups="shop", random_state=2)
     ours, theirs = ({row[0] for row in part.select("shop").collect()} for part in (train, test))
@@ -285,6 +300,28 @@ BAD = {
         lambda df: StratifiedKFold(2).split(df, "holes"),
         SchemaError,
         "null or NaN values",
+    ),
+    "strata of several labels": (
+        lambda df: StratifiedKFold(2).split(df.selectExpr("array(shop, fold) AS t"), "t"),
+        SchemaError,
+        "'t' is of type array<int>.*binary or multiclass.*several labels are split by KFold",
+    ),
+    "strata of several labels in groups": (
+        lambda df: StratifiedGroupKFold(2).split(
+            df.selectExpr("shop", "array(fold) AS t"), "t", "shop"
+        ),
+        SchemaError,
+        "'t' is of type array<int>",
+    ),
+    "groups of arrays": (
+        lambda df: GroupKFold(2).split(df.selectExpr("array(shop) AS g"), None, "g"),
+        SchemaError,
+        "'g' is of type array<int>",
+    ),
+    "strata of bytes": (
+        lambda df: train_test_split(df.selectExpr("binary(y) AS s"), stratify="s"),
+        SchemaError,
+        "'s' is of type binary",
     ),
     "folds with nulls": (
         lambda df: PredefinedSplit("f").split(df.selectExpr("if(id < 9, null, 1) AS f")),

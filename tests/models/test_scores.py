@@ -33,6 +33,10 @@ def models(df):
     }
 
 
+def jobs(spark):
+    return len(spark.sparkContext.statusTracker().getJobIdsForGroup(None))
+
+
 BAD_WEIGHTS = {
     "null": "if(x = 3, null, w)",
     "NaN": "if(x = 3, double('NaN'), w)",
@@ -189,3 +193,27 @@ def test_probabilities_are_of_the_objective_that_was_fitted():
         model.set_params(objective=objective)
         np.testing.assert_array_equal(model.predict(X), predicted)
         np.testing.assert_array_equal(model.predict_proba(X), shares)
+
+
+def test_labels_and_predictions_of_different_shapes(df):
+    """What scikit-learn refuses in memory is refused on Spark, in its words and without a job."""
+    given = df.selectExpr("x", "y", "k", "array(y, 2 * y) AS two", "array(k, 1 - k) AS labels")
+    quantiles = {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.9]}
+    several = XGBRegressor(**PARAMS, **quantiles).fit(given.select("x", "y"), "y")
+    one = XGBRegressor(**PARAMS).fit(given.select("x", "y"), "y")
+    two = XGBRegressor(**PARAMS).fit(given.select("x", "two"), "two")
+    kinds = XGBClassifier(**PARAMS).fit(given.select("x", "k"), "k")
+    pairs = XGBClassifier(**PARAMS).fit(given.select("x", "labels"), "labels")
+    before = jobs(df.sparkSession)
+    with pytest.raises(
+        SchemaError, match=r"label 'y' is a single value, .*an array.*one at a time"
+    ):
+        several.score(given, "y")
+    for model, label in ((one, "two"), (two, "y"), (kinds, "labels"), (pairs, "k")):
+        with pytest.raises(SchemaError, match=f"different number of output: the label '{label}'"):
+            model.score(given, label)
+    assert jobs(df.sparkSession) == before
+    frame = given.toPandas()
+    for model, y in ((several, frame.y), (one, np.stack(frame.two)), (two, frame.y)):
+        with pytest.raises(ValueError, match="different number of output"):
+            model.score(frame[["x"]], y)

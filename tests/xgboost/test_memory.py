@@ -18,7 +18,8 @@ from sklearn.pipeline import make_pipeline
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.preprocessing import StandardScaler
-from raydp_ml.xgboost import XGBClassifier, XGBRegressor
+from raydp_ml.torch import TorchClassifier, TorchRegressor
+from raydp_ml.xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier
 
 PARAMS = {"n_estimators": 15, "max_depth": 4, "n_jobs": 1, "random_state": 3}
 
@@ -191,6 +192,23 @@ def test_to_xgboost_is_the_genuine_fitted_object(frame):
     assert_allclose(genuine.predict(X), plain.predict(X))
     assert_allclose(genuine.feature_importances_, ours.feature_importances_)
     assert_array_equal(genuine.feature_names_in_, X_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("names", "legal"),
+    [(["a[0]", "b<1", "c"], ["a(0)", "b(1", "c"]), (["a[", "a<", "c"], ["f0", "f1", "f2"])],
+)
+def test_names_that_xgboost_does_not_allow(frame, names, legal):
+    X = frame[X_NAMES].set_axis(names, axis=1)
+    with pytest.raises(ValueError, match="feature_names must be string, and may not contain"):
+        xgboost.XGBRegressor(**PARAMS).fit(X, frame["y"])
+    ours = XGBRegressor(**PARAMS).fit(X, frame["y"])
+    plain = xgboost.XGBRegressor(**PARAMS).fit(frame[X_NAMES], frame["y"])
+    assert_array_equal(ours.predict(X), plain.predict(frame[X_NAMES]))
+    genuine = ours.to_xgboost()
+    assert genuine.feature_names_in_.tolist() == legal
+    renamed = X.set_axis(genuine.feature_names_in_, axis=1)
+    assert_array_equal(genuine.predict(renamed), ours.predict(X))
 
 
 def test_early_stopping_equals_plain_xgboost(frame):
@@ -374,6 +392,26 @@ def test_bad_labels_and_weights(frame):
         XGBClassifier().fit(X, labels, eval_set=[(X, ["q"] * len(y))])
     with pytest.raises(ValueError, match="at most one function"):
         XGBRegressor(eval_metric=[len, max]).fit(X, y)
+
+
+TIMES = {
+    "datetimes": lambda late: np.datetime64("2026-01-01") + late.astype(int),
+    "durations": lambda late: pd.to_timedelta(late.astype(int), unit="D"),
+    "of a zone": lambda late: pd.to_datetime(late.astype(int), unit="D", utc=True),
+    "categories": lambda late: pd.Categorical(pd.to_datetime(late.astype(int), unit="D")),
+    "Arrow's": lambda late: pa.array(late.astype("datetime64[s]")),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+@pytest.mark.parametrize(
+    "estimator", [XGBClassifier, XGBRFClassifier, TorchClassifier, XGBRegressor, TorchRegressor]
+)
+def test_times_are_no_labels(frame, kind, estimator):
+    """Nor are they in Spark, where they would be predicted as texts of nanoseconds."""
+    y = TIMES[kind](frame["y"].to_numpy() > 0)
+    with pytest.raises(SchemaError, match=r"labels are of type .*, and must be numbers or strings"):
+        estimator().fit(frame[["a"]], y)
 
 
 def test_a_missing_xgboost_says_how_to_get_it(monkeypatch, frame):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pyspark.ml.functions import array_to_vector
-from pyspark.sql.functions import collate, lit
+from pyspark.sql.functions import collate, expr, lit
 from sklearn.pipeline import make_pipeline
 
 import raydp_ml
@@ -417,6 +417,11 @@ def test_bad_input(df):
     with pytest.raises(SchemaError, match="base_margin column 'm' is of type string"):
         model.fit(text, "y", base_margin="m")
     model.fit(data, "y", base_margin="m")
+    with pytest.raises(SchemaError, match="base_margin column 'm' is of type string"):
+        model.predict(text, base_margin="m")
+    lists = data.selectExpr(*NAMES, "array(m, m) AS m")
+    with pytest.raises(SchemaError, match=r"hold an array for each row, .* 1 outputs: .*a single"):
+        model.predict(lists, base_margin="m")
     with pytest.raises(SchemaError, match="mm"):
         model.predict(data, base_margin="mm")
     with pytest.raises(TypeError, match="base_margin"):
@@ -427,6 +432,54 @@ def test_bad_input(df):
     forest = XGBRFRegressor(n_estimators=2, early_stopping_rounds=2, num_workers=1)
     with pytest.raises(ValueError, match=r"in one round, so that \['early_stopping_rounds'\]"):
         forest.fit(data, "y", eval_set=[data])
+
+
+def test_numbers_beyond_single_precision_are_infinite_to_xgboost(df):
+    data = df.select(*NAMES, "y", "m", "place").withColumn("w", lit(1.0))
+    data = raydp_ml.set_roles(data, ignore=["place"])
+    model = XGBRegressor(**SMALL, num_workers=1)
+    given = {"y": "y", "base_margin": "m", "sample_weight": "w"}
+    parts = {"y": "label 'y'", "m": "base margins 'm'", "w": "weights 'w'"}
+    for name, what in parts.items():
+        wrong = data.withColumn(name, expr(f"if(place = 3, 1e300D, {name})"))
+        with pytest.raises(SchemaError, match=f"The {what} of the training data hold.* 1 .*single"):
+            model.fit(wrong, **given)
+        with pytest.raises(
+            SchemaError, match=f"The {what} of the evaluation set 0 hold.* 1 .*sing"
+        ):
+            model.fit(data, **given, eval_set=[wrong])
+    model.fit(data, **given)
+    wrong = data.withColumn("m", expr("if(place = 3, 1e300D, m)"))
+    with pytest.raises(Exception, match=r"base margins hold .*beyond single precision"):
+        model.predict(wrong, base_margin="m").collect()
+    rows = wrong.toPandas()
+    with pytest.raises(SchemaError, match="base margins hold 1 numbers beyond single precision"):
+        model.predict(rows[NAMES], base_margin=rows.m)
+    with pytest.raises(SchemaError, match="base margins hold 1 numbers beyond single precision"):
+        model.fit(rows[NAMES], rows.y, base_margin=rows.m)
+    for changed in ({"y": rows.m}, {"y": rows.y, "sample_weight": rows.m.abs()}):
+        with pytest.raises(SchemaError, match=r"1 .*beyond single precision"):
+            XGBRegressor(**SMALL).fit(rows[NAMES], **changed)
+    # Of a class, a number is only a name.
+    of_two = wrong.withColumn("y", expr("if(y > 0, 1e300D, 1)")).drop("m", "w")
+    kinds = XGBClassifier(**SMALL, num_workers=1).fit(of_two, "y")
+    assert kinds.classes_.tolist() == [1.0, 1e300]
+
+
+def test_base_margins_of_several_classes(df, frame):
+    data = raydp_ml.set_roles(df.select(*NAMES, "three", "m", "ms", "place"), ignore=["place"])
+    model = XGBClassifier(**SMALL, num_workers=1)
+    told = "base margins 'm' hold 1 for each row, and this model has 3 outputs.*array of 3 numbers"
+    with pytest.raises(SchemaError, match=told):
+        model.fit(data.drop("ms"), "three", base_margin="m")
+    with pytest.raises(SchemaError, match=r"base margins hold 2 for each row.*array of 3 numbers"):
+        model.fit(frame[NAMES], frame.three, base_margin=np.zeros((len(frame), 2)))
+    model.fit(data.drop("m"), "three", base_margin="ms")
+    with pytest.raises(SchemaError, match=r"base margins hold 1 for each row, .* 3 outputs"):
+        model.predict(data, base_margin="m")
+    for wrong in (frame.m, np.zeros((len(frame), 2))):
+        with pytest.raises(SchemaError, match=r"base margins hold .* 3 outputs: .*array of 3"):
+            model.predict(frame[NAMES], base_margin=wrong)
 
 
 def test_ours_only(df, frame):

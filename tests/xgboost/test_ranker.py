@@ -9,6 +9,7 @@ import xgboost
 from numpy.testing import assert_allclose
 from pyspark.sql import functions
 from sklearn.metrics import ndcg_score
+from sklearn.utils._param_validation import InvalidParameterError
 
 import raydp_ml
 from raydp_ml.exceptions import SchemaError
@@ -67,6 +68,71 @@ def test_weights_of_groups(frame):
         model.fit(frame[NAMES], frame["y"], qid=frame["q"], sample_weight=np.arange(len(frame)))
 
 
+@pytest.mark.parametrize(
+    ("params", "external"),
+    [
+        ({}, False),
+        ({}, True),
+        ({"objective": "rank:pairwise", "lambdarank_normalization": False}, False),
+        ({"tree_method": "approx", "lambdarank_num_pair_per_sample": 4}, False),
+    ],
+    ids=str,
+)
+def test_weights_of_groups_do_not_depend_on_the_workers(spark, frame, params, external):
+    """XGBoost divides them by the mean of the worker's own groups, far from that of all here."""
+    rows = frame.assign(
+        # So few values that workers find the same split points.
+        **{name: frame[name].round(1) for name in NAMES},
+        w=np.where(frame["q"] < 25, 30.0, 0.5) + frame["q"] % 3,
+        # No two rows of a group are tied, so that their order has no say.
+        m=np.random.default_rng(1).permutation(len(frame)) / len(frame),
+    )
+    held_out = rows[rows["q"] % 4 == 0]
+    per_group, held_out_weights = (of.groupby("q")["w"].first() for of in (rows, held_out))
+    params = {**PARAMS, **params}
+    plain = xgboost.XGBRanker(**params, eval_metric=["ndcg@3", "map@2"]).fit(
+        rows[NAMES],
+        rows["y"] > 2,
+        qid=rows["q"],
+        sample_weight=per_group,
+        base_margin=rows["m"],
+        eval_set=[(held_out[NAMES], held_out["y"] > 2)],
+        eval_qid=[held_out["q"]],
+        sample_weight_eval_set=[held_out_weights],
+        base_margin_eval_set=[held_out["m"]],
+    )
+    data = spark.createDataFrame(rows.assign(y=rows["y"] > 2).astype({"y": int})).repartition(3)
+    for workers in (1, 2):
+        model = XGBRanker(
+            **params, eval_metric=["ndcg@3", "map@2"], num_workers=workers, external_memory=external
+        ).fit(
+            data,
+            "y",
+            group="q",
+            sample_weight="w",
+            base_margin="m",
+            eval_set=data.where("q % 4 = 0"),
+        )
+        assert_allclose(model.predict(rows[NAMES]), plain.predict(rows[NAMES]), atol=1e-5)
+        for metric, scores in plain.evals_result()["validation_0"].items():
+            assert_allclose(model.evals_result_["validation_0"][metric], scores, rtol=1e-5)
+
+
+def test_weights_of_rank_map_are_for_one_worker(spark, frame):
+    """Groups without rows, by which several workers weigh alike, end its process."""
+    data = spark.createDataFrame(frame.assign(y=frame["y"] > 2).astype({"y": int}))
+    ranker = XGBRanker(**PARAMS, objective="rank:map", num_workers=2)
+    for X, more in (
+        (data, {"sample_weight": "w"}),
+        (raydp_ml.set_roles(data, sample_weight="w"), {}),
+    ):
+        with pytest.raises(
+            InvalidParameterError, match=r"'rank:map' with sample weights.*one work"
+        ):
+            ranker.fit(X, "y", group="q", **more)
+    assert ranker.fit(data.drop("w"), "y", group="q").n_features_in_ == 2
+
+
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_spark(spark, frame, plain, workers):
     shuffled = frame.sample(frac=1, random_state=0).drop(columns="w")
@@ -82,6 +148,8 @@ def test_spark(spark, frame, plain, workers):
     marked = raydp_ml.set_roles(data, label="y", group="q")
     by_role = XGBRanker(num_workers=workers, **PARAMS).fit(marked)
     assert by_role.score(marked) == pytest.approx(want, abs=0.02)
+    with pytest.raises(SchemaError, match="The label 'y' must hold whole numbers from 0 to 31"):
+        by_role.fit(data.withColumn("y", functions.expr("if(q = 59, -1, y)")), "y", group="q")
 
 
 def test_evaluation_sets(spark, frame):
@@ -135,6 +203,46 @@ def test_errors(spark, frame):
         XGBRanker(num_workers=1).fit(holes, "y", group="q")
     with pytest.raises(ValueError, match="score needs the groups"):
         XGBRanker(n_estimators=1).fit(frame[NAMES], frame["y"], qid=frame["q"]).score(data, "y")
+
+
+RELEVANCE = {"negative": "y - 2", "fractional": "y + 0.5", "above 31": "y * 20", "whole": "y"}
+
+
+@pytest.mark.parametrize("how", RELEVANCE)
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"ndcg_exp_gain": False},
+        {"objective": "rank:pairwise"},
+        {"objective": "rank:pairwise", "eval_metric": "ndcg"},
+        {"objective": "rank:map"},
+        {"ndcg_exp_gain": False, "eval_metric": "pre"},
+    ],
+    ids=str,
+)
+def test_relevance_that_xgboost_refuses(frame, how, params):
+    """What plain xgboost refuses, and no more, is told with the column's name."""
+    rows = frame.drop(columns="w").eval(f"y = {RELEVANCE[how]}")
+    params = {**PARAMS, "n_estimators": 1, **params}
+    X, y, q = rows[NAMES], rows["y"], rows["q"]
+    sets = {"eval_set": [(X, y)], "eval_qid": [q]} if "eval_metric" in params else {}
+    refused = None
+    try:
+        plain = xgboost.XGBRanker(**params).fit(X, y, qid=q, **sets)
+    except xgboost.core.XGBoostError as error:
+        refused = str(error)
+    model = XGBRanker(**params)
+    named = {**sets, "eval_set": [(rows, "y")], "eval_qid": ["q"]} if sets else {}
+    if refused is None:
+        model.fit(rows, "y", qid="q", **named)
+        assert_allclose(model.predict(X), plain.predict(X), atol=1e-6)
+        return
+    text = "0 and 1 only for" if "binary" in refused else "whole numbers from 0 to 31"
+    with pytest.raises(SchemaError, match=f"The label 'y' must hold {text}"):
+        model.fit(rows, "y", qid="q", **named)
+    with pytest.raises(SchemaError, match=f"The label must hold {text}"):
+        model.fit(X, y, qid=q, **sets)
 
 
 def test_ndcg_equals_scikit_learns():

@@ -32,6 +32,7 @@ class Bad:
     infinite: int = 0
     negative: int = 0
     crossed: int = 0
+    beyond: int = 0
 
     def __add__(self, other: Bad) -> Bad:
         return Bad(
@@ -40,6 +41,7 @@ class Bad:
             self.infinite + other.infinite,
             self.negative + other.negative,
             self.crossed + other.crossed,
+            self.beyond + other.beyond,
         )
 
     def __str__(self) -> str:
@@ -49,6 +51,7 @@ class Bad:
             "infinite": self.infinite,
             "negative": self.negative,
             "with a lower bound above the upper one": self.crossed,
+            "beyond single precision": self.beyond,
         }
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
@@ -169,7 +172,7 @@ def _inspect(table: pa.Table, layout: Layout, find_classes: bool) -> Report:
     classes = None
     if layout.label is not None:
         column = table.column(layout.label)
-        label_bad = _bad_bounds(column) if layout.bounds else _bad(column)
+        label_bad = _bad_bounds(column) if layout.bounds else _bad(column, learnt=not find_classes)
         classes = _distinct(weighted.column(layout.label)) if find_classes else None
     return Report(
         rows=len(table),
@@ -209,7 +212,8 @@ def repeat_rows(table: pa.Table, column: str) -> pa.Table:
     return table.take(pa.array(np.repeat(np.arange(len(table)), counts)))
 
 
-def _bad(column: pa.ChunkedArray, negative: bool = False) -> Bad:
+def _bad(column: pa.ChunkedArray, negative: bool = False, learnt: bool = True) -> Bad:
+    """Count what a column must not hold; `learnt` numbers become those of single precision."""
     array = one_array(column)
     nulls = array.null_count
     if is_list(array.type):
@@ -222,7 +226,11 @@ def _bad(column: pa.ChunkedArray, negative: bool = False) -> Bad:
         return Bad(nulls=nulls, negative=below)
     nans = pc.sum(pc.is_nan(array)).as_py() or 0
     infinite = pc.sum(pc.is_inf(array)).as_py() or 0
-    return Bad(nulls, nans, infinite, below)
+    bad = Bad(nulls, nans, infinite, below)
+    if not learnt or not pat.is_float64(array.type):
+        return bad
+    singles = pc.sum(pc.is_inf(array.cast(pa.float32(), safe=False))).as_py() or 0
+    return replace(bad, beyond=singles - infinite)
 
 
 def _bad_bounds(column: pa.ChunkedArray) -> Bad:
@@ -238,9 +246,15 @@ def _bad_bounds(column: pa.ChunkedArray) -> Bad:
     return Bad(
         nans=int(nan.sum()),
         infinite=int(np.isinf(lower).sum()),
+        beyond=int(np.isinf(_single(lower)).sum() - np.isinf(lower).sum()),
         negative=int((lower < 0).sum()),
         crossed=int((lower > upper).sum()),
     )
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _missing(column: pa.ChunkedArray) -> Bad:
@@ -329,18 +343,18 @@ def check_report(report: Report, layout: Layout, what: str = "training data") ->
     if str(report.label):
         every = " (all of them)" if report.label.nulls == total else ""
         raise SchemaError(
-            f"The label {_named(layout.label)}of the {what} holds {report.label} of {total} "
+            f"The label {named(layout.label)}of the {what} holds {report.label} of {total} "
             f"values{every}, and a model cannot learn from those. "
             "Drop such rows, for example with df.na.drop(subset=[label]) or a filter."
         )
     if str(report.weight):
         raise SchemaError(
-            f"The weights {_named(layout.weight)}of the {what} hold {report.weight} of {total} "
+            f"The weights {named(layout.weight)}of the {what} hold {report.weight} of {total} "
             "values. Weights must be finite numbers of at least 0: fix or drop such rows."
         )
     if str(report.margin):
         raise SchemaError(
-            f"The base margins {_named(layout.margin)}of the {what} hold {report.margin} of "
+            f"The base margins {named(layout.margin)}of the {what} hold {report.margin} of "
             f"{total} values. They must be finite numbers: fix or drop such rows."
         )
     _width(report, layout.margin, "base margin")
@@ -357,7 +371,7 @@ def check_report(report: Report, layout: Layout, what: str = "training data") ->
         )
     if report.weighted_rows == 0:
         raise SchemaError(
-            f"All {report.rows} sample weights {_named(layout.weight)}of the {what} are zero, so "
+            f"All {report.rows} sample weights {named(layout.weight)}of the {what} are zero, so "
             "that no row is left to learn from. Give at least one row a positive weight."
         )
     if str(report.group):
@@ -367,7 +381,8 @@ def check_report(report: Report, layout: Layout, what: str = "training data") ->
         )
 
 
-def _named(column: str | None) -> str:
+def named(column: str | None) -> str:
+    """Return a column's name for an error, with a space behind it; nothing where it has none."""
     # Columns made for arrays bear names that no user has seen.
     return "" if column is None or column.startswith("__") else f"{column!r} "
 
@@ -436,7 +451,7 @@ def _width(report: Report, column: str | None, what: str) -> int:
         return 0
     if len(widths) != 1:
         raise SchemaError(
-            f"The lists of the {what} {_named(column)}must all be equally long, and have the "
+            f"The lists of the {what} {named(column)}must all be equally long, and have the "
             f"lengths {sorted(widths)[:5]}. Pad or cut them, or drop such rows."
         )
     return next(iter(widths))
@@ -456,7 +471,7 @@ def sorted_classes(report: Report, layout: Layout) -> np.ndarray:
         # Halves and the like are classes (the contract: any label values); a measurement is not.
         if len(fractions):
             raise SchemaError(
-                f"Unknown label type: continuous. The label {_named(layout.label)}holds "
+                f"Unknown label type: continuous. The label {named(layout.label)}holds "
                 f"{len(classes)} different numbers in {report.weighted_rows} rows, not all of them "
                 f"whole ({fractions[:5].tolist()}), and a classifier expects discrete classes. "
                 "Fit a regressor, or make classes of them, such as strings."
@@ -464,7 +479,7 @@ def sorted_classes(report: Report, layout: Layout) -> np.ndarray:
     if len(classes) < 2:
         only = classes.tolist()
         raise SchemaError(
-            f"The label {_named(layout.label)}has one class only ({only}) in "
+            f"The label {named(layout.label)}has one class only ({only}) in "
             f"{report.weighted_rows} rows, and a classifier needs at least two classes. "
             "Check the label column and the filters before it."
         )

@@ -16,7 +16,9 @@ _METRICS = frozenset({"ams", "cox-nloglik"})
 _OBJECTIVES = frozenset({"survival:cox"})
 
 
-def needs_one_worker(params: Mapping[str, Any], metrics: Sequence[str]) -> str | None:
+def needs_one_worker(
+    params: Mapping[str, Any], metrics: Sequence[str], weighted: bool
+) -> str | None:
     """Say which parameter XGBoost has for one worker only, and what may stand in its place.
 
     Parameters
@@ -24,6 +26,8 @@ def needs_one_worker(params: Mapping[str, Any], metrics: Sequence[str]) -> str |
     params : dict
         All parameters of the booster.
     metrics : sequence of str
+    weighted : bool
+        Whether rows have weights.
 
     Returns
     -------
@@ -40,6 +44,12 @@ def needs_one_worker(params: Mapping[str, Any], metrics: Sequence[str]) -> str |
         return "lambdarank_unbiased=True"
     if params.get("objective") in _OBJECTIVES:
         return f"objective={params['objective']!r}"
+    if weighted and params.get("objective") == "rank:map":
+        # Its code ends the process at the groups without rows of `weigh_as_one_worker`.
+        return (
+            "objective='rank:map' with sample weights (several workers can train 'rank:ndcg' and "
+            "'rank:pairwise' with them)"
+        )
     for metric in metrics:
         if metric.partition("@")[0] in _METRICS:
             return f"eval_metric={metric!r}"

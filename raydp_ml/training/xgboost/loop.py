@@ -31,6 +31,8 @@ from raydp_ml.training.xgboost.batches import (
     infinite_values,
     types_of,
 )
+from raydp_ml.training.xgboost.group_weights import weigh_as_one_worker
+from raydp_ml.training.xgboost.refusals import named_columns
 from raydp_ml.training.xgboost.scores import PooledScores, needs_all_rows
 from raydp_ml.training.xgboost.spec import Checkpoint, Outcome, Round, TrainSpec
 
@@ -89,7 +91,8 @@ def _train(
 ) -> Outcome | None:
     """Build the matrices and boost; at the end nothing refers to the matrices' files."""
     train, evals = build_matrices(parts, spec, folder)
-    booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
+    with named_columns(parts[0].layout):
+        booster, history, rounds = _boost(rank, train, evals, spec, checkpoint)
     if rank != 0:
         return None
     return Outcome(rounds, bytes(booster.save_raw("ubj")), history, booster.save_config())
@@ -135,10 +138,13 @@ def build_matrices(
         from raydp_ml.training.xgboost.external import external_matrices
 
         train, held_out_sets = external_matrices(parts, spec, folder)
-        return train, _named(held_out_sets)
-    first, *others = parts
-    train = build_matrix(first.read(), first.layout, spec, None)
-    return train, _named([build_matrix(part.read(), part.layout, spec, train) for part in others])
+    else:
+        first, *others = parts
+        train = build_matrix(first.read(), first.layout, spec, None)
+        held_out_sets = [build_matrix(part.read(), part.layout, spec, train) for part in others]
+    if spec.task == "ranking":
+        weigh_as_one_worker(train)
+    return train, _named(held_out_sets)
 
 
 def _named(evals: Sequence[xgboost.DMatrix]) -> list[tuple[xgboost.DMatrix, str]]:
