@@ -118,6 +118,18 @@ def test_weights_of_groups_do_not_depend_on_the_workers(spark, frame, params, ex
             assert_allclose(model.evals_result_["validation_0"][metric], scores, rtol=1e-5)
 
 
+def test_a_weighted_group_for_two_workers(spark, frame):
+    """One of them has no row, and so no weight."""
+    rows = frame[frame["q"] == 0].assign(m=np.arange((frame["q"] == 0).sum()) / 100)
+    plain = xgboost.XGBRanker(**PARAMS).fit(
+        rows[NAMES], rows["y"], qid=rows["q"], sample_weight=[3.0], base_margin=rows["m"]
+    )
+    model = XGBRanker(**PARAMS, num_workers=2)
+    data = spark.createDataFrame(rows.assign(w=3.0))
+    model.fit(data, "y", group="q", sample_weight="w", base_margin="m")
+    assert_allclose(model.predict(rows[NAMES]), plain.predict(rows[NAMES]), atol=1e-5)
+
+
 def test_weights_of_rank_map_are_for_one_worker(spark, frame):
     """Groups without rows, by which several workers weigh alike, end its process."""
     data = spark.createDataFrame(frame.assign(y=frame["y"] > 2).astype({"y": int}))

@@ -22,20 +22,20 @@ def weigh_as_one_worker(matrix: xgboost.DMatrix) -> None:
     Parameters
     ----------
     matrix : xgboost.DMatrix
-        The rows to train on, with or without such groups. Those to evaluate on need none: XGBoost
-        adds up their weights over the workers.
+        The rows to train on, weighted, with or without such groups; a worker may have no rows.
+        Those to evaluate on need none: XGBoost adds up their weights over the workers.
     """
     from xgboost import collective
 
     weights = matrix.get_weight()
-    if not weights.size:
-        return
     found = np.diff(matrix.get_uint_info("group_ptr").astype(np.int64))
     weights, sizes = weights[found > 0], found[found > 0]
     own = np.array([len(sizes), weights.sum(dtype=np.float64)])
     count, total = own
     if collective.is_distributed():
         count, total = collective.allreduce(own, collective.Op.SUM)
+    if not len(sizes):
+        return
     filling = _filling(len(sizes), own[1], total / count)
     if len(filling) or len(sizes) < len(found):
         sizes = np.concatenate([sizes, np.zeros(len(filling), dtype=np.int64)])

@@ -142,7 +142,7 @@ def build_matrices(
         first, *others = parts
         train = build_matrix(first.read(), first.layout, spec, None)
         held_out_sets = [build_matrix(part.read(), part.layout, spec, train) for part in others]
-    if spec.task == "ranking":
+    if spec.task == "ranking" and parts[0].layout.weight is not None:
         weigh_as_one_worker(train)
     return train, _named(held_out_sets)
 
