@@ -228,7 +228,10 @@ STREAMS = {
     "text beyond the buffer": (text(0, 1, 2, 2**30), NO_STREAM),
     "text before the buffer": (text(-5, 1, 2, 3), NO_STREAM),
     "text backwards": (text(0, 3, 1, 3), NO_STREAM),
-    "text that is none": (swapped(WORDS, b"abc", b"\xff\xfe\xfd"), NO_STREAM),
+    "text that is none": (
+        swapped(WORDS, b"abc", b"\xff\xfe\xfd"),
+        "SchemaError: The strings of column 's' are not all valid UTF-8",
+    ),
     "a dictionary's 9th of two": (dictionary(0, 1, 9), NO_STREAM),
     "a dictionary's one before": (dictionary(0, 1, -1), NO_STREAM),
     "a number of 2**31 - 1": (dictionary(0, 1, 2**31 - 1), NO_STREAM),
