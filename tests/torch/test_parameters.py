@@ -120,7 +120,7 @@ def test_numbers_too_large_for_float32(data):
     X, y = data
     with pytest.raises(SchemaError, match=r"too large for float32, of 200 rows: 'b' \(200\)"):
         TorchRegressor(**PARAMS).fit(X.assign(b=1e300), y)
-    with pytest.raises(SchemaError, match=r"label holds numbers up to 1e\+300.*Scale it"):
+    with pytest.raises(SchemaError, match=r"label .*holds 1 beyond single precision.*Scale"):
         TorchRegressor(**PARAMS).fit(X, y.where(y < y.max(), 1e300))
 
 

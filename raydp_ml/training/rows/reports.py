@@ -342,10 +342,14 @@ def check_report(report: Report, layout: Layout, what: str = "training data") ->
     total = report.rows
     if str(report.label):
         every = " (all of them)" if report.label.nulls == total else ""
+        remedy = (
+            "Scale it, or predict its logarithm."
+            if report.label.beyond
+            else "Drop such rows, for example with df.na.drop(subset=[label]) or a filter."
+        )
         raise SchemaError(
             f"The label {named(layout.label)}of the {what} holds {report.label} of {total} "
-            f"values{every}, and a model cannot learn from those. "
-            "Drop such rows, for example with df.na.drop(subset=[label]) or a filter."
+            f"values{every}, and a model cannot learn from those. {remedy}"
         )
     if str(report.weight):
         raise SchemaError(

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from raydp_ml.exceptions import SchemaError
 from raydp_ml.training.rows.kept import made_once
 from raydp_ml.training.rows.layout import Layout, label_of, one_array
 from raydp_ml.training.torch.rows import Input, trained_arrays_of
@@ -66,14 +65,7 @@ def rows_of(table: pa.Table, layout: Layout, spec: TorchSpec) -> Rows:
     labels = label_of(table, layout, spec.classes)
     assert labels is not None
     kind = np.int64 if spec.task == "classification" else np.float32
-    try:
-        with np.errstate(over="raise"):
-            target = np.ascontiguousarray(labels, dtype=kind)
-    except FloatingPointError as error:
-        raise SchemaError(
-            f"The label holds numbers up to {np.abs(labels).max():g}, which are too large for "
-            "float32. Scale it, or predict its logarithm."
-        ) from error
+    target = np.ascontiguousarray(labels, dtype=kind)
     if spec.n_targets:
         target = target.reshape(len(table), spec.n_targets)
     del labels
