@@ -86,8 +86,8 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
         """
         if is_spark(X):
             return self._fit_spark(X, y, fit_params)
-        features, given = taken_out(in_memory(X), {"y": y, **fit_params})
-        super().fit(features, given.pop("y"), **given)
+        X, y, fit_params = taken_out(in_memory(X), y, **fit_params)
+        super().fit(X, y, **fit_params)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -161,9 +161,8 @@ class TransformedTargetRegressor(SparkEstimator, compose.TransformedTargetRegres
         """
         check_is_fitted(self)
         if not is_spark(X):
-            given: dict[str, Any] = {"y": y, "sample_weight": sample_weight}
-            features, given = taken_out(in_memory(X), given)
-            return float(super().score(features, **given))
+            X, y, weights = taken_out(in_memory(X), y, sample_weight=sample_weight)
+            return float(super().score(X, y, **weights))
         predicted = writing_to(self.regressor_, "prediction_col", PREDICTION).predict(X)
         return spark_r2(X, self._inverted(predicted), y, sample_weight)
 

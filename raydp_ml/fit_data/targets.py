@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.training.rows.classes import exact_values, holds_decimals
+from raydp_ml.training.rows.reports import singles
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -158,9 +159,7 @@ def check_margins(margins: Values, X: Data) -> np.ndarray:
         plain_labels(margins), ensure_2d=False, dtype=np.float64, input_name="base_margin"
     )
     check_consistent_length(X, found)
-    with np.errstate(over="ignore"):
-        beyond = int(np.isinf(found.astype(np.float32)).sum())
-    if beyond:
+    if beyond := int(np.isinf(singles(found)).sum()):
         raise SchemaError(
             f"The base margins hold {beyond} numbers beyond single precision of {found.size} "
             "values. They must be finite numbers: fix or drop such rows."

@@ -129,6 +129,7 @@ class FunctionTransformer(SparkTransformer, preprocessing.FunctionTransformer):
         return self._apply(df, self.func, self.kw_args)
 
     def _inverse_spark(self, df: DataFrame) -> DataFrame:
+        # As deep as `_transform_spark`, so that a warning names the caller's line here too.
         return self._apply(df, self.inverse_func, self.inv_kw_args)
 
     def _to_fit(self, X: Data, y: Any, **params: Any) -> tuple[Any, Any, dict[str, Any]]:

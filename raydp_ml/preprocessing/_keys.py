@@ -151,7 +151,7 @@ def _refuse_shared(values: np.ndarray, categories: Sequence[Any] | np.ndarray) -
     """Raise `SchemaError` for a float among the values that several categories round to."""
     if values.dtype.kind not in "fO":
         return
-    rounded, counts = np.unique([float(category) for category in categories], return_counts=True)
+    rounded, counts = np.unique(np.asarray(categories, dtype=float), return_counts=True)
     if counts.max() == 1:
         return
     floats = [value for value in values.tolist() if isinstance(value, float)]

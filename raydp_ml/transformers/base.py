@@ -158,8 +158,7 @@ class SparkTransformer(SparkEstimator):
     def _to_fit(self, X: Data, y: Any, **params: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Return features in memory and arrays beside them, and forget a fit on Spark."""
         self._forget_spark()
-        X, given = taken_out(self._in_memory(X), {"y": y, **params})
-        return X, given.pop("y"), given
+        return taken_out(self._in_memory(X), y, **params)
 
     def _forget_spark(self) -> None:
         for name in ("_vector_columns", "_fitted_on_spark"):

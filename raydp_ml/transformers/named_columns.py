@@ -11,20 +11,20 @@ from raydp_ml.transformers.pipeline_fit import NAMING, in_pipeline, named_for_st
 __all__ = ["taken_out"]
 
 
-def taken_out(X: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def taken_out(X: Any, y: Any, **params: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Take the columns that are named out of data in memory.
 
     Parameters
     ----------
     X : pandas or polars DataFrame, or what scikit-learn turns into an array
-    given : dict
+    y, **params
         The arguments beside it.
 
     Returns
     -------
     X : same kind
         The features.
-    given : dict
+    y, params
         With the columns in the place of their names.
 
     Raises
@@ -34,16 +34,17 @@ def taken_out(X: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     SchemaError
         If there is no such column, or there are two.
     """
+    given = {"y": y, **params}
     names = {what: given[what] for what in ("y", *NAMING) if isinstance(given.get(what), str)}
     kind = kind_of(X)
     if not has_names(X, kind):
         for name in names.values():
             raise no_names(X, name)
-        return X, given
+        return X, y, params
     columns = list(X.columns)
     named = [*names.values(), *named_for_steps().intersection(columns)]
     if not named:
-        return X, given
+        return X, y, params
     if in_pipeline():
         raise ValueError(
             f"The columns {sorted(set(named))} are given by name. In memory the steps of a "
@@ -53,6 +54,6 @@ def taken_out(X: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     check_unique(columns)
     for what, name in names.items():
         check_exists(name, columns, what)
-    taken = {what: X[name] for what, name in names.items()}
+    given |= {what: X[name] for what, name in names.items()}
     rest = X.drop(named) if kind == "polars" else X.drop(columns=named)
-    return rest, {**given, **taken}
+    return rest, given.pop("y"), given

@@ -37,6 +37,7 @@ from raydp_ml.training.rows.layout import Feature, zero_filled
 from raydp_ml.training.xgboost.fit import Boosting
 from raydp_ml.training.xgboost.limits import needs_one_worker
 from raydp_ml.training.xgboost.matrix import features_of
+from raydp_ml.training.xgboost.refusals import margins_of_other_width
 from raydp_ml.training.xgboost.spec import Round, TrainSpec
 from raydp_ml.xgboost.constraints import constraints_by_place
 from raydp_ml.xgboost.continuing import Start, known_to, start_of
@@ -463,12 +464,8 @@ class XGBModel(Explainable, Plottable):
     def _require_margins(self, given: str, asked: Asked) -> int:
         """Return how many base margins a row needs; raise `SchemaError` where others are given."""
         width = self._outputs(replace(asked, margin=True)) or 1
-        wanted = "a single number" if width == 1 else f"an array of {width} numbers"
         if given not in ({"1"} if width == 1 else {str(width), "an array"}):
-            raise SchemaError(
-                f"The base margins hold {given} for each row, and this model has {width} outputs: "
-                f"give each row {wanted}."
-            )
+            raise SchemaError(margins_of_other_width(given, width))
         return width
 
     def _outputs(self, asked: Asked) -> int:

@@ -14,6 +14,7 @@ from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import Column
 from raydp_ml.models.predictor import Predictor, list_array, rows_table
 from raydp_ml.training.rows.layout import Feature, Layout, as_numbers, vector_matrix
+from raydp_ml.training.rows.reports import singles
 from raydp_ml.training.xgboost.matrix import features_of
 from raydp_ml.xgboost.jvm_rows import NO_MARGINS, margins_for_jvm, rows_for_jvm
 from raydp_ml.xgboost.jvm_trees import packed_leaves, packed_trees
@@ -129,9 +130,7 @@ def _margins(column: pa.Array, feature: Feature) -> np.ndarray:
         if feature.kind == "vector"
         else as_numbers(column).to_numpy(zero_copy_only=False)
     ).astype(np.float64)
-    with np.errstate(over="ignore"):
-        singles = margins.astype(np.float32)
-    if not np.isfinite(singles).all():
+    if not np.isfinite(singles(margins)).all():
         raise SchemaError(_NOT_FINITE)
     return margins
 

@@ -229,8 +229,8 @@ def _bad(column: pa.ChunkedArray, negative: bool = False, learnt: bool = True) -
     bad = Bad(nulls, nans, infinite, below)
     if not learnt or not pat.is_float64(array.type):
         return bad
-    singles = pc.sum(pc.is_inf(array.cast(pa.float32(), safe=False))).as_py() or 0
-    return replace(bad, beyond=singles - infinite)
+    in_single = pc.sum(pc.is_inf(array.cast(pa.float32(), safe=False))).as_py() or 0
+    return replace(bad, beyond=in_single - infinite)
 
 
 def _bad_bounds(column: pa.ChunkedArray) -> Bad:
@@ -246,13 +246,14 @@ def _bad_bounds(column: pa.ChunkedArray) -> Bad:
     return Bad(
         nans=int(nan.sum()),
         infinite=int(np.isinf(lower).sum()),
-        beyond=int(np.isinf(_single(lower)).sum() - np.isinf(lower).sum()),
+        beyond=int(np.isinf(singles(lower)).sum() - np.isinf(lower).sum()),
         negative=int((lower < 0).sum()),
         crossed=int((lower > upper).sum()),
     )
 
 
-def _single(values: np.ndarray) -> np.ndarray:
+def singles(values: np.ndarray) -> np.ndarray:
+    """Return numbers in single precision, infinite where they are beyond it."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
 

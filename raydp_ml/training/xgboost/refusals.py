@@ -37,16 +37,20 @@ def named_columns(layout: Layout) -> Iterator[None]:
         raise SchemaError(told) from error
 
 
+def margins_of_other_width(given: str, outputs: int, name: str = "") -> str:
+    """Say what a row's base margins are to be, and are not."""
+    array = f"an array of {outputs} numbers, one for each class, target or quantile"
+    return (
+        f"The base margins {name}hold {given} for each row, and this model has {outputs} outputs: "
+        f"give each row {'a single number' if outputs == 1 else array}."
+    )
+
+
 def _told(text: str, layout: Layout) -> str | None:
     label = named(layout.label)
     if found := _MARGINS.search(text):
         given, outputs = found.groups()
-        wanted = "a single number" if outputs == "1" else f"an array of {outputs} numbers"
-        return (
-            f"The base margins {named(layout.margin)}hold {given} for each row, and this model has "
-            f"{outputs} outputs (one for each of several classes, targets or quantiles): give each "
-            f"row {wanted}."
-        )
+        return margins_of_other_width(given, int(outputs), named(layout.margin))
     if _DEGREES.search(text):
         return (
             f"The label {label}must hold whole numbers from 0 to 31, since a row of relevance r "
