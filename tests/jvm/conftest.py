@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import py4j.java_gateway
+import py4j.protocol
 import pytest
 from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 
@@ -35,7 +37,11 @@ def probes(tmp_path_factory):
         return_proc=True,
     )
     gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port))
-    yield gateway.jvm.ml.raydp
+    with pytest.MonkeyPatch.context() as patch:
+        # PySpark puts its own reader of answers into py4j for good, which on an error asks the JVM
+        # of Spark, and none runs where a test before this one ended its own.
+        patch.setattr(py4j.java_gateway, "get_return_value", py4j.protocol.get_return_value)
+        yield gateway.jvm.ml.raydp
     gateway.shutdown()
     process.stdin.close()
     process.wait(timeout=60)
