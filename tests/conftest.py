@@ -157,6 +157,7 @@ def pytest_generate_tests(metafunc):
 
 
 STARTS = pytest.StashKey[bool]()
+SEEN = pytest.StashKey[set[str]]()
 CLUSTERS = {"ray_cluster", "run_program", "spark"}
 """Fixtures that start something."""
 
@@ -169,6 +170,12 @@ def pytest_itemcollected(item):
         item.add_marker("slow")  # a run of the default tests starts few sessions
     if CLUSTERS & set(item.fixturenames) or is_slow(item):
         item.add_marker("cluster")
+    if item.get_closest_marker("cluster") and not is_slow(item):
+        seen = item.config.stash.setdefault(SEEN, set())
+        function = item.nodeid.partition("[")[0]
+        if function in seen:
+            item.add_marker("further")
+        seen.add(function)
 
 
 @pytest.fixture(autouse=True)

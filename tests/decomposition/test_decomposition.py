@@ -116,6 +116,7 @@ def test_truncated_svd(iris):
 @FEW
 @given(frame=frames(WHOLE))
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_truncated_svd_of_random_frames(spark, frame):
     """Directions of equal singular values are anyone's choice; what they leave over is not."""
     df = spread(spark, frame)

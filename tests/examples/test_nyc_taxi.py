@@ -111,6 +111,7 @@ def test_bad_arguments(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_too_few_clean_trips_are_said_to_be_too_few(spark, tmp_path):
     done = run_main("nyc_taxi", "--rows", "30", "--output", "out", cwd=tmp_path, spark=spark)
     assert done.returncode == 2

@@ -147,6 +147,7 @@ def test_bad_arguments(tables, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_challenges_own_files(spark, features, tables, tmp_path):
     write_challenge([table.toPandas() for table in tables], tmp_path)
     example = import_example("plasticc")
@@ -165,6 +166,7 @@ def test_a_value_that_is_no_number(spark, tables, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_too_few_objects_are_said_to_be_too_few(spark, tmp_path):
     done = run_main("plasticc", "--objects", "3", "--output", "out", cwd=tmp_path, spark=spark)
     assert done.returncode == 2

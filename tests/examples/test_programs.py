@@ -46,7 +46,8 @@ def sample():
 # ------------------------------------------------------------------ quickstart
 
 
-@pytest.mark.cluster
+# The README's own quick start, which the default tests run.
+@pytest.mark.slow
 def test_quickstart(tmp_path):
     out = finished(run_example("quickstart", "--rows", "20000", cwd=tmp_path))
     # The label varies by what sin(6x) and z do to it, and the noise of rand() by 1/12.

@@ -141,6 +141,7 @@ def test_ten_thousand_columns(spark, tmp_path):
 @settings(FEW, max_examples=3)
 @given(frame=frames(CATEGORIES, least=4))
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_random_categories(spark, frame):
     df = spread(spark, frame)
     encoder = OneHotEncoder().fit(df)
