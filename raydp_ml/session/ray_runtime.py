@@ -15,6 +15,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 from raydp_ml.exceptions import ResourceError, SessionError
 from raydp_ml.session.memory import shared_memory_bytes
@@ -27,6 +28,11 @@ _CLIENT_REMEDY = (
 
 _START_SECONDS = 120.0
 _STORE = "object_store_memory"
+_HANGS = (
+    "Ray has not started for %.0f s. The end of raylet.err in the logs of Ray's folder "
+    "(/tmp/ray/session_latest/logs) may say why its workers do not start; then only `kill` ends "
+    "this program."
+)
 _SLOW_START = "timed out during startup"  # of a plain Exception of Ray's, after 30 seconds
 
 logger = logging.getLogger(__name__)
@@ -82,8 +88,13 @@ def ensure_ray(timeout: float = _START_SECONDS) -> None:
 def _start(timeout: float) -> None:
     import ray
 
+    _check_folder()
     begun = time.monotonic()
     while True:
+        # Where Ray's workers end as they start, it waits for them for ever, deaf to signals.
+        late = threading.Timer(timeout, logger.warning, [_HANGS, timeout])
+        late.daemon = True
+        late.start()
         try:
             ray.init(include_dashboard=False, logging_level=logging.ERROR)
             return
@@ -105,6 +116,22 @@ def _start(timeout: float) -> None:
                     "or raise timeout."
                 ) from error
             logger.warning("Ray did not start within %.0f s; raydp_ml tries again.", waited)
+        finally:
+            late.cancel()
+
+
+def _check_folder() -> None:
+    """Refuse a temporary folder within the virtual environment, where no worker of Ray starts."""
+    if os.environ.get("RAY_ADDRESS") or not os.environ.get("VIRTUAL_ENV"):
+        return
+    name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+    folder = Path(os.environ.get(name, "/tmp")).resolve()
+    environment = Path(os.environ["VIRTUAL_ENV"]).resolve()
+    if folder.is_relative_to(environment):
+        raise SessionError(
+            f"Ray keeps its files in {name}, which is {str(folder)!r}, and refuses a folder within "
+            f"the virtual environment ({str(environment)!r}). Set RAY_TMPDIR to a folder elsewhere."
+        )
 
 
 def _warn_of_slow_store(room: int) -> None:

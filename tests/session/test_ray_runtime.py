@@ -178,6 +178,24 @@ def test_a_ray_that_does_not_start_is_an_error_within_the_timeout(run_program):
     program.assert_nothing_left()
 
 
+def test_a_temporary_folder_where_no_worker_starts(run_program, tmp_path):
+    """Ray's workers refuse it as they start, and ``ray.init`` would wait for them for ever."""
+    program = run_program(f"""
+        import os
+        os.environ["VIRTUAL_ENV"] = {str(tmp_path)!r}
+        os.environ["RAY_TMPDIR"] = {str(tmp_path / "tmp")!r}
+        import raydp_ml
+        try:
+            raydp_ml.init_spark()
+        except raydp_ml.exceptions.SessionError as error:
+            print(error)
+    """)
+    assert program.finish(60) == 0, program.stderr
+    assert f"RAY_TMPDIR, which is {str(tmp_path / 'tmp')!r}" in program.stdout
+    assert "Set RAY_TMPDIR to a folder elsewhere" in program.stdout
+    program.assert_nothing_left()
+
+
 def test_a_client_address_is_refused_before_connecting(run_program):
     program = run_program("""
         import os
