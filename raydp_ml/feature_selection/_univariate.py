@@ -164,7 +164,10 @@ def _f_regression(df: DataFrame, roles: ColumnRoles) -> Scores:
         held="count(x)",
         infinite="count_if(abs(x) = double('Infinity'))",
         unlabelled="count_if(y is null or isnan(y))",
-        r="corr(x, y)",
+        # Not corr(x, y), which is an error for a constant in Spark 4.2.
+        both="covar_pop(x, y)",
+        x="var_pop(x)",
+        y="var_pop(y)",
     )
     rows = found["rows"][0]
     if not rows > 0:
@@ -172,8 +175,10 @@ def _f_regression(df: DataFrame, roles: ColumnRoles) -> Scores:
     check_labels(label, int(found["unlabelled"][0]))
     check_finite(names, found["infinite"])
     check_held(names, rows - found["held"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlations = found["both"] / (np.sqrt(found["x"]) * np.sqrt(found["y"]))
     # As scikit-learn's force_finite: a constant feature has no correlation.
-    squares = np.nan_to_num(found["r"]) ** 2
+    squares = np.nan_to_num(correlations) ** 2
     degrees = rows - 2
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = squares / (1 - squares) * degrees
