@@ -239,9 +239,13 @@ def in_memory(X: Data, exact: Callable[[pd.DataFrame], Collection[str]] | None =
     exact : callable or None
         Given the pandas frame, names the columns in which integers that no double holds are to
         stay integers beside missing values: the column is one of objects then. The frame tells
-        them as ``attrs["exact_integers"]``.
+        them as ``attrs["exact_integers"]``, by which a transformer within another that is handed
+        such a frame has doubles of those that it computes with.
     """
     kind = kind_of(X)
+    if kind == "pandas" and exact is not None and (names := held_exactly(X)):
+        frame = cast("pd.DataFrame", X)
+        return frame.astype(dict.fromkeys(names.difference(exact(frame)), float))
     if kind not in {"blocks", "ray", "arrow"}:
         return X
     from raydp_ml.exchange.frames import exact_integers, named_table
@@ -249,10 +253,15 @@ def in_memory(X: Data, exact: Callable[[pd.DataFrame], Collection[str]] | None =
     table = named_table(X, kind)
     frame = table.to_pandas()
     if exact is not None and (held := exact_integers(table)):
-        names = [name for name in exact(frame) if name in held]
+        names = set(held).intersection(exact(frame))
         frame = frame.assign(**{name: held[name] for name in names})
-        frame.attrs["exact_integers"] = names
+        frame.attrs["exact_integers"] = sorted(names)
     return frame
+
+
+def held_exactly(X: Any) -> set[str]:
+    """Name the columns of a frame that `in_memory` made in which integers are objects."""
+    return set(X.attrs.get("exact_integers", ())).intersection(X.columns)
 
 
 def require_column_name(value: object, what: str, columns: list[str]) -> str | None:

@@ -18,10 +18,11 @@ from sklearn.utils.metadata_routing import _raise_for_params
 from raydp_ml.base import is_spark
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.preprocessing import FunctionTransformer
-from raydp_ml.transformers.base import ANY, SparkTransformer, compares
+from raydp_ml.transformers.base import ANY, SparkTransformer, compared_columns
 from raydp_ml.transformers.side_by_side import Part, side_by_side
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark.sql import DataFrame
     from sklearn.base import BaseEstimator
 
@@ -59,8 +60,8 @@ class FeatureUnion(SparkTransformer, pipeline.FeatureUnion):
         self.__dict__.pop("_names", None)
         return super()._to_fit(X, y, **params)
 
-    def _compares(self) -> bool:
-        return all(compares(step) for _, step in self.transformer_list)
+    def _compared(self, frame: pd.DataFrame) -> set[str]:
+        return set().union(*(compared_columns(step, frame) for _, step in self.transformer_list))
 
     def fit(self, X: Data, y: Values | None = None, **fit_params: Any) -> Self:
         """Fit all transformers; see `raydp_ml.compose.ColumnTransformer.fit`."""

@@ -17,13 +17,13 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from raydp_ml.base import kind_of
+from raydp_ml.base import held_exactly, kind_of
 from raydp_ml.compose._selector import pandas_template
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.preprocessing import FunctionTransformer
-from raydp_ml.transformers.base import ANY, SparkTransformer, compares
+from raydp_ml.transformers.base import ANY, SparkTransformer, compared_columns
 from raydp_ml.transformers.side_by_side import Part, side_by_side
 
 
@@ -83,15 +83,15 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
         others = set(frame.columns)
         for _, transformer, columns in self.transformers:
             given = columns(frame) if callable(columns) else columns
-            names = set(frame.columns[_get_column_indices(frame, given)])
-            others -= names
-            made |= names if compares(transformer) else set()
-        return made | (others if compares(self.remainder) else set())
+            names = frame.columns[_get_column_indices(frame, given)]
+            others -= set(names)
+            made |= compared_columns(transformer, frame[names])
+        return made | compared_columns(self.remainder, frame[list(others)])
 
     def _validate_column_callables(self, X: Any) -> None:
         # A selector by type is to find numbers where integers are objects.
-        names = getattr(X, "attrs", {}).get("exact_integers", ())
-        super()._validate_column_callables(X.astype(dict.fromkeys(names, float)) if names else X)
+        held = held_exactly(X) if kind_of(X) == "pandas" else ()
+        super()._validate_column_callables(X.astype(dict.fromkeys(held, float)) if held else X)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_transform_spark(self, df: Any, y: Any, **params: Any) -> Any:

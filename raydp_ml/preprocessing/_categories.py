@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +43,8 @@ class CategoryEncoder(DistinctNames, SparkTransformer):
     categories: str | list[ArrayLike]
     categories_: list[np.ndarray]
 
-    def _compares(self) -> bool:
-        return True
+    def _compared(self, frame: pd.DataFrame) -> Collection[str]:
+        return frame.columns
 
     def _fit(self, X: Data, *args: Any, **kwargs: Any) -> Any:
         """Run scikit-learn's own, for which `_check_X` must leave the values as they are."""

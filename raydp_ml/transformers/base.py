@@ -57,7 +57,7 @@ __all__ = [
     "InvertibleTransformer",
     "SparkTransformer",
     "WeightedTransformer",
-    "compares",
+    "compared_columns",
     "replace_columns",
 ]
 
@@ -169,11 +169,7 @@ class SparkTransformer(SparkEstimator):
 
     def _compared(self, frame: pd.DataFrame) -> Collection[str]:
         """Name the columns whose values are compared with each other, not computed with."""
-        return frame.columns if self._compares() else ()
-
-    def _compares(self) -> bool:
-        """Whether those are all columns."""
-        return False
+        return ()
 
     def _as_computed(self, X: Data) -> Any:
         """Return data in memory as Spark would compute with it, on which this was fitted."""
@@ -352,11 +348,11 @@ class SparkTransformer(SparkEstimator):
         )
 
 
-def compares(transformer: Any) -> bool:
-    """Whether a transformer, or the first of a Pipeline, compares values with each other."""
+def compared_columns(transformer: Any, frame: pd.DataFrame) -> set[str]:
+    """Name the columns whose values a transformer, or the first of a Pipeline, compares."""
     if getattr(transformer, "steps", None):
-        return compares(transformer.steps[0][1])
-    return isinstance(transformer, SparkTransformer) and transformer._compares()
+        return compared_columns(transformer.steps[0][1], frame)
+    return set(transformer._compared(frame)) if isinstance(transformer, SparkTransformer) else set()
 
 
 class WeightedTransformer(SparkTransformer):

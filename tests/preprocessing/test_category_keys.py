@@ -20,9 +20,11 @@ import raydp_ml
 from raydp_ml import feature_selection, impute
 from raydp_ml.compose import ColumnTransformer
 from raydp_ml.exceptions import SchemaError
-from raydp_ml.pipeline import FeatureUnion
+from raydp_ml.pipeline import FeatureUnion, make_union
 from raydp_ml.preprocessing import (
+    FunctionTransformer,
     LabelEncoder,
+    MaxAbsScaler,
     OneHotEncoder,
     OrdinalEncoder,
     StandardScaler,
@@ -285,8 +287,28 @@ def test_integers_beside_nulls_are_exact_in_compositions(spark):
     assert passed.fit_transform(table).dtype == np.float64
     union = FeatureUnion([("one", OrdinalEncoder()), ("two", OrdinalEncoder())])
     assert_array_equal(union.fit_transform(table.select(["k"])), np.column_stack([want, want]))
-    mixed = FeatureUnion([("one", OrdinalEncoder()), ("two", StandardScaler())])
-    assert mixed.fit_transform(table.select(["k", "x"])).dtype == np.float64
+    # Those that compute have doubles, also beside and within those that compare.
+    mixed = FeatureUnion(
+        [
+            ("one", OrdinalEncoder()),
+            ("two", StandardScaler()),
+            ("three", FunctionTransformer(np.sqrt)),
+        ]
+    )
+    made = mixed.fit_transform(table.select(["k"]))
+    assert made.dtype == np.float64
+    assert_array_equal(made[:, 0], want)
+    doubles = rows.astype(float)
+    assert_array_equal(made[:, 1], plain.StandardScaler().fit_transform(doubles).ravel())
+    assert_array_equal(made[:, 2], np.sqrt(doubles.to_numpy().ravel()))
+    inner = ColumnTransformer(
+        [("keys", OrdinalEncoder(), ["k"]), ("scaled", StandardScaler(), ["k", "x"])]
+    )
+    for step in (inner, make_pipeline(inner, MaxAbsScaler()), make_union(inner)):
+        nested = ColumnTransformer([("inner", step, numbers), ("hot", OneHotEncoder(), ["s"])])
+        made = nested.fit_transform(table)
+        assert made[0, 0] != made[1, 0]
+        assert_array_equal(nested.transform(table), made)
 
 
 def test_a_float_in_memory_that_stands_for_several_integers_is_refused(spark):
