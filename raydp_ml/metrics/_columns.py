@@ -191,8 +191,8 @@ def read_columns(
         if key in held and held[key].kind not in _LABELS:
             raise SchemaError(
                 f"The column {held[key].name!r}, given as {role}, is of type "
-                f"{held[key].type_name}: a metric compares numbers, booleans or strings. Cast it "
-                "to one of these."
+                f"{held[key].type_name}: a metric compares numbers, booleans or strings. "
+                f"{_remedy(held[key])}"
             )
     texts = [f"{comparable(held[key])} AS {key}" for key in ("y", "p", "g") if key in held]
     texts += [
@@ -239,3 +239,15 @@ def _scores(df: DataFrame, column: Column, what: str) -> tuple[DataFrame, str]:
     made = functions.when(source.isNotNull(), vector_to_array(df)(source))
     name = "__raydp_ml_scores"
     return select_columns(df, [functions.col("*"), made.alias(name)]), name
+
+
+def _remedy(column: Column) -> str:
+    if column.kind not in {"array", "vector"}:
+        return "Cast it to one of these."
+    entry = f"{quoted(column.name)}[0]"
+    if column.kind == "vector":
+        entry = f"vector_to_array({column.name!r})[0]"
+    return (
+        f"Of several targets take one at a time, as {entry}, or scikit-learn's metric of the two "
+        "columns in memory."
+    )

@@ -112,6 +112,11 @@ def test_rows_that_cannot_be_scored(spark, df):
         metrics.accuracy_score(df.withColumn("prediction", df["prediction"].cast("string")))
     with pytest.raises(SchemaError, match="compares numbers, and the column 'prediction'"):
         metrics.r2_score(df.withColumn("prediction", df["prediction"].cast("string")))
+    both = df.selectExpr("array(label, 0) AS `la``bel`", "array(prediction, 1) AS prediction")
+    with pytest.raises(SchemaError, match=r"one at a time, as `la``bel`\[0\], or scikit-learn's"):
+        metrics.accuracy_score(both, "la`bel")
+    entries = both.selectExpr("`la``bel`[0] AS label", "prediction[0] AS prediction")
+    assert metrics.accuracy_score(entries) == metrics.accuracy_score(df)
     with pytest.raises(ValueError, match="continuous"):
         metrics.accuracy_score(df.withColumn("prediction", df["prediction"] / 3))
     with pytest.raises(SchemaError, match="at least one non-zero"):
