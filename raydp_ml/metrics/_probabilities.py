@@ -135,6 +135,10 @@ def brier_loss(columns: Columns, function: Function, options: Options) -> Comput
             halved = columns.width is None or columns.width < 3
         return loss / weight * (0.5 if halved else 1.0)
     null = labels.weights / weight
+    if columns.width is None:
+        # No row may be of the class that is the positive one.
+        share = null[np.array(of_label(labels, options)) == 1].sum()
+        null = np.array([share, 1 - share])
     # The sum over the classes of share * ((1 - share)^2 + the squares of the other shares).
     return float(1 - loss / (weight * (null * (1 - null)).sum()))
 

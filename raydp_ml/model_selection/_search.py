@@ -65,8 +65,9 @@ class SparkSearch(Documented):
         **params
             For a Spark DataFrame names of columns: ``sample_weight``, ``group`` (for a ranker) and
             ``groups`` (for the splitter). Weights go to the fits, and to the scores that take
-            them. Rows that the role "validation" marks are in no fold: each trial stops early on
-            them.
+            them, as in scikit-learn except those for a Pipeline's step
+            (``model__sample_weight``). Rows that the role "validation" marks are in no fold: each
+            trial stops early on them.
 
         Returns
         -------
@@ -158,7 +159,12 @@ class _SparkFit:
         search = self.search
         context = search._init_callback_context(max_subtasks=1 + (search.refit is not False))
         context.call_on_fit_task_begin(**self.about)
-        weighted = self.given.weight is not None and search._check_scorers_accept_sample_weight()
+        # As in scikit-learn, scores have no weights that are for the last step of a Pipeline.
+        weighted = (
+            self.given.weight is not None
+            and self.given.weight_param in {None, "sample_weight"}
+            and search._check_scorers_accept_sample_weight()
+        )
         study = Study(
             search.estimator,
             self.given,

@@ -69,6 +69,8 @@ class GivenFrame:
     label : str
     weight, group, groups : str or None
         Weights, groups that are ranked together, groups that are not torn apart.
+    weight_param : str or None
+        The name by which ``fit`` was given the weights; None for those of the role.
     """
 
     df: DataFrame
@@ -76,6 +78,7 @@ class GivenFrame:
     weight: str | None
     group: str | None
     groups: str | None
+    weight_param: str | None
 
 
 def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -> GivenFrame:
@@ -126,7 +129,10 @@ def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -
             f"of their column, {last}group={groups or 'query'!r}, or mark it once: "
             "raydp_ml.set_roles(df, group=...). groups= says what the splitter keeps together."
         )
-    return GivenFrame(df, label, held.get("sample_weight"), held.get("group"), groups)
+    weight_param = next(
+        (key for key, value in params.items() if value and key.endswith("sample_weight")), None
+    )
+    return GivenFrame(df, label, held.get("sample_weight"), held.get("group"), groups, weight_param)
 
 
 def splitter_of(cv: Any, estimator: Any, several_labels: bool) -> SparkSplitter:

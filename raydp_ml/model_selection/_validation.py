@@ -80,7 +80,8 @@ def cross_validate(
         Fits at a time; None for as many as the cluster has room for.
     verbose : int, default=0
     params : dict, default=None
-        For a Spark DataFrame the columns ``sample_weight`` and ``group``.
+        For a Spark DataFrame the columns ``sample_weight`` and ``group``, for ``fit``. The weights
+        of the role "sample_weight" go to the scores too.
     return_train_score, return_estimator : bool, default=False
     error_score : float or "raise", default=nan
     **memory
@@ -520,7 +521,8 @@ def _study(
         scorer,
         n_jobs=n_jobs,
         error_score=error_score,
-        score_weighted=given.weight is not None and accepts(),
+        # Weights that are named go to fit only, as in scikit-learn.
+        score_weighted=given.weight is not None and given.weight_param is None and accepts(),
         sampled=sampled,
         bar=fits_bar("cross-validation"),
     )

@@ -55,6 +55,19 @@ def test_defaults_and_roles(df):
     assert metrics.accuracy_score(df, sample_weight="w") == want
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_a_class_that_no_row_has(spark):
+    rows = [("no", 0.3), ("yes", 0.8), ("no", 0.6), ("yes", 0.9)]
+    df = spark.createDataFrame(rows, "label string, p double")
+    y, p = map(list, zip(*rows, strict=True))
+    for pos_label in ("no", "yes", "maybe"):
+        for name in ("brier_score_loss", "d2_brier_score"):
+            want = getattr(plain, name)(y, p, pos_label=pos_label)
+            got = getattr(metrics, name)(df, y_proba="p", pos_label=pos_label)
+            assert got == pytest.approx(want)
+    assert want == -np.inf
+
+
 def test_the_class_of_a_pair_of_probabilities(df):
     y, _, s, _ = (np.array(column) for column in zip(*ROWS, strict=True))
     got = metrics.average_precision_score(df, pos_label=0)

@@ -93,11 +93,25 @@ def test_several_labels_a_row_are_in_no_strata(df, frame):
     assert search.best_score_ == pytest.approx(own.mean())
 
 
-def test_weights_go_to_fit_and_score(data, df, frame, own_folds):
+def test_weights_that_are_named_go_to_fit(df, frame, own_folds):
     weighted = df.select(*(f"`{name}`" for name in [*NUMBERS, "fold", "z", "w"]))
-    given = {"params": {"sample_weight": "w"}, "scoring": "neg_mean_squared_error"}
-    ours = cross_val_score(XGBRegressor(**SMALL), weighted, "z", **FOLDS, **given)
-    for fold, score in enumerate(ours):
+    model, own_model = XGBRegressor(**SMALL), xgboost.XGBRegressor(**SMALL)
+    for ours, own, name in (
+        (model, own_model, "sample_weight"),
+        (make_pipeline(model), make_pipeline(own_model), "xgbregressor__sample_weight"),
+    ):
+        expected = sklearn.model_selection.cross_val_score(
+            own, frame[NUMBERS], frame.z, params={name: frame.w}, **own_folds
+        )
+        found = cross_val_score(ours, weighted, "z", params={name: "w"}, **FOLDS)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_weights_of_the_role_go_to_fit_and_score(df, frame):
+    weighted = df.select(*(f"`{name}`" for name in [*NUMBERS, "fold", "z", "w"]))
+    marked = raydp_ml.set_roles(weighted, sample_weight="w")
+    given = {"scoring": "neg_mean_squared_error", **FOLDS}
+    for fold, score in enumerate(cross_val_score(XGBRegressor(**SMALL), marked, "z", **given)):
         train, test = frame[frame.fold != fold], frame[frame.fold == fold]
         model = xgboost.XGBRegressor(**SMALL).fit(train[NUMBERS], train.z, sample_weight=train.w)
         error = (model.predict(test[NUMBERS]) - test.z) ** 2

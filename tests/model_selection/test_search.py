@@ -147,6 +147,19 @@ def test_regressor_with_weights(df, frame):
     assert list(again.feature_names_in_) == NUMBERS
 
 
+def test_scores_have_no_weights_that_are_for_a_step(df, frame):
+    name, grid = "xgbregressor__sample_weight", {"xgbregressor__max_depth": [2, 4]}
+    pipe, own_pipe = (
+        make_pipeline(XGBRegressor(**SMALL)),
+        make_pipeline(xgboost.XGBRegressor(**SMALL)),
+    )
+    ours = GridSearchCV(pipe, grid, cv=PredefinedSplit("fold"))
+    own = sklearn.model_selection.GridSearchCV(
+        own_pipe, grid, cv=sklearn.model_selection.PredefinedSplit(frame.fold)
+    ).fit(frame[NUMBERS], frame.z, **{name: frame.w})
+    assert_same_results(ours.fit(plain(df, "z", "w"), "z", **{name: "w"}), own)
+
+
 def test_pipeline(df, frame):
     data = plain(df, "z")
     grid = {"xgbregressor__max_depth": [2, 4], "standardscaler__with_std": [True, False]}
