@@ -187,6 +187,7 @@ def test_what_was_fitted_in_memory_warns_of_single_precision(values):
         preprocessing.StandardScaler().fit(X).transform(df)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # PySpark 4.0 closes sockets late
         preprocessing.StandardScaler().fit(df).transform(df)
         preprocessing.StandardScaler().fit(X).transform(values.select("a", "b"))
         preprocessing.Binarizer().fit(X).transform(df)
@@ -232,6 +233,7 @@ def test_functions_of_small_types_that_were_fitted_in_memory_warn(spark, functio
         assert abs(float(step.transform(X)["a"][0]) - wanted["a"][0]) > 1e-9
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # PySpark 4.0 closes sockets late
         step.transform(df.selectExpr("double(a) a", "b"))
         on_spark = preprocessing.FunctionTransformer(function).fit(df)
         assert_allclose(on_spark.transform(df).toPandas().astype(float), wanted, rtol=1e-14)
@@ -243,6 +245,7 @@ def test_functions_that_no_type_changes_do_not_warn(spark):
     X = df.toPandas()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # PySpark 4.0 closes sockets late
         for function in (np.abs, np.negative, np.sign, np.floor, np.rint):
             made = preprocessing.FunctionTransformer(function).fit(X).transform(df).toPandas()
             assert_allclose(made, function(X))
