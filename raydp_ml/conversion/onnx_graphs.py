@@ -57,6 +57,8 @@ def to_onnx(estimator: Any) -> onnx.ModelProto:
     given, and trees compare in single precision: as on a Spark DataFrame, and as in memory on
     ``X.astype(numpy.float64)``. A graph raises no errors: a category that was not there in ``fit``
     is all zeros, or NaN, to encoders with ``handle_unknown="error"``, and a missing value is NaN.
+    Among strings onnxruntime writes missing values out, and "None", "nan" and "<NA>" are missing
+    to a graph where they are no category. A feature that no step reads counts as a number.
 
     Examples
     --------

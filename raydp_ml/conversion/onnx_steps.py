@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
+from functools import partial, reduce, singledispatch
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn import compose, decomposition, impute, pipeline, preprocessing
 from sklearn.feature_selection import SelectorMixin
 
 from raydp_ml.conversion.onnx_nodes import Features, Nodes
-from raydp_ml.conversion.onnx_tables import category_tables, gathered, interpolated, one_hot
+from raydp_ml.conversion.onnx_tables import (
+    MISSING_TEXTS,
+    category_tables,
+    gathered,
+    interpolated,
+    one_hot,
+)
 
 __all__ = ["refuse", "write_step"]
 
@@ -264,7 +271,7 @@ def _(step: Any, nodes: Nodes, given: Features) -> Features:
 
 @_write.register(decomposition.PCA)
 def _(step: Any, nodes: Nodes, given: Features) -> Features:
-    axes = step.components_.T
+    axes = step.components_.T.astype(np.float64)
     turned = nodes.add("MatMul", given.numbers(nodes), nodes.constant(axes))
     scale = None
     if step.whiten:
@@ -277,7 +284,7 @@ def _(step: Any, nodes: Nodes, given: Features) -> Features:
 
 @_write.register(decomposition.TruncatedSVD)
 def _(step: Any, nodes: Nodes, given: Features) -> Features:
-    axes = step.components_.T
+    axes = step.components_.T.astype(np.float64)
     turned = nodes.add("MatMul", given.numbers(nodes), nodes.constant(axes))
     return Features.of(turned, axes.shape[1])
 
@@ -326,16 +333,19 @@ def _gaps(step: Any, nodes: Nodes, given: Features) -> Features:
         ((column, _, text),) = given.picked(nodes, [place]).parts
         gap = _is_missing(nodes, column, text, step.missing_values)
         if gap is None:
-            raise refuse(step, "columns of strings, which are never missing to ONNX")
+            raise refuse(step, "columns of another kind than what is missing")
         made.append(nodes.cast(gap, np.float64))
     return Features.of(nodes.joined(made), len(made)) if made else Features(())
 
 
 def _is_missing(nodes: Nodes, column: str, text: bool, missing: Any) -> str | None:
-    """Return which values are missing; None for strings, where there are no such values."""
+    """Return which values are missing; None where there are no such values in the column."""
+    if pd.isna(missing):
+        if not text:
+            return nodes.add("IsNaN", column)
+        gaps = (nodes.add("Equal", column, nodes.constant([[word]])) for word in MISSING_TEXTS)
+        return reduce(partial(nodes.add, "Or"), gaps)
     if isinstance(missing, str) != text:
         return None
-    if not text and missing != missing:
-        return nodes.add("IsNaN", column)
     value = np.array([[missing]], dtype=object if text else np.float64)
     return nodes.add("Equal", column, nodes.constant(value))

@@ -10,7 +10,10 @@ import pandas as pd
 
 from raydp_ml.conversion.onnx_nodes import Nodes
 
-__all__ = ["category_tables", "gathered", "interpolated", "one_hot"]
+__all__ = ["MISSING_TEXTS", "category_tables", "gathered", "interpolated", "one_hot"]
+
+MISSING_TEXTS = ("None", "nan", "<NA>")
+"""What onnxruntime makes of missing values in columns of strings: it writes them out."""
 
 _ML = "ai.onnx.ml"
 
@@ -103,13 +106,19 @@ def gathered(
     """
     unknown = len(categories)
     if text:
-        known = [(v, place) for place, v in enumerate(categories.tolist()) if isinstance(v, str)]
+        known = {v: place for place, v in enumerate(categories.tolist()) if isinstance(v, str)}
+        # None and NaN, of which the one stands for the other where that is no category.
+        missing = {
+            str(v): place for place, v in enumerate(categories.tolist()) if not isinstance(v, str)
+        }
+        for place in list(missing.values())[:1]:
+            known = {**dict.fromkeys(MISSING_TEXTS, place), **missing, **known}
         places = nodes.add(
             "LabelEncoder",
             column,
             domain=_ML,
-            keys_strings=[value for value, _ in known],
-            values_int64s=[place for _, place in known],
+            keys_strings=list(known),
+            values_int64s=list(known.values()),
             default_int64=unknown,
         )
     else:

@@ -238,6 +238,45 @@ def test_missing_strings(frame, label):
     assert_allclose(run(pipe, rows)["transformed"], pipe.transform(rows))
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=str)
+def test_missing_strings_as_they_are(frame, label, missing):
+    """onnxruntime makes texts of them, which the graph knows."""
+    rows = frame[["word"]].astype(object).where(frame[["word"]] != "red", missing)
+    for step in (
+        OneHotEncoder(sparse_output=False),
+        OrdinalEncoder(),
+        TargetEncoder(random_state=0),
+        make_pipeline(
+            SimpleImputer(missing_values=missing, strategy="most_frequent"),
+            OneHotEncoder(sparse_output=False),
+        ),
+        make_pipeline(
+            SimpleImputer(missing_values=missing, strategy="constant", fill_value="red"),
+            OrdinalEncoder(),
+        ),
+    ):
+        # (scikit-learn's encoders take None and NaN.)
+        known = rows.fillna(np.nan) if missing is pd.NA and not hasattr(step, "steps") else rows
+        made = run(step.fit(known, label), rows)["transformed"]
+        assert_allclose(made, step.transform(known))
+
+
+def test_none_and_nan_are_two_categories():
+    rows = pd.DataFrame({"word": np.array([None, np.nan, "nan", "a"], dtype=object)})
+    for step in (OrdinalEncoder(), OneHotEncoder(sparse_output=False)):
+        some = rows.iloc[[0, 1, 3]]
+        assert_allclose(run(step.fit(some), some)["transformed"], step.transform(some))
+        # A text is itself where it is a category.
+        assert_allclose(run(step.fit(rows), rows)["transformed"][2:], step.transform(rows)[2:])
+
+
+def test_axes_of_single_precision(X):
+    for step in (PCA(2), PCA(2, whiten=True), TruncatedSVD(2)):
+        rows = np.nan_to_num(X).astype(np.float32)
+        made = run(step.fit(rows), rows)["transformed"]
+        assert_allclose(made, step.transform(rows), rtol=1e-4, atol=1e-5)
+
+
 def test_values_beyond_those_of_fit(whole):
     rows = (3 * whole - 2).astype(np.float64)
     for step in (
