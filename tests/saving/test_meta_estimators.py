@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import fbeta_score, make_scorer
 from sklearn.model_selection import GridSearchCV as InMemorySearch
 
@@ -68,6 +69,11 @@ def test_in_memory(frame, tmp_path, place):
     raydp_ml.save(again, tmp_path / "model")  # in place of the first
     third = raydp_ml.load(tmp_path / "model")
     assert_array_equal(third.predict(frame[NAMES]), model.predict(frame[NAMES]))
+    raydp_ml.save(FrozenEstimator(model), tmp_path / "frozen")
+    frozen = raydp_ml.load(tmp_path / "frozen")
+    assert isinstance(frozen, FrozenEstimator)
+    assert str(held_by(frozen.estimator)) == str(held_by(model))
+    assert_array_equal(frozen.predict(frame[NAMES]), model.predict(frame[NAMES]))
 
 
 def test_on_spark(spark, frame, tmp_path):
