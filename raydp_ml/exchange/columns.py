@@ -314,6 +314,8 @@ def check_kinds(
         remedy = _REMEDIES.get(column.kind, _REMEDIES["other"])
         if column.kind in {"string", "category"} and not supports_categories:
             remedy = "encode it as numbers"
+        if allowed == {"string"}:
+            remedy = "make it a string (by a cast, or of an array by concat_ws(' ', ...))"
         aside = ", or drop it."
         if in_spark:
             aside = (
