@@ -214,7 +214,7 @@ def test_a_job_waits_for_lost_executors_as_long_as_the_session_did(run_program):
     """A Worker that ends again and again is left alone in the end."""
     program = run_program(f"""{RAY}
     spark = raydp_ml.init_spark(
-        "one", mode="standalone", num_executors=1, executor_memory="600m", timeout=30
+        "one", mode="standalone", num_executors=1, executor_memory="600m", timeout=60
     )
     print("up", flush=True)
     while not os.path.exists("go"):
@@ -233,7 +233,7 @@ def test_a_job_waits_for_lost_executors_as_long_as_the_session_did(run_program):
         assert eventually(lambda: not daemons(program, ".Worker"), 60)
     (program.folder / "work" / "go").touch()
     assert program.finish() == 0, program.stderr
-    assert "none took their place within timeout=30 seconds" in program.stdout
+    assert "none took their place within timeout=60 seconds" in program.stdout
     assert "raydp_ml.stop_spark() and init_spark(...)" in program.stdout
     (program.folder / "work" / "go").unlink()
     program.assert_nothing_left()
