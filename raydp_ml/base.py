@@ -243,9 +243,10 @@ def in_memory(X: Data, exact: Callable[[pd.DataFrame], Collection[str]] | None =
         such a frame has doubles of those that it computes with.
     """
     kind = kind_of(X)
-    if kind == "pandas" and exact is not None and (names := held_exactly(X)):
+    if kind == "pandas" and exact is not None:
         frame = cast("pd.DataFrame", X)
-        return frame.astype(dict.fromkeys(names.difference(exact(frame)), float))
+        names = set(frame.attrs.get("exact_integers", ())).intersection(frame.columns)
+        return frame.astype(dict.fromkeys(names.difference(exact(frame)), float)) if names else X
     if kind not in {"blocks", "ray", "arrow"}:
         return X
     from raydp_ml.exchange.frames import exact_integers, named_table
@@ -257,11 +258,6 @@ def in_memory(X: Data, exact: Callable[[pd.DataFrame], Collection[str]] | None =
         frame = frame.assign(**{name: held[name] for name in names})
         frame.attrs["exact_integers"] = sorted(names)
     return frame
-
-
-def held_exactly(X: Any) -> set[str]:
-    """Name the columns of a frame that `in_memory` made in which integers are objects."""
-    return set(X.attrs.get("exact_integers", ())).intersection(X.columns)
 
 
 def require_column_name(value: object, what: str, columns: list[str]) -> str | None:

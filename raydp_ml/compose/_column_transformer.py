@@ -17,7 +17,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import _raise_for_params, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from raydp_ml.base import held_exactly, kind_of
+from raydp_ml.base import in_memory, kind_of
 from raydp_ml.compose._selector import pandas_template
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import check_exists, from_spark_schema
@@ -90,8 +90,7 @@ class ColumnTransformer(SparkTransformer, compose.ColumnTransformer):
 
     def _validate_column_callables(self, X: Any) -> None:
         # A selector by type is to find numbers where integers are objects.
-        held = held_exactly(X) if kind_of(X) == "pandas" else ()
-        super()._validate_column_callables(X.astype(dict.fromkeys(held, float)) if held else X)
+        super()._validate_column_callables(in_memory(X, lambda frame: ()))
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit_transform_spark(self, df: Any, y: Any, **params: Any) -> Any:

@@ -271,22 +271,24 @@ def _(step: Any, nodes: Nodes, given: Features) -> Features:
 
 @_write.register(decomposition.PCA)
 def _(step: Any, nodes: Nodes, given: Features) -> Features:
-    axes = step.components_.T.astype(np.float64)
-    turned = nodes.add("MatMul", given.numbers(nodes), nodes.constant(axes))
+    axes = step.components_.T
     scale = None
     if step.whiten:
         scale = np.sqrt(step.explained_variance_)
         least = np.finfo(scale.dtype).eps
         scale = np.maximum(scale, least)
-    made = Features.of(turned, axes.shape[1])
-    return _applied(nodes, made, ("Sub", step.mean_ @ axes), ("Div", scale))
+    made = _turned(nodes, given, axes)
+    return _applied(nodes, made, ("Sub", np.float64(step.mean_) @ axes), ("Div", scale))
 
 
 @_write.register(decomposition.TruncatedSVD)
 def _(step: Any, nodes: Nodes, given: Features) -> Features:
-    axes = step.components_.T.astype(np.float64)
-    turned = nodes.add("MatMul", given.numbers(nodes), nodes.constant(axes))
-    return Features.of(turned, axes.shape[1])
+    return _turned(nodes, given, step.components_.T)
+
+
+def _turned(nodes: Nodes, given: Features, axes: np.ndarray) -> Features:
+    matrix = nodes.constant(np.asarray(axes, dtype=np.float64))
+    return Features.of(nodes.add("MatMul", given.numbers(nodes), matrix), axes.shape[1])
 
 
 @_write.register(SelectorMixin)

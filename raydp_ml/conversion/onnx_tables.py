@@ -106,13 +106,13 @@ def gathered(
     """
     unknown = len(categories)
     if text:
-        known = {v: place for place, v in enumerate(categories.tolist()) if isinstance(v, str)}
-        # None and NaN, of which the one stands for the other where that is no category.
-        missing = {
-            str(v): place for place, v in enumerate(categories.tolist()) if not isinstance(v, str)
-        }
-        for place in list(missing.values())[:1]:
-            known = {**dict.fromkeys(MISSING_TEXTS, place), **missing, **known}
+        place_of = {value: place for place, value in enumerate(categories.tolist())}
+        known = {v: place for v, place in place_of.items() if isinstance(v, str)}
+        missing = {str(v): place for v, place in place_of.items() if not isinstance(v, str)}
+        if missing:
+            # None and NaN, of which the one stands for the other where that is no category.
+            either = next(iter(missing.values()))
+            known = {**dict.fromkeys(MISSING_TEXTS, either), **missing, **known}
         places = nodes.add(
             "LabelEncoder",
             column,

@@ -175,12 +175,11 @@ def _f_regression(df: DataFrame, roles: ColumnRoles) -> Scores:
     check_labels(label, int(found["unlabelled"][0]))
     check_finite(names, found["infinite"])
     check_held(names, rows - found["held"])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        correlations = found["both"] / (np.sqrt(found["x"]) * np.sqrt(found["y"]))
-    # As scikit-learn's force_finite: a constant feature has no correlation.
-    squares = np.nan_to_num(correlations) ** 2
     degrees = rows - 2
     with np.errstate(divide="ignore", invalid="ignore"):
+        correlations = found["both"] / (np.sqrt(found["x"]) * np.sqrt(found["y"]))
+        # As scikit-learn's force_finite: a constant feature has no correlation.
+        squares = np.nan_to_num(correlations) ** 2
         scores = squares / (1 - squares) * degrees
         p_values = stats.f.sf(scores, 1, degrees)
     absent = np.isnan(scores)

@@ -129,9 +129,8 @@ def given_of(estimator: Any, df: DataFrame, y: object, params: dict[str, Any]) -
             f"of their column, {last}group={groups or 'query'!r}, or mark it once: "
             "raydp_ml.set_roles(df, group=...). groups= says what the splitter keeps together."
         )
-    weight_param = next(
-        (key for key, value in params.items() if value and key.endswith("sample_weight")), None
-    )
+    weight_params = ("sample_weight", last + "sample_weight")
+    weight_param = next((key for key in weight_params if params.get(key) is not None), None)
     return GivenFrame(df, label, held.get("sample_weight"), held.get("group"), groups, weight_param)
 
 

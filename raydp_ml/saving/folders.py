@@ -194,8 +194,8 @@ def _write(estimator: BaseEstimator, folder: Path, fitted: bool = True) -> None:
         held = getattr(estimator, "_saved_estimators", dict)()
         params = getattr(estimator, "_saved_params", partial(estimator.get_params, False))()
     description["held"] = _write_held(held, params, folder)
-    # One that is frozen answers for what it holds, which has a folder of its own.
-    if fitted and name != "FrozenEstimator" and hasattr(estimator, "_saved_state"):
+    # (Of the class: one that is frozen answers for what it holds, which has a folder of its own.)
+    if fitted and hasattr(type(estimator), "_saved_state"):
         description["attributes"] = {
             key: encode(value, f"the attribute {key!r} of {name}")
             for key, value in estimator._saved_state(folder).items()
