@@ -54,8 +54,10 @@ default="relu"
         is "float32" unless given, or "int64" for category columns.
     criterion : str, class, instance or function, default=None
         The loss, by default "cross_entropy": a name or class of ``torch.nn`` (``criterion__*`` are
-        its arguments); "bce_with_logits" has one output for two classes.
-        A function ``criterion(output, target)`` returns one loss per row, or their mean.
+        its arguments); "bce_with_logits" has one output for two classes. Weights of the classes
+        (``CrossEntropyLoss(weight=...)``) count in the mean as torch has it, and as
+        `class_weight` does.
+        A function ``criterion(output, target)`` returns one loss per row, or their plain mean.
     optimizer : str or class, default="adam"
         Of ``torch.optim``; ``optimizer__*`` are its arguments.
     lr : float, default=0.001

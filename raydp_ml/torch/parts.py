@@ -78,7 +78,7 @@ def make_criterion(
     Raises
     ------
     InvalidParameterError
-        For an unknown name or argument.
+        For an unknown name or argument, or a sum of losses.
     """
     torch = import_torch()
     chosen = default if given is None else given
@@ -108,6 +108,12 @@ def make_criterion(
     if isinstance(chosen, torch.nn.Module):
         chosen = copy.deepcopy(chosen)
         if hasattr(chosen, "reduction"):
+            if chosen.reduction not in ("mean", "none"):
+                raise InvalidParameterError(
+                    f"The criterion has reduction={chosen.reduction!r}, and a batch's loss is the "
+                    "mean over the rows of all workers. Leave reduction at 'mean' (to take larger "
+                    "steps, raise lr)."
+                )
             chosen.reduction = "none"
     return chosen
 

@@ -47,7 +47,7 @@ default="relu"
     criterion : str, class, instance or function, default=None
         The loss, by default "mse": a name or class of ``torch.nn`` (``criterion__*`` are its
         arguments), such as "l1", "huber" or "smooth_l1".
-        A function ``criterion(output, target)`` returns one loss per row, or their mean.
+        A function ``criterion(output, target)`` returns one loss per row, or their plain mean.
     optimizer : str or class, default="adam"
         Of ``torch.optim``; ``optimizer__*`` are its arguments.
     lr : float, default=0.001
@@ -253,10 +253,10 @@ sparse matrix of shape (n_samples, n_features)
             Evaluation sets. A Spark DataFrame's rows marked by the role "validation" are another,
             the last one.
         sample_weight_eval_set : list, default=None
-            The weights of each evaluation set, in the order of `eval_set`; None for a set without.
-            Where X has names, names of columns too; without, a set's weights are in its column
-            named like that of X, if there is one (for Spark, first that with the role
-            "sample_weight").
+            The weights of each evaluation set, in the order of `eval_set`; an entry of None is for
+            a set without. Where X has names, names of columns too; without such a list, a set's
+            weights are in its column named like that of X, if there is one (for Spark, first that
+            with the role "sample_weight").
         resume_from : str or path-like, default=None
             A checkpoint that a fit with `checkpoint_path` wrote, to go on from up to `max_epochs`.
 

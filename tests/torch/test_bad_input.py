@@ -107,6 +107,14 @@ def test_a_module_that_returns_the_wrong_shape(df, params):
 
 
 @pytest.mark.parametrize("params", [PARAMS, ALONE])
+def test_a_module_of_another_number_of_features(df, params):
+    layer = {"module__in_features": 7, "module__out_features": 1}
+    text = r"forward fails on inputs of shape \(2, 2\): .*shapes cannot be multiplied.*first layer"
+    with pytest.raises(TrainingError, match=text):
+        TorchRegressor(nn.Linear, **layer, **params).fit(df.drop("kind"), "y")
+
+
+@pytest.mark.parametrize("params", [PARAMS, ALONE])
 def test_a_loss_that_becomes_nan(df, params):
     text = r"The loss became (NaN|infinite) in epoch \d+, batch \d+ of 5\. Lower the learning rate"
     with pytest.raises(TrainingError, match=text):

@@ -52,8 +52,8 @@ class Evaluation:
         target = rows.target[index]
         given = None if rows.weight is None else rows.weight[index]
         weight = np.ones(len(index)) if given is None else given.astype(np.float64)
-        of_loss = loss.weights(target, given)
-        sums = [len(index) if of_loss is None else of_loss.sum(dtype=np.float64), weight.sum()]
+        divisors = loss.divisors(target, given)
+        sums = [len(index) if divisors is None else divisors.sum(dtype=np.float64), weight.sum()]
         self._loss_weight, self._weight = peers.sum(np.array(sums, np.float64)).tolist()
         if not self._loss_weight:
             raise SchemaError(

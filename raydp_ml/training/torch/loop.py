@@ -132,7 +132,15 @@ class _Training:
         training = self.module.training
         # Running statistics of normalisations stay as they are, and one row is enough for them.
         self.module.eval()
-        output = self.loss.shaped(self.forward(batch.inputs), len(batch.target))
+        try:
+            made = self.forward(batch.inputs)
+        except Exception as error:
+            shapes = ", ".join(str(tuple(part.shape)) for part in batch.inputs)
+            raise TrainingError(
+                f"The module's forward fails on inputs of shape {shapes}: {error}. Check its first "
+                "layer (a module class may take the arguments n_features and n_outputs)."
+            ) from error
+        output = self.loss.shaped(made, len(batch.target))
         self.loss.check(output, batch.target)
         unused = False
         if self.peers.size > 1:
@@ -200,7 +208,7 @@ class _Training:
         # Dropout too goes on after a restart as it would have.
         torch.manual_seed(derived_seed(self.spec.seed, epoch + 1, self.peers.rank))
         rows, bounds = self.rows.shuffle.epoch(epoch)
-        divisors = self.rows.batch_weights(rows, bounds)
+        divisors = self.rows.batch_divisors(rows, bounds)
         loss = self._train(epoch, torch.from_numpy(rows), bounds.tolist(), divisors)
         seconds = time.perf_counter() - start
         record = {"epoch": epoch + 1, "train_loss": loss, **self._evaluate()}

@@ -28,20 +28,23 @@ class Loss:
             # It may hold tensors, such as weights of classes.
             self.criterion = copy.deepcopy(spec.criterion).to(device)
         self._device = device
-        self._by_class: np.ndarray | None = None
         self._on_device: torch.Tensor | None = None
+        # What a mean of the losses divides by, by class: weights of the criterion's own are in
+        # its losses already.
+        self._divisors = _own_class_weights(spec)
 
     def weigh_classes(self, by_class: np.ndarray | None) -> None:
-        """Set the weights of the classes, shape (n_classes,)."""
+        """Set the weights of the classes, shape (n_classes,), on top of the criterion's own."""
         if by_class is not None:
-            self._by_class = by_class.astype(np.float32)
-            self._on_device = torch.from_numpy(self._by_class).to(self._device)
+            weights = by_class.astype(np.float32)
+            self._on_device = torch.from_numpy(weights).to(self._device)
+            self._divisors = weights if self._divisors is None else weights * self._divisors
 
-    def weights(self, target: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
-        """Return what the losses of n rows are weighted by, shape (n,), or None for ones."""
-        if self._by_class is None:
+    def divisors(self, target: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        """Return what n rows count in the mean of their losses, shape (n,), or None for ones."""
+        if self._divisors is None:
             return weight
-        of_class: np.ndarray = self._by_class[target]
+        of_class: np.ndarray = self._divisors[target]
         return of_class if weight is None else of_class * weight
 
     def shaped(self, output: object, rows: int) -> torch.Tensor:
@@ -132,6 +135,31 @@ class Loss:
             raise TrainingError(
                 f"{about}: it returned {losses.numel()} losses for {len(target)} rows. {advice}"
             )
+
+
+def _own_class_weights(spec: TorchSpec) -> np.ndarray | None:
+    """Return what a row of each class counts in the criterion's own mean, shape (n_classes,).
+
+    Of torch's losses, these two alone divide by weights rather than by the number of rows, and
+    leave out the rows of ``ignore_index`` (their documentation has the formula).
+    """
+    criterion = spec.criterion
+    if spec.classes is None or not isinstance(
+        criterion, (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+    ):
+        return None
+    classes = len(spec.classes)
+    ignored = 0 <= criterion.ignore_index < classes
+    if criterion.weight is None and not ignored:
+        return None
+    if criterion.weight is not None and criterion.weight.shape != (classes,):
+        return None  # `Loss.check` says so, with torch's own words.
+    weights = np.ones(classes, np.float32)
+    if criterion.weight is not None:
+        weights = criterion.weight.detach().cpu().numpy().astype(np.float32)
+    if ignored:
+        weights[criterion.ignore_index] = 0.0
+    return weights
 
 
 def right_weight(

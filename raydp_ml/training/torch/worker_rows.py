@@ -82,7 +82,7 @@ class WorkerRows:
         if spec.validation_fraction:
             index, numbers, held, total = self._hold_out(rows, index, numbers, total)
         loss.weigh_classes(self._class_weights(rows, index))
-        self._weight = loss.weights(rows.target, rows.weight)
+        self._divisors = loss.divisors(rows.target, rows.weight)
         self.source = TensorSource(rows, spec, device)
         self.shuffle = Shuffle(index, numbers, total, min(spec.batch_size, total), spec.seed)
         self.evaluations = []
@@ -96,17 +96,17 @@ class WorkerRows:
             what = "rows held out for validation"
             self.evaluations.append(Evaluation(rows, held, self.source, loss, peers, what))
 
-    def batch_weights(self, rows: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-        """Return the weight of each global batch, over all workers.
+    def batch_divisors(self, rows: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+        """Return what the losses of each global batch are divided by, over all workers.
 
         Parameters
         ----------
         rows, bounds : ndarray
             What `Shuffle.epoch` returned.
         """
-        if self._weight is None:
+        if self._divisors is None:
             return self.shuffle.sizes().astype(np.float64)
-        sums = np.concatenate([[0.0], np.cumsum(self._weight[rows], dtype=np.float64)])
+        sums = np.concatenate([[0.0], np.cumsum(self._divisors[rows], dtype=np.float64)])
         return self._peers.sum(np.diff(sums[bounds]))
 
     def _hold_out(
