@@ -21,6 +21,9 @@ class Given:
         Evaluation sets, in one of the ways that there are.
     eval_weight, eval_margin, eval_group : sequence or None
         The weights, base margins and groups of each evaluation set.
+    without : frozenset of str
+        Of an evaluation set, which of the attributes above it has none of because its entry in
+        the list was None: no column of its own stands in for it.
     """
 
     y: Values | None = None
@@ -31,6 +34,7 @@ class Given:
     eval_weight: Sequence[Values | None] | None = None
     eval_margin: Sequence[Values | None] | None = None
     eval_group: Sequence[Values | None] | None = None
+    without: frozenset[str] = frozenset()
 
     def of_each(self, sets: Sequence[object]) -> list[Given]:
         """Return what was given with each evaluation set, but its label.
@@ -62,4 +66,7 @@ class Given:
                 )
             for of, value in zip(found, values, strict=True):
                 of[what] = value
-        return [Given(**of) for of in found]
+        return [
+            Given(**of, without=frozenset(what for what, value in of.items() if value is None))
+            for of in found
+        ]

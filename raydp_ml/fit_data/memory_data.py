@@ -85,7 +85,8 @@ def memory_training(estimator: BaseEstimator, X: Data, given: Given, task: Task)
     for index, ((features, labels), beside) in enumerate(
         zip(pairs, given.of_each(pairs), strict=True)
     ):
-        if beside.base_margin is None and isinstance(given.base_margin, str):
+        named_margin = isinstance(given.base_margin, str) and "base_margin" not in beside.without
+        if beside.base_margin is None and named_margin:
             beside = replace(beside, base_margin=given.base_margin)
         one.add(features, replace(beside, y=labels), f"evaluation set {index}")
     return data
@@ -123,7 +124,8 @@ class _OneSet:
         matrix: Any = X if named else checked_matrix(self.estimator, X, reset=first)
         columns = self._columns(matrix, given, first, what)
         if named:
-            made = self._frame(X, columns, what)
+            weight = None if "sample_weight" in given.without else self.weight
+            made = self._frame(X, columns, what, weight)
         else:
             _refuse_names(X, columns)
             if not isinstance(matrix, np.ndarray) and not self._keeps_sparse():
@@ -165,9 +167,9 @@ class _OneSet:
         self.data.labels, codes = np.unique(y, return_inverse=True)
         return codes
 
-    def _frame(self, X: Data, columns: Columns, what: str) -> DataSet:
+    def _frame(self, X: Data, columns: Columns, what: str, weight: str | None) -> DataSet:
         as_blocks = self.estimator.num_workers not in (0, None)
-        made, roles = frame_set(X, columns, self.task, what, as_blocks, self.roles, self.weight)
+        made, roles = frame_set(X, columns, self.task, what, as_blocks, self.roles, weight)
         if self.roles is None:
             self.roles = roles
             self.data.roles = tuple(roles.others)

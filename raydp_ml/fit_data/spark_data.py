@@ -108,15 +108,17 @@ def _spark_eval_roles(
     check_alike(features, roles.features, what)
     weight = require_column_name(beside.sample_weight, "sample_weight_eval_set", df.columns)
     margin = require_column_name(beside.base_margin, "base_margin_eval_set", df.columns)
-    if weight is None:
+    if weight is None and "sample_weight" not in beside.without:
         marked = [column.name for column in columns if column.role == "sample_weight"]
         same = [name for name in df.columns if name == roles.sample_weight]
         weight = next(iter(marked + same), None)
+    if margin is None and "base_margin" not in beside.without:
+        margin = roles.base_margin
     holders = {
         "label": label or roles.label,
         "sample_weight": weight,
         "group": roles.group,
-        "base_margin": margin or roles.base_margin,
+        "base_margin": margin,
     }
     needed = [name for name in holders.values() if name is not None]
     pick_columns(columns, needed, f"The {what}", fold_case=fold_case)

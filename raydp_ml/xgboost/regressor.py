@@ -332,10 +332,10 @@ default=None
             if it was stopped early). Columns, targets, classes and categories must be its own.
         sample_weight_eval_set, base_margin_eval_set : list, default=None
             The weights and the base margins of each evaluation set, in the order of `eval_set`;
-            None for a set without. Where X has names, names of columns too; without, a set's
-            weights are in its column named like that of X, if there is one (for Spark, first that
-            with the role "sample_weight"), and its base margins must be in the column named like
-            that of X.
+            an entry of None is for a set without. Where X has names, names of columns too; without
+            such a list, a set's weights are in its column named like that of X, if there is one
+            (for Spark, first that with the role "sample_weight"), and its base margins must be in
+            the column named like that of X.
 
         Returns
         -------

@@ -141,6 +141,32 @@ def test_evaluation_sets_of_frames_have_weights_of_the_same_name(frame, kind):
     assert weighted != plain
 
 
+@pytest.mark.parametrize("kind", [pd.DataFrame, pa.Table.from_pandas])
+def test_none_in_a_list_is_without_though_the_column_is_there(frame, kind):
+    ours, own = pair("numbers")
+    rows, held = frame[:200], frame[200:]
+    names = [*NAMES, "y", "w", "m"]
+    ours.fit(
+        kind(rows[names]),
+        "y",
+        sample_weight="w",
+        base_margin="m",
+        eval_set=[(kind(held[names]), "y")] * 2,
+        sample_weight_eval_set=[None, "w"],
+        base_margin_eval_set=["m", None],
+    )
+    own.fit(
+        rows[NAMES],
+        rows.y,
+        sample_weight=rows.w,
+        base_margin=rows.m,
+        eval_set=[(held[NAMES], held.y)] * 2,
+        sample_weight_eval_set=[None, held.w],
+        base_margin_eval_set=[held.m, None],
+    )
+    assert_history(ours.evals_result_, own.evals_result())
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_going_on_in_memory(frame, task, tmp_path):
     X, y = frame[NAMES], frame[LABELS[task]]

@@ -162,6 +162,36 @@ def test_weights_of_evaluation_frames(df, frame, task):
             assert_allclose(by_name[name][metric], values, rtol=1e-5)
 
 
+def test_none_in_a_list_is_without_though_the_column_is_there(df, frame):
+    data = columns(df, "numbers", "w", "m")
+    held = data.filter("place < 200")
+    data, held = (raydp_ml.set_roles(part, ignore=["place"]) for part in (data, held))
+    model, plain = pair("numbers")
+    model.set_params(num_workers=2).fit(
+        data,
+        "y",
+        sample_weight="w",
+        base_margin="m",
+        eval_set=[held, raydp_ml.set_roles(held, sample_weight="w")] * 2,
+        sample_weight_eval_set=["w", None] * 2,
+        base_margin_eval_set=[None, "m", "m", None],
+    )
+    X, y, rows = frame[NAMES], frame["y"], slice(0, 200)
+    w, m = frame.w[rows], frame.m[rows]
+    plain.fit(
+        X,
+        y,
+        sample_weight=frame.w,
+        base_margin=frame.m,
+        eval_set=[(X[rows], y[rows])] * 4,
+        sample_weight_eval_set=[w, None] * 2,
+        base_margin_eval_set=[None, m, m, None],
+    )
+    for name, scores in plain.evals_result_.items():
+        for metric, values in scores.items():
+            assert_allclose(model.evals_result_[name][metric], values, rtol=1e-5)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_going_on(df, frame, task, tmp_path):
     data = columns(df, task)
