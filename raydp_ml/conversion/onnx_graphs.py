@@ -46,6 +46,8 @@ def to_onnx(estimator: Any) -> onnx.ModelProto:
     TypeError
         For what is not converted: categories of XGBoost, linear boosters, PyTorch's networks
         (``torch.onnx.export`` takes those of ``to_torch``), texts, functions of one's own.
+    ValueError
+        Where each feature is an input of its own and one has the name of an output, or none.
     sklearn.exceptions.NotFittedError
         Before ``fit``.
     ImportError
@@ -72,11 +74,13 @@ def to_onnx(estimator: Any) -> onnx.ModelProto:
     *steps, last = plain.steps if isinstance(plain, pipeline.Pipeline) else [("", plain)]
     if not hasattr(plain, "n_features_in_"):
         raise refuse(steps[0][1] if steps else plain)
-    nodes = Nodes()
-    inputs, given = _inputs(plain, nodes)
+    inputs = _inputs(plain)
+    nodes = Nodes(taken=[item.name for item in inputs])
+    given = _features(inputs, nodes)
     for _, step in steps:
         given = write_step(step, nodes, given)
     outputs = _outputs(last[1], nodes, given, in_pipeline=bool(steps))
+    _check_names(inputs, outputs)
     graph = onnx.helper.make_graph(
         nodes.nodes, type(plain).__name__, inputs, outputs, nodes.constants
     )
@@ -100,8 +104,8 @@ def _bare(estimator: Any) -> Any:
     return estimator
 
 
-def _inputs(plain: Any, nodes: Nodes) -> tuple[list[onnx.ValueInfoProto], Features]:
-    """Return the inputs of the graph, and what they are to the first step."""
+def _inputs(plain: Any) -> list[onnx.ValueInfoProto]:
+    """Return the inputs of the graph: one, or one for each feature."""
     from onnx import TensorProto, helper
 
     texts = [kind == "string" for kind in feature_kinds(plain)]
@@ -110,12 +114,40 @@ def _inputs(plain: Any, nodes: Nodes) -> tuple[list[onnx.ValueInfoProto], Featur
     else:
         names = getattr(plain, "feature_names_in_", [f"x{i}" for i in range(len(texts))])
         wanted = [(str(name), 1, text) for name, text in zip(names, texts, strict=True)]
-    inputs, parts = [], []
-    for name, count, text in wanted:
-        kind = TensorProto.STRING if text else TensorProto.FLOAT
-        inputs.append(helper.make_tensor_value_info(name, kind, [None, count]))
-        parts.append((name if text else nodes.cast(name, np.float64), count, text))
-    return inputs, Features(tuple(parts))
+    return [
+        helper.make_tensor_value_info(
+            name, TensorProto.STRING if text else TensorProto.FLOAT, [None, count]
+        )
+        for name, count, text in wanted
+    ]
+
+
+def _features(inputs: list[onnx.ValueInfoProto], nodes: Nodes) -> Features:
+    """Return what the inputs are to the first step: strings as they are, numbers as doubles."""
+    from onnx import TensorProto
+
+    parts = []
+    for item in inputs:
+        tensor = item.type.tensor_type
+        text = tensor.elem_type == TensorProto.STRING
+        name = item.name if text else nodes.cast(item.name, np.float64)
+        parts.append((name, tensor.shape.dim[1].dim_value, text))
+    return Features(tuple(parts))
+
+
+def _check_names(inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]) -> None:
+    theirs = [item.name for item in outputs]
+    for item in inputs:
+        if item.name in theirs:
+            raise ValueError(
+                f"The feature {item.name!r} bears the name of an output of the graph, which has "
+                f"the outputs {theirs}. Give the column another name, and fit anew."
+            )
+        if not item.name:
+            raise ValueError(
+                "A feature has the empty name, and inputs of an ONNX graph need one. Give the "
+                "column a name, and fit anew."
+            )
 
 
 def _outputs(
@@ -133,6 +165,12 @@ def _outputs(
             ("transformed", features.numbers(nodes), TensorProto.DOUBLE, [None, features.count])
         ]
     else:
+        if any(text for _, _, text in given.parts):
+            raise TypeError(
+                f"{type(last).__name__} takes columns of categories, which are not converted to "
+                "ONNX. Encode them as numbers (OneHotEncoder, OrdinalEncoder, TargetEncoder), and "
+                "train anew."
+            )
         x = nodes.cast(given.numbers(nodes), np.float32)
         values, width = last._write_onnx(nodes, x, in_pipeline)
         if hasattr(last, "classes_"):

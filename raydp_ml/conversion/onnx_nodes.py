@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,21 +28,32 @@ def import_onnx() -> Any:
 class Nodes:
     """The nodes and constants that were added, in order.
 
+    Parameters
+    ----------
+    taken : iterable of str, default=()
+        Names of the graph's inputs, which nothing else may bear.
+
     Attributes
     ----------
     nodes : list of onnx.NodeProto
     constants : list of onnx.TensorProto
     """
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Iterable[str] = ()) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
+        self._taken = frozenset(taken)
+
+    def _free(self, name: str) -> str:
+        while name in self._taken:
+            name += "_"
+        return name
 
     def add(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output, and return the output's name."""
         from onnx import helper
 
-        name = f"{kind}_{len(self.nodes)}"
+        name = self._free(f"{kind}_{len(self.nodes)}")
         self.nodes.append(
             helper.make_node(kind, list(inputs), [name], name, domain=domain, **attributes)
         )
@@ -52,7 +63,7 @@ class Nodes:
         """Add a constant tensor of an array's values, and return its name."""
         from onnx import helper, numpy_helper
 
-        name = f"constant_{len(self.constants)}"
+        name = self._free(f"constant_{len(self.constants)}")
         array = np.asarray(values)
         if array.dtype.kind in "UO":
             texts = [str(value).encode() for value in array.ravel()]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.feature_extraction import text
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import kind_of
@@ -105,6 +106,7 @@ class _Vectorizer(_OneColumn):
 
     def _check_settings(self: Any) -> None:
         """Warn and raise as scikit-learn's ``fit`` does, before a Python worker would."""
+        self._require_content()
         self._validate_ngram_range()
         self._warn_for_unused_params()
         self.build_analyzer()
@@ -113,9 +115,19 @@ class _Vectorizer(_OneColumn):
         """Raise what scikit-learn's ``transform`` does."""
         self._validate_ngram_range()
 
+    def _require_content(self: Any) -> None:
+        # The paths would be of files on Spark's executors, where a driver's are not.
+        if self.input != "content":
+            raise InvalidParameterError(
+                f"{type(self).__name__}(input={self.input!r}) reads files, and a Spark DataFrame's "
+                "column holds the texts themselves. Leave input at 'content', and read files with "
+                "spark.read.text(paths, wholetext=True)."
+            )
+
     def _vectors(self, df: DataFrame, column: str, name: str) -> DataFrame:
         from pyspark.sql import functions
 
+        self._require_content()
         self._check_ready()
         vectors.register(df.sparkSession)
         made = "__raydp_ml_csr"

@@ -49,6 +49,7 @@ from raydp_ml.xgboost.output import (
     checked_rounds,
     gives_classes,
     import_xgboost,
+    importance_kind,
     is_linear,
     leaves,
     load_booster,
@@ -689,8 +690,8 @@ class XGBModel(Explainable, Plottable):
         splits, or the coefficients of a linear booster).
         """
         booster = self.get_booster()
-        default = "weight" if self.booster == "gblinear" else "gain"
-        scores = booster.get_score(importance_type=self.importance_type or default)
+        kind = importance_kind(self.importance_type, is_linear(booster))
+        scores = booster.get_score(importance_type=kind)
         names = booster.feature_names or [f"f{i}" for i in range(self.n_features_in_)]
         values = np.array([scores.get(name, 0.0) for name in names], dtype=np.float32)
         total = values.sum()

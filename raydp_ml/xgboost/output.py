@@ -238,6 +238,22 @@ def is_linear(booster: xgboost.Booster) -> bool:
     return _kind(booster) == "gblinear"
 
 
+def importance_kind(given: str | None, linear: bool) -> str:
+    """Return which importance of the features is meant, as XGBoost's ``get_score`` names it.
+
+    Raises
+    ------
+    ValueError
+        For that of trees where the booster is linear.
+    """
+    if linear and given not in (None, "weight"):
+        raise ValueError(
+            f"importance_type={given!r} is of trees, and this model is linear: its coefficients "
+            "are the only importance (importance_type='weight', or None)."
+        )
+    return given or ("weight" if linear else "gain")
+
+
 _kinds: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 

@@ -16,6 +16,11 @@ _AT_LEAST_0: list[object] = [Interval(Real, 0, None, closed="left"), None]
 _COUNT: list[object] = [Interval(Integral, 1, None, closed="left"), None]
 _SHARE: list[object] = [Interval(Real, 0, 1, closed="right"), None]
 
+IMPORTANCE_TYPES: list[object] = [
+    StrOptions({"gain", "weight", "cover", "total_gain", "total_cover"}),
+    None,
+]
+
 # What our classes add to the parameters of XGBoost's.
 OWN_PARAMETERS = frozenset(
     {
@@ -70,10 +75,7 @@ CONSTRAINTS: dict[str, list[object]] = {
     "num_parallel_tree": _COUNT,
     "monotone_constraints": [dict, str, "array-like", None],
     "interaction_constraints": [str, "array-like", None],
-    "importance_type": [
-        StrOptions({"gain", "weight", "cover", "total_gain", "total_cover"}),
-        None,
-    ],
+    "importance_type": IMPORTANCE_TYPES,
     "device": [str, None],
     "validate_parameters": ["boolean", None],
     "enable_categorical": ["boolean"],

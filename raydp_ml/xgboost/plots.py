@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
+
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from raydp_ml.models.metric_plot import check_can_draw, chosen_metric, plot_scores
 from raydp_ml.models.trained_model import TrainedModel
-from raydp_ml.xgboost.output import is_linear
+from raydp_ml.xgboost.output import importance_kind, is_linear
+from raydp_ml.xgboost.parameters import IMPORTANCE_TYPES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,15 +53,24 @@ class Plottable(TrainedModel):
             Before ``fit``.
         ImportError
             Without matplotlib.
+        InvalidParameterError
+            For another `importance_type`, or a `max_num_features` below 1.
         ValueError
             If the model uses no feature, or is linear with several outputs, where a feature has an
-            importance for each.
+            importance for each, or is linear and `importance_type` is of trees.
         """
         check_can_draw(self, "plot_importance")
+        validate_parameter_constraints(
+            {
+                "importance_type": IMPORTANCE_TYPES,
+                "max_num_features": [Interval(Integral, 1, None, closed="left"), None],
+            },
+            {"importance_type": importance_type, "max_num_features": max_num_features},
+            "plot_importance",
+        )
         import xgboost
 
-        kind = importance_type or self.importance_type
-        kind = kind or ("weight" if is_linear(self._Booster) else "gain")
+        kind = importance_kind(importance_type or self.importance_type, is_linear(self._Booster))
         scores = self._Booster.get_score(importance_type=kind)
         if any(isinstance(score, list) for score in scores.values()):
             raise ValueError(

@@ -348,6 +348,27 @@ def test_a_pipeline_of_mixed_columns(frame, label):
     assert_allclose(made["probability"], pipe.predict_proba(frame), rtol=1e-5)
 
 
+def test_columns_named_like_the_nodes_of_the_graph(frame, label):
+    names = ["Cast_0", "constant_1", "Gather_3_", "word", "transformed"]
+    rows = frame[["a", "b", "d", "word", "code"]].set_axis(names, axis=1)
+    rows["transformed"] = rows["Cast_0"]
+    columns = ColumnTransformer([("word", OneHotEncoder(), ["word"])], remainder=StandardScaler())
+    pipe = make_pipeline(columns, XGBRegressor(**FEW)).fit(rows, label)
+    assert_allclose(run(pipe, rows)["prediction"], pipe.predict(rows), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("prediction", r"'prediction' bears the name of an output"), ("", "has the empty name")],
+)
+def test_columns_named_like_an_output(frame, label, name, text):
+    rows = frame[["a", "word"]].set_axis([name, "word"], axis=1)
+    columns = ColumnTransformer([("word", OneHotEncoder(), ["word"])], remainder="passthrough")
+    pipe = make_pipeline(columns, XGBRegressor(**FEW)).fit(rows, label)
+    with pytest.raises(ValueError, match=text):
+        raydp_ml.to_onnx(pipe)
+
+
 def test_a_pipeline_of_numbers_takes_one_tensor(X, label):
     frame = pd.DataFrame(X.astype(np.float64), columns=["a", "b", "c", "d"])
     columns = ColumnTransformer([("a", SimpleImputer(), ["b", "a"])], remainder="passthrough")
@@ -387,7 +408,13 @@ def refused(whole, label, frame):
     category = frame[["a", "word"]].astype({"word": "category"})
     labels = np.column_stack([label > 2, label > 3]).astype(int)
     yield XGBRegressor(booster="gblinear", **FEW).fit(whole, label), "linear booster"
-    yield XGBRegressor(enable_categorical=True, **FEW).fit(category, label), "splits of categories"
+    words = r"columns of categories.*OneHotEncoder"
+    yield XGBRegressor(enable_categorical=True, **FEW).fit(category, label), words
+    unsplit = category.assign(word=pd.Categorical(["same"] * ROWS))
+    yield XGBRegressor(enable_categorical=True, **FEW).fit(unsplit, label), words
+    codes = frame[["a", "code"]].to_numpy()
+    typed = XGBRegressor(enable_categorical=True, feature_types=["q", "c"], **FEW)
+    yield typed.fit(codes, label + 5 * (codes[:, 1] % 2)), "splits of categories"
     yield XGBClassifier(objective="binary:hinge", **FEW).fit(whole, label > 2), "'binary:hinge'"
     yield XGBClassifier(**FEW).fit(whole, labels), "several labels"
     yield TorchRegressor(max_epochs=1).fit(whole, label), r"torch\.onnx\.export\(model\.to_torch"

@@ -138,7 +138,11 @@ def test_settings_are_judged_by_scikit_learn_before_a_worker(spark, name):
     for said, params in WARNED.items():
         with pytest.warns(UserWarning, match=said):
             getattr(text, name)(**params).fit(df)
+    with pytest.raises(ValueError, match=r"input='filename'\) reads files.*wholetext=True"):
+        getattr(text, name)(input="filename").fit(df)
     if name == "HashingVectorizer":
+        with pytest.raises(ValueError, match=r"input='file'\) reads files"):
+            text.HashingVectorizer(input="file").transform(df)
         return
     with pytest.warns(UserWarning, match="Upper case characters found in vocabulary"):
         getattr(text, name)(vocabulary=["text", "Word"]).fit(df)

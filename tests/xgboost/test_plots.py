@@ -13,6 +13,7 @@ import pytest
 from matplotlib import pyplot as plt
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import InvalidParameterError
 
 from raydp_ml import load
 from raydp_ml.xgboost import XGBClassifier, XGBRanker, XGBRegressor
@@ -88,6 +89,26 @@ def test_coefficients_are_bars_to_both_sides():
     assert_allclose([widths[name] for name in frame.columns], linear.coef_, rtol=1e-5)
     left, right = ax.get_xlim()
     assert left < min(widths.values()) < max(widths.values()) < right
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"importance_type": "foo"}, r"'importance_type' parameter of plot_importance.*'foo'"),
+        ({"max_num_features": 0}, r"'max_num_features' parameter of plot_importance.*Got 0"),
+    ],
+)
+def test_arguments_that_mean_nothing(model, wrong, text):
+    with pytest.raises(InvalidParameterError, match=text):
+        model.plot_importance(**wrong)
+
+
+def test_importances_of_trees_of_a_linear_model():
+    linear = XGBRegressor(booster="gblinear", importance_type="gain", num_workers=0)
+    linear.fit(X[["unused", "dep delay"]], Y)
+    for ask in (linear.plot_importance, lambda: linear.feature_importances_):
+        with pytest.raises(ValueError, match=r"importance_type='gain' is of trees"):
+            ask()
 
 
 def test_models_without_importances_say_so():
