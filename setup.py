@@ -188,6 +188,7 @@ setup(
         "pyspark>=4.0,<4.4",
         "ray>=2.60",
         "scikit-learn>=1.9",
+        "threadpoolctl>=3.2",  # the threads of training workers; scikit-learn has it too
     ],
     extras_require={**EXTRAS, "all": ALL},
     cmdclass={"build_py": BuildPyWithJar},

@@ -36,7 +36,7 @@ def measure(options: Options) -> tuple[list[Table], list[Target]]:
     (mode,) = options.modes or ("local",)
     few = replace(options, repeat=min(options.repeat, _REPEAT))
     tables = []
-    with session(options, mode, store=store) as spark:
+    with session(options, mode, cpus=options.workers, store=store) as spark:
         held_out = _frame(spark, 20_000, 1000).toPandas()
         df = _frame(spark, rows, 0)
         settle = garbage_collector(spark)

@@ -100,7 +100,7 @@ class ActorGang:
         ray_runtime.require_open(self._connection)
         with store_may_be_full():
             pending = {
-                worker.run.remote(function, its_args): rank
+                worker.run.remote(function, its_args, self.cpus_per_worker): rank
                 for rank, (worker, its_args) in enumerate(zip(self._workers, args, strict=True))
             }
         results: dict[int, _Result] = {}

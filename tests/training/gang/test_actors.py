@@ -43,6 +43,22 @@ def test_workers_are_processes_of_their_own_and_stay_warm():
         assert sorted(pids(workers)) == sorted(first)
 
 
+def openmp_threads():
+    """The most threads of each library of OpenMP here, which XGBoost does not go beyond."""
+    import xgboost
+    from threadpoolctl import threadpool_info
+
+    assert xgboost.build_info()["USE_OPENMP"]
+    return {part["num_threads"] for part in threadpool_info() if part["user_api"] == "openmp"}
+
+
+def test_a_worker_has_as_many_threads_as_cpus():
+    """Ray allows OpenMP one thread in an actor that asks for no CPU."""
+    for cpus in (2, 1, 2):
+        with actor_gang(1, cpus_per_worker=cpus) as workers:
+            assert workers.run(openmp_threads, [()]) == [{cpus}]
+
+
 def test_cpus_are_held_during_a_fit_and_free_after(ray_cluster):
     def free():
         return ray_cluster.available_resources().get("CPU", 0)
