@@ -15,10 +15,10 @@ from raydp_ml.base import SparkEstimator, check_output_column, in_memory, is_spa
 from raydp_ml.calibration._calibrators import calibrated
 from raydp_ml.calibration._expressions import add_calibrated
 from raydp_ml.calibration._saved import restored_calibrator, saved_calibrator
+from raydp_ml.exchange.blocks_to_spark import blocks_as_frame
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
-from raydp_ml.model_selection._marks import as_frame
 from raydp_ml.model_selection._scores import no_score
 from raydp_ml.model_selection._study import Study, given_of
 from raydp_ml.models.pipeline_input import as_pipeline_promises
@@ -102,7 +102,7 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
         ValueError
             As scikit-learn's, for example for a class with fewer rows than folds.
         """
-        X = as_frame(X)
+        X = blocks_as_frame(X)
         if is_spark(X):
             return self._fit_frame(X, y, {"sample_weight": sample_weight, **fit_params})
         self._check_places(y)
@@ -194,7 +194,7 @@ class CalibratedClassifierCV(SparkEstimator, calibration.CalibratedClassifierCV)
         -------
         float
         """
-        X = as_frame(X)
+        X = blocks_as_frame(X)
         if not is_spark(X):
             return float(super().score(in_memory(X), y, sample_weight))
         self._writes_to("prediction_col")

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import uuid
 from collections import defaultdict
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
@@ -64,6 +64,11 @@ def to_spark(data: Frame, spark: SparkSession | None = None) -> DataFrame:
         The process that held the Blocks has ended.
     """
     return import_data(data, spark)
+
+
+def blocks_as_frame(data: Any) -> Any:
+    """Return Blocks as a Spark DataFrame, in the active session; leave all else as it is."""
+    return to_spark(data) if isinstance(data, Blocks) else data
 
 
 def import_data(

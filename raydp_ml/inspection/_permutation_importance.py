@@ -19,12 +19,17 @@ from sklearn.inspection._permutation_importance import (
 )
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils._param_validation import (
+    Interval,
+    RealNotInt,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import is_spark
 from raydp_ml.exceptions import ResourceError
 from raydp_ml.exchange import from_spark
+from raydp_ml.exchange.blocks_to_spark import blocks_as_frame
 from raydp_ml.exchange.columns import from_spark_schema, pick_columns
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.models.in_memory import form_for, in_form, labels_of
@@ -42,7 +47,13 @@ if TYPE_CHECKING:
 
     from raydp_ml.exchange.data_kinds import Data, Values
 
-_CONSTRAINTS = {"n_repeats": [Interval(Integral, 1, None, closed="left")]}
+_CONSTRAINTS = {
+    "n_repeats": [Interval(Integral, 1, None, closed="left")],
+    "max_samples": [
+        Interval(Integral, 1, None, closed="left"),
+        Interval(RealNotInt, 0, 1, closed="right"),
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ def permutation_importance(
     Parameters
     ----------
     estimator : fitted estimator or Pipeline
-    X : Spark DataFrame, or as in `sklearn.inspection.permutation_importance`
+    X : Spark DataFrame, Blocks, or as in `sklearn.inspection.permutation_importance`
         A Spark DataFrame goes to Ray's object store once; the features are shared out among
         workers, each of which holds all rows.
     y, sample_weight : str or array-like, default=None
@@ -123,6 +134,7 @@ def permutation_importance(
     >>> from raydp_ml.inspection import permutation_importance
     >>> permutation_importance(model, df, "late").importances_mean  # doctest: +SKIP
     """
+    X = blocks_as_frame(X)
     if not is_spark(X):
         found: Bunch | dict[str, Bunch] = sklearn.inspection.permutation_importance(
             estimator,
@@ -138,7 +150,8 @@ def permutation_importance(
         return found
     check_is_fitted(estimator)
     require_batch(X)
-    validate_parameter_constraints(_CONSTRAINTS, {"n_repeats": n_repeats}, "permutation_importance")
+    given = {"n_repeats": n_repeats, "max_samples": max_samples}
+    validate_parameter_constraints(_CONSTRAINTS, given, "permutation_importance")
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max + 1))
     asked = _Asked(scoring, n_repeats, n_jobs, seed, max_samples)
     baseline, *permuted = _scores_of_frame(estimator, X, y, sample_weight, asked)
@@ -174,13 +187,15 @@ def _scores_of_frame(
             'A score needs a label: pass the name of its column, y="...", or mark it with '
             "raydp_ml.set_roles(df, label=...)."
         )
+    scorer = check_scoring(estimator, asked.scoring)
     weight = named_column(df, sample_weight, "sample_weight")
+    if sample_weight is None and not getattr(scorer, "_accept_sample_weight", lambda: False)():
+        weight = None  # of the role, which goes to the scores that take it
     features = list(estimator.feature_names_in_)
     if any(name not in df.columns for name in features):
         # A model of vectors has a name for each element.
         features = getattr(last_step(estimator), "_column_names", features)
     pick_columns(columns, features, type(estimator).__name__)
-    scorer = check_scoring(estimator, asked.scoring)
     names = list(dict.fromkeys([*features, label, *([weight] if weight else [])]))
     with from_spark(df, names) as blocks:
         rows = blocks.num_rows

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from raydp_ml.base import is_spark
+from raydp_ml.base import is_spark, kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import NUMERIC
 from raydp_ml.metrics._columns import Columns, read_columns
 from raydp_ml.metrics._jobs import Computation, Function, Options, run
 
-__all__ = ["DEFINITIONS", "Metric", "spark_metric"]
+__all__ = ["DEFINITIONS", "Metric", "definition_of", "spark_metric"]
 
 Compute: TypeAlias = Callable[[Columns, Function, Options], Computation]
 
@@ -132,6 +132,11 @@ class Metric:
         df, y_true, predicted = _bound(y, p, _DEFAULTS[self.takes], *args, **kwargs)
         options = {key: v for key, v in kwargs.items() if key not in {"df", y, p}}
         weight, group = options.pop("sample_weight", None), None
+        if weight is not None and not self.weighs:
+            raise TypeError(
+                f"{self.name} has no weights, in scikit-learn as here. Got "
+                f"sample_weight={weight!r}."
+            )
         if self.ranks:
             group = options.pop("group", None)
         prediction, score = (None, predicted) if self.takes == "score" else (predicted, None)
@@ -175,15 +180,33 @@ def spark_metric(
     DEFINITIONS[definition.name] = definition
 
     def metric(*args: Any, **kwargs: Any) -> Any:
-        if is_spark(args[0] if args else kwargs.get("df")):
+        data = args[0] if args else kwargs.get("df")
+        if is_spark(data):
             return definition.of(args, kwargs)
+        columns = [p.name for p in definition.parameters[:2] if type(kwargs.get(p.name)) is str]
+        if columns or kind_of(data) == "blocks":
+            raise TypeError(
+                f"{definition.name} takes a Spark DataFrame and names of columns, or arrays. Got "
+                f"{type(data).__name__}{' and ' * bool(columns)}{', '.join(columns)}. Pass "
+                "raydp_ml.to_spark(data), or the values themselves."
+            )
         return function(*args, **kwargs)
 
+    metric.definition = definition  # type: ignore[attr-defined]
     metric.__name__ = metric.__qualname__ = definition.name
     metric.__module__ = "raydp_ml.metrics"
     metric.__signature__ = _signature(definition)  # type: ignore[attr-defined]
     metric.__doc__ = _described(definition)
     return metric
+
+
+def definition_of(function: Any) -> Metric | None:
+    """Return the metric that a function is, scikit-learn's or ours; a namesake is none."""
+    own = getattr(function, "definition", None)
+    if isinstance(own, Metric):
+        return own
+    found = DEFINITIONS.get(getattr(function, "__name__", ""))
+    return found if found is not None and found.function is function else None
 
 
 def _signature(metric: Metric) -> inspect.Signature:

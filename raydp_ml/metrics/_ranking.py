@@ -149,9 +149,26 @@ def held_labels(labels: Labels, positive: Any) -> list[Any]:
 
 
 def place_of(positive: Any, labels: Labels) -> int:
-    """Say which of two scores is that of the positive class: the classes are sorted."""
+    """Say which of two scores is that of the positive class: the classes are sorted.
+
+    Raises
+    ------
+    SchemaError
+        Where all rows are of that class, and the other one is not known.
+    """
     values = labels.values.tolist()
-    return 0 if len(values) == 2 and positive == min(values) else 1
+    if len(values) != 1:
+        return 0 if len(values) == 2 and positive == min(values) else 1
+    (only,) = values
+    if positive == only:
+        if isinstance(only, bool) or only == 1:  # the other one is False, True, 0 or -1
+            return int(only)
+        raise SchemaError(
+            f"All rows are of the class {only!r}, and which of the two scores is its own cannot "
+            "be told. Pass a column of the one score, such as get(probability, 1), as y_score."
+        )
+    # Another type than the labels' is scikit-learn's to refuse.
+    return 0 if isinstance(positive, type(only)) and positive < only else 1
 
 
 def _by_class(labels: Labels, width: int, given: Sequence[Any] | None) -> list[list[Any]]:

@@ -12,7 +12,7 @@ from raydp_ml.base import is_spark
 from raydp_ml.exceptions import name_hint
 from raydp_ml.metrics._columns import read_columns
 from raydp_ml.metrics._jobs import run
-from raydp_ml.metrics._metric import DEFINITIONS, Metric
+from raydp_ml.metrics._metric import DEFINITIONS, Metric, definition_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -60,6 +60,8 @@ def report(
 
     Raises
     ------
+    TypeError
+        For other data than a Spark DataFrame, or weights of one of the metrics only.
     ValueError
         For a metric that there is not, or what a metric itself raises.
     SchemaError
@@ -108,6 +110,20 @@ def _resolved(metric: Any) -> tuple[Metric, dict[str, Any], int]:
     if isinstance(metric, partial):
         metric, options = metric.func, dict(metric.keywords)
     name = _name(metric)
+    if callable(metric) and not hasattr(metric, "_score_func"):
+        known = definition_of(metric)
+        if known is None:
+            raise ValueError(
+                f"The function {name!r} is no metric that is computed on Spark DataFrames: those "
+                "are of raydp_ml.metrics or, by the same names, of sklearn.metrics. The metrics "
+                f"are: {sorted(DEFINITIONS)}."
+            )
+        if options.get("sample_weight") is not None:
+            raise TypeError(
+                f"The weights of a report are those of all its metrics. Got sample_weight="
+                f"{options['sample_weight']!r} for {name}. Pass it to report itself."
+            )
+        return known, options, 1
     if name in DEFINITIONS:
         return DEFINITIONS[name], options, 1
     if f"{name}_score" in DEFINITIONS and name not in get_scorer_names():
@@ -142,8 +158,7 @@ def scorer_metric(scorer: Any) -> tuple[Metric, dict[str, Any], int]:
         Where there is no such scorer, or it is of no metric that is computed on Spark.
     """
     named, scorer = scorer, get_scorer(scorer)
-    function = scorer._score_func
-    found = DEFINITIONS.get(function.__name__)
+    found = definition_of(scorer._score_func)
     if found is None:
         raise ValueError(
             f"The scorer {named!r} is not computed on Spark DataFrames. The metrics are: "

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from raydp_ml.base import kind_of
 from raydp_ml.exceptions import SchemaError
 from raydp_ml.exchange.columns import from_spark_schema, quoted
 from raydp_ml.exchange.sql_text import select, where
@@ -25,15 +24,6 @@ VALUE = "__raydp_ml_value"
 """The column that `with_values` adds."""
 
 _KEY = "__raydp_ml_key"
-
-
-def as_frame(X: Any) -> Any:
-    """Return Blocks as a Spark DataFrame, in the active session; leave all else as it is."""
-    if kind_of(X) != "blocks":
-        return X
-    from raydp_ml.exchange import to_spark
-
-    return to_spark(X)
 
 
 @dataclass(frozen=True)

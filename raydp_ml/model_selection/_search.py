@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn import model_selection
-from sklearn.base import _fit_context, clone
+from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics._scorer import _MultimetricScorer
 
@@ -19,15 +19,17 @@ from sklearn.model_selection._validation import (
     _insert_error_scores,
     _warn_or_raise_about_fit_failures,
 )
+from sklearn.utils.validation import check_is_fitted
 
 from raydp_ml.base import is_spark, require_column_name
 from raydp_ml.documentation import Documented
 from raydp_ml.events import Stopwatch
-from raydp_ml.model_selection._marks import as_frame
+from raydp_ml.exchange.blocks_to_spark import blocks_as_frame
 from raydp_ml.model_selection._scores import score_of_frame
 from raydp_ml.model_selection._splitters import seed_of
 from raydp_ml.model_selection._study import PLACE, Study, fits_bar, given_of
 from raydp_ml.model_selection._trials import Sample, Trial
+from raydp_ml.models.wrapped import require_ours
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -78,6 +80,8 @@ class SparkSearch(Documented):
         ------
         SchemaError
             For columns that do not exist or hold missing values.
+        TypeError
+            If the best candidate is to be fitted, and the estimator knows data in memory only.
         ValueError
             As scikit-learn's own search, for example where all fits fail.
         ResourceError
@@ -86,7 +90,7 @@ class SparkSearch(Documented):
             After Ctrl-C, with nothing left running. `cv_results_` then holds the candidates that
             were finished.
         """
-        X = as_frame(X)
+        X = blocks_as_frame(X)
         if not is_spark(X):
             super().fit(X, y, **params)  # type: ignore[misc]
             return self
@@ -116,8 +120,10 @@ class SparkSearch(Documented):
         ------
         TypeError
             For `params` with a Spark DataFrame.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``, or with ``refit=False``.
         """
-        X = as_frame(X)
+        X = blocks_as_frame(X)
         if not is_spark(X):
             return float(super().score(X, y, **params))  # type: ignore[misc]
         if params:
@@ -125,6 +131,7 @@ class SparkSearch(Documented):
                 f"On a Spark DataFrame, score takes X and y. Got also {sorted(params)}. Weights "
                 "are those of the role: raydp_ml.set_roles(df, sample_weight='...')."
             )
+        check_is_fitted(self)
         scorer: Any = self.scorer_  # type: ignore[attr-defined]
         if isinstance(scorer, dict):
             scorer = scorer[self.refit]  # type: ignore[attr-defined]
@@ -157,6 +164,8 @@ class _SparkFit:
         """Search and refit."""
         watch = Stopwatch()
         search = self.search
+        if search.refit:
+            require_ours(search.estimator, type(search).__name__, "estimator")
         context = search._init_callback_context(max_subtasks=1 + (search.refit is not False))
         context.call_on_fit_task_begin(**self.about)
         # As in scikit-learn, scores have no weights that are for the last step of a Pipeline.
@@ -271,13 +280,13 @@ class _SparkFit:
             )
 
     def _prepare_halving(self) -> None:
-        search, marked = self.search, self.study.marked
+        search, rows = self.search, self.study.marked.rows
         if not hasattr(search, "factor"):
             return
         # All that scikit-learn asks of X and y here is their number and the classes.
-        search._n_samples_orig = marked.rows
-        X = np.empty((marked.rows, 0))
-        y = None if marked.classes is None else np.asarray(marked.classes)
+        search._n_samples_orig = rows
+        X = np.empty((rows, 0))
+        y = np.asarray(self.study.classes()) if is_classifier(search.estimator) else None
         search._checked_cv_orig = _Counted(self.study)
         search._check_input_parameters(X=X, y=y, split_params={})
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from traceback import format_exc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from raydp_ml.exchange.columns import quoted
+from raydp_ml.exceptions import SessionError
+from raydp_ml.exchange.columns import from_spark_schema, quoted
 from raydp_ml.exchange.sql_text import aggregate, select, where
 from raydp_ml.model_selection._marks import Marked, without_validation
 from raydp_ml.model_selection._scores import score_of_frame
 from raydp_ml.model_selection._trials import Sample, Trial, failed_scores
+from raydp_ml.roles import set_roles
 from raydp_ml.spark_jobs.row_order import count_places, values_at
 from raydp_ml.spark_jobs.scores import named_column
 
@@ -27,6 +29,7 @@ def trial_in_spark(
     marked: Marked,
     scorer: Any,
     error_score: float | str,
+    score_weighted: bool,
 ) -> dict[str, Any]:
     """Fit and score on Spark DataFrames; the result is that of `run_trial`.
 
@@ -42,6 +45,8 @@ def trial_in_spark(
     marked : Marked
     scorer : callable
     error_score : float or "raise"
+    score_weighted : bool
+        Whether scores are of the rows' weights too, and not the fits alone.
     """
     if trial.permuted is not None:
         raise TypeError(
@@ -54,21 +59,31 @@ def trial_in_spark(
     begun = time.perf_counter()
     try:
         fitted = estimator.fit(train)
+    except SessionError:  # no fault of the candidate
+        raise
     except Exception as error:
         if error_score == "raise":
             return {"raised": error}
         result["fit_error"] = format_exc()
     result["fit_time"] = time.perf_counter() - begun
     begun = time.perf_counter()
-    result["test_scores"] = _scored(fitted, test, scorer, error_score)
+    of_scores = (lambda part: part) if score_weighted else _unweighted
+    result["test_scores"] = _scored(fitted, of_scores(test), scorer, error_score)
     result["score_time"] = 0.0 if fitted is None else time.perf_counter() - begun
     result["n_test_samples"] = aggregate(test, [], {"n": "count(1)"}).collect()[0]["n"]
     if trial.with_train_score:
         trained = without_validation(train, named_column(rows, None, "validation"))
-        result["train_scores"] = _scored(fitted, trained, scorer, error_score)
+        result["train_scores"] = _scored(fitted, of_scores(trained), scorer, error_score)
     if trial.with_estimator:
         result["estimator"] = fitted
     return result
+
+
+def _unweighted(df: DataFrame) -> DataFrame:
+    """Have the weights be a column that nothing reads."""
+    columns = from_spark_schema(df.schema)
+    unread = [column.name for column in columns if column.role in {"ignore", "sample_weight"}]
+    return cast("DataFrame", set_roles(df, ignore=unread))
 
 
 def _parts(rows: DataFrame, trial: Trial, marked: Marked) -> tuple[DataFrame, DataFrame]:
@@ -97,4 +112,4 @@ def _first(rows: DataFrame, sample: Sample, size: float | None) -> DataFrame:
 def _scored(fitted: Any, rows: DataFrame, scorer: Any, error_score: float | str) -> Any:
     if fitted is None:
         return failed_scores(scorer, error_score)
-    return score_of_frame(scorer, fitted, rows, None)
+    return score_of_frame(scorer, fitted, rows, None, error_score)

@@ -14,13 +14,13 @@ from sklearn.utils import check_random_state
 
 from raydp_ml.base import check_output_column, is_spark, require_column_name
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.blocks_to_spark import blocks_as_frame
 from raydp_ml.exchange.columns import check_exists, from_spark_schema, quoted
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import aggregate, select, where
 from raydp_ml.model_selection._marks import (
     VALUE,
     Marked,
-    as_frame,
     folds_of,
     in_folds,
     in_parts,
@@ -96,7 +96,7 @@ class SparkSplitter:
         ValueError
             As in scikit-learn, such as for fewer rows than folds.
         """
-        X = as_frame(X)
+        X = blocks_as_frame(X)
         if not is_spark(X):
             # Not all of scikit-learn's take, or do without, each of them.
             given = {"y": y, "groups": groups}

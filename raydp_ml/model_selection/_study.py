@@ -241,6 +241,14 @@ class Study:
         """Number of splits."""
         return len(self.marked.splits)
 
+    def classes(self) -> list[Any]:
+        """Return the values of the label, each once, of the rows that are in folds."""
+        if self.marked.classes is not None:
+            return self.marked.classes
+        rows = without_validation(self.marked.frame, self.validation)
+        found = aggregate(rows, [quoted(self.given.label)], {"n": "count(1)"}).collect()
+        return [label for label, _ in found]
+
     def __enter__(self) -> Study:
         with contextlib.ExitStack() as stack:
             if not is_deterministic(self.frame):
@@ -401,7 +409,14 @@ class Study:
         for number, trial in enumerate(trials):
             candidate = self._candidate(trial.params)
             result = trial_in_spark(
-                candidate, rows, trial, columns, self.marked, self.scorer, self.error_score
+                candidate,
+                rows,
+                trial,
+                columns,
+                self.marked,
+                self.scorer,
+                self.error_score,
+                self.score_weighted,
             )
             if "raised" in result:
                 raise result["raised"]

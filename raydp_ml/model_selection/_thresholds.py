@@ -17,10 +17,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _estimator_has, check_is_fitted
 
 from raydp_ml.base import SparkEstimator, check_output_column, is_spark
+from raydp_ml.exchange.blocks_to_spark import blocks_as_frame
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
-from raydp_ml.model_selection._marks import as_frame
 from raydp_ml.model_selection._scores import no_score
 from raydp_ml.model_selection._study import Study, given_of
 from raydp_ml.model_selection._threshold_scores import scored, split_scores
@@ -82,7 +82,7 @@ class _ThresholdClassifier(SparkEstimator):
         ValueError
             As scikit-learn's, for example for more than two classes.
         """
-        X = as_frame(X)
+        X = blocks_as_frame(X)
         if not is_spark(X):
             super().fit(X, y, **params)  # type: ignore[misc]
             return self
@@ -151,6 +151,7 @@ class _ThresholdClassifier(SparkEstimator):
         -------
         float
         """
+        X = blocks_as_frame(X)
         if not is_spark(X):
             return float(super().score(X, y, sample_weight))  # type: ignore[misc]
         return spark_accuracy(X, self._predicted(X, PREDICTION), y, sample_weight)

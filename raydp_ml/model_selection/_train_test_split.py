@@ -9,13 +9,13 @@ from sklearn import model_selection
 
 from raydp_ml.base import is_spark, require_column_name
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.blocks_to_spark import blocks_as_frame
 from raydp_ml.exchange.columns import check_exists, quoted
 from raydp_ml.exchange.jvm import require_batch
 from raydp_ml.exchange.sql_text import select
 from raydp_ml.model_selection._marks import (
     VALUE,
     Marked,
-    as_frame,
     in_parts,
     key_of,
     part_of,
@@ -91,7 +91,7 @@ def train_test_split(
     >>> from raydp_ml.model_selection import train_test_split
     >>> train, test = train_test_split(df, test_size=0.2, random_state=0)  # doctest: +SKIP
     """
-    arrays = tuple(map(as_frame, arrays))
+    arrays = tuple(map(blocks_as_frame, arrays))
     if not any(is_spark(data) for data in arrays):
         if groups is not None or time is not None:
             raise TypeError(

@@ -19,11 +19,12 @@ from sklearn.utils import check_random_state
 
 from raydp_ml.base import check_output_column, is_spark
 from raydp_ml.exceptions import SchemaError
+from raydp_ml.exchange.blocks_to_spark import blocks_as_frame
 from raydp_ml.exchange.columns import quoted
 from raydp_ml.exchange.jvm import is_deterministic
 from raydp_ml.exchange.sql_text import aggregate, select
 from raydp_ml.model_selection._class_places import aligned
-from raydp_ml.model_selection._marks import as_frame, without_validation
+from raydp_ml.model_selection._marks import without_validation
 from raydp_ml.model_selection._scores import no_score
 from raydp_ml.model_selection._splitters import seed_of
 from raydp_ml.model_selection._study import PLACE, Study, fits_bar, given_of
@@ -99,7 +100,7 @@ def cross_validate(
     ValueError
         As in scikit-learn, for example where all fits fail.
     """
-    X = as_frame(X)
+    X = blocks_as_frame(X)
     if not is_spark(X):
         return model_selection.cross_validate(
             estimator,
@@ -217,7 +218,7 @@ def cross_val_predict(
     ValueError
         Where the splits do not test each row once.
     """
-    X = as_frame(X)
+    X = blocks_as_frame(X)
     if not is_spark(X):
         return model_selection.cross_val_predict(
             estimator,
@@ -315,7 +316,7 @@ def learning_curve(
     SchemaError, ValueError
         As `cross_validate`.
     """
-    X = as_frame(X)
+    X = blocks_as_frame(X)
     if not is_spark(X):
         return model_selection.learning_curve(
             estimator,
@@ -388,7 +389,7 @@ def validation_curve(
     SchemaError, ValueError
         As `cross_validate`.
     """
-    X = as_frame(X)
+    X = blocks_as_frame(X)
     if not is_spark(X):
         return model_selection.validation_curve(
             estimator,
@@ -459,7 +460,7 @@ def permutation_test_score(
     SchemaError, ValueError
         As `cross_validate`.
     """
-    X = as_frame(X)
+    X = blocks_as_frame(X)
     if not is_spark(X):
         return model_selection.permutation_test_score(
             estimator,

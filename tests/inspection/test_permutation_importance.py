@@ -67,6 +67,32 @@ def test_several_metrics_of_a_sample(rows):
         assert_same(ours[name], own[name])
 
 
+def test_blocks_and_weights_of_the_role(rows):
+    model = XGBRegressor(n_estimators=10, num_workers=0).fit(rows.select(*FEATURES, "y"), "y")
+    with raydp_ml.from_spark(rows.select(*FEATURES, "y")) as blocks:
+        ours = permutation_importance(model, blocks, "y", random_state=0, n_repeats=2)
+    given = {"random_state": 0, "n_repeats": 2}
+    frame = rows.toPandas()
+    assert_same(
+        ours, sklearn.inspection.permutation_importance(model, frame[FEATURES], frame.y, **given)
+    )
+    # They go to the scores that take them.
+    marked = raydp_ml.set_roles(rows, sample_weight="w", label="y")
+    asked = ["neg_max_error", "r2"]
+    for scoring in ("neg_max_error", asked):
+        ours = permutation_importance(model, marked, scoring=scoring, **given)
+        own = sklearn.inspection.permutation_importance(
+            model,
+            frame[FEATURES],
+            frame.y,
+            scoring=scoring,
+            sample_weight=None if scoring == "neg_max_error" else frame.w,
+            **given,
+        )
+        for name in asked if scoring == asked else [None]:
+            assert_same(ours if name is None else ours[name], own if name is None else own[name])
+
+
 def test_elements_of_a_vector(rows):
     from pyspark.ml.feature import VectorAssembler
 
@@ -88,5 +114,8 @@ def test_bad_input(rows):
         permutation_importance(model, rows)
     with pytest.raises(SchemaError, match="no rows"):
         permutation_importance(model, rows.where("a > 2"), "y")
+    for some in (2.0, 0, 0.0):
+        with pytest.raises(ValueError, match="'max_samples' parameter"):
+            permutation_importance(model, rows, "y", max_samples=some)
     with pytest.raises(ValueError, match="max_samples must be <= n_samples"):
         permutation_importance(model, rows, "y", max_samples=401)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import warnings
 from decimal import Decimal
 from functools import partial
 
@@ -107,6 +108,60 @@ def test_names_that_are_none(df):
         metrics.accuracy_score(df, normalise=False)
     with pytest.raises(ValueError, match=r"no metric 'f1_mcro'.*Did you mean"):
         metrics.report(df, ["f1_mcro"])
+
+
+def test_a_function_of_the_same_name_is_another_metric(df):
+    def f1_score(y, predicted, sample_weight=None):
+        return 7.0
+
+    for one in (f1_score, partial(f1_score, sample_weight=None)):
+        with pytest.raises(ValueError, match=r"'f1_score' is no metric that is computed on Spark"):
+            metrics.report(df, [one])
+    for one in (plain.f1_score, metrics.f1_score, partial(plain.f1_score), "f1_score"):
+        assert metrics.report(df, {"f1": one}) == {"f1": plain.f1_score([0, 1, 1], [0, 1, 0])}
+    assert scorer_metric(plain.make_scorer(metrics.f1_score))[0].name == "f1_score"
+
+
+def test_weights_of_a_metric_that_has_none(df):
+    with pytest.raises(TypeError, match="max_error has no weights"):
+        metrics.max_error(df, sample_weight="w")
+    with pytest.raises(TypeError, match="weights of a report are those of all its metrics"):
+        metrics.report(df, [partial(metrics.f1_score, sample_weight="w")])
+
+
+def test_names_of_columns_are_of_spark(df):
+    with pytest.raises(TypeError, match=r"f1_score takes a Spark DataFrame.* Got DataFrame and y_"):
+        metrics.f1_score(df.toPandas(), y_true="label")
+    with (
+        raydp_ml.from_spark(df) as blocks,
+        pytest.raises(TypeError, match=r"Got Blocks. Pass raydp_ml.to_spark\(data\)"),
+    ):
+        metrics.f1_score(blocks)
+
+
+@pytest.mark.parametrize("curve", [metrics.roc_curve, metrics.precision_recall_curve])
+def test_the_score_of_the_positive_class_where_only_one_occurs(df, curve):
+    """Of labels that are sorted: the first score is the one of the lesser class."""
+    several = df.selectExpr(
+        "label", "if(label = 1, 'yes', 'no') AS t", "label = 1 AS b", "probability"
+    )
+    share = 1 - np.array([row[2][0] for row in ROWS])
+
+    def thresholds(rows, label, positive):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of the class that does not occur
+            return set(curve(rows, label, pos_label=positive)[2].tolist()) - {np.inf}
+
+    only_yes, only_no = several.where("label = 1"), several.where("label = 0")
+    assert thresholds(only_yes, "t", "no") == {0.25, 0.5}
+    assert thresholds(only_no, "t", "yes") == {0.25}
+    assert thresholds(only_yes, "label", 1) == {share[1], share[2]}
+    assert thresholds(only_yes, "label", 0) == {0.25, 0.5}
+    assert thresholds(only_no, "label", 1) == {0.25}
+    assert thresholds(only_no, "b", False) == {0.75}
+    for rows, label, positive in ((only_yes, "t", "yes"), (only_no, "label", 0)):
+        with pytest.raises(SchemaError, match=r"All rows are of the class .* Pass a column"):
+            curve(rows, label, pos_label=positive)
 
 
 def test_metrics_of_one_name_are_refused(df):

@@ -107,6 +107,26 @@ def test_weights_that_are_named_go_to_fit(df, frame, own_folds):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_weights_mean_the_same_where_several_workers_train(df):
+    """Each candidate is fitted and scored on Spark then, and its trees differ in the last bits."""
+    named = raydp_ml.set_roles(
+        df.selectExpr("a", "`b.c`", "z", "fold", "id", "if(a < 0.5, 9D, 1D) AS w"), ignore="id"
+    )
+    marked = raydp_ml.set_roles(named, sample_weight="w")
+    given = {"scoring": ["neg_mean_squared_error", "r2"], "return_train_score": True, **FOLDS}
+    scores = {}
+    for workers in (1, 2):
+        model = XGBRegressor(num_workers=workers, **SMALL)
+        of_fits = cross_validate(model, named, "z", params={"sample_weight": "w"}, **given)
+        of_all = cross_validate(model, marked, "z", **given)
+        assert abs(of_fits["test_r2"] - of_all["test_r2"]).max() > 1e-3
+        scores[workers] = of_fits, of_all
+    for one, two in zip(scores[1], scores[2], strict=True):
+        for key in one:
+            if not key.endswith("_time"):
+                np.testing.assert_allclose(two[key], one[key], rtol=1e-4, err_msg=key)
+
+
 def test_weights_of_the_role_go_to_fit_and_score(df, frame):
     weighted = df.select(*(f"`{name}`" for name in [*NUMBERS, "fold", "z", "w"]))
     marked = raydp_ml.set_roles(weighted, sample_weight="w")

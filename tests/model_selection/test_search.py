@@ -7,13 +7,15 @@ import sys
 import numpy as np
 import pytest
 import sklearn.compose
+import sklearn.linear_model
 import sklearn.model_selection
 import sklearn.pipeline
 import sklearn.preprocessing
 import xgboost
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.metrics import f1_score, make_scorer
+from sklearn.metrics import f1_score, make_scorer, roc_auc_score
 
 import raydp_ml
 from raydp_ml.compose import ColumnTransformer
@@ -24,6 +26,7 @@ from raydp_ml.model_selection import (
     GroupKFold,
     HalvingGridSearchCV,
     HalvingRandomSearchCV,
+    KFold,
     OptunaSearchCV,
     PredefinedSplit,
     RandomizedSearchCV,
@@ -249,6 +252,34 @@ def test_halving_by_a_parameter(df, frame):
     assert_same_results(ours.fit(plain(df, "z"), "z"), own.fit(frame[NUMBERS], frame.z))
 
 
+@pytest.mark.parametrize("resource", ["n_samples", "n_estimators"])
+def test_halving_of_classes_by_folds_of_any_kind(df, frame, resource):
+    """scikit-learn's fewest rows are a multiple of the classes, however the folds are made."""
+    grid = {"max_depth": [2, 3, 4, 5], "learning_rate": [0.1, 0.6]}
+    params = {"resource": resource, "random_state": 0}
+    if resource == "n_estimators":
+        params["max_resources"] = 16
+    codes = np.unique(frame.kind, return_inverse=True)[1]
+    splitters = sklearn.model_selection
+    for fold, own_fold in (
+        (PredefinedSplit("fold"), splitters.PredefinedSplit(frame.fold)),
+        (KFold(3), splitters.KFold(3)),
+    ):
+        ours = HalvingGridSearchCV(XGBClassifier(), grid, cv=fold, **params)
+        own = splitters.HalvingGridSearchCV(xgboost.XGBClassifier(), grid, cv=own_fold, **params)
+        data = (
+            plain(df, "kind")
+            if isinstance(fold, PredefinedSplit)
+            else plain(df, "kind").drop("fold")
+        )
+        ours.fit(data, "kind")
+        own.fit(frame[NUMBERS], codes)
+        for name in ("n_resources_", "n_candidates_", "n_iterations_", "min_resources_"):
+            assert getattr(ours, name) == getattr(own, name), (fold, name)
+        if resource == "n_estimators" and isinstance(fold, PredefinedSplit):
+            assert_same_results(ours, own)
+
+
 @pytest.mark.slow
 def test_halving_by_rows(df, frame):
     data = plain(df, "kind").drop("fold")
@@ -268,6 +299,65 @@ def test_halving_by_rows(df, frame):
     np.testing.assert_allclose(
         again.cv_results_["mean_test_score"], ours.cv_results_["mean_test_score"], atol=1e-3
     )
+
+
+def test_scorers_of_what_spark_does_not_compute(df):
+    data = plain(df, "y")
+    search = GridSearchCV(XGBClassifier(**SMALL), {"max_depth": [2]}, cv=PredefinedSplit("fold"))
+    of_classes = make_scorer(roc_auc_score)  # whose default is predict
+    search.set_params(scoring=of_classes).fit(data.withColumn("y", data.y == "yes"), "y")
+    text = r"gives roc_auc_score what predict returns.*response_method=\('decision_function',"
+    with pytest.raises(ValueError, match=text):
+        search.score(data.withColumn("y", data.y == "yes"), "y")
+    of_shares = make_scorer(f1_score, response_method="predict_proba", pos_label="yes")
+    two = XGBClassifier(num_workers=2, **SMALL)
+    with pytest.raises(ValueError, match=r"f1_score what predict_proba returns.*method='predict'"):
+        cross_val_score(two, data, "y", cv=PredefinedSplit("fold"), scoring=of_shares)
+
+    def accuracy_score(y, predicted):
+        """Of the same name as scikit-learn's, and another function."""
+        return 7.0
+
+    with pytest.raises(ValueError, match=r"is not computed on Spark DataFrames. The metrics are"):
+        cross_val_score(
+            two, data, "y", cv=PredefinedSplit("fold"), scoring=make_scorer(accuracy_score)
+        )
+
+
+def test_a_score_that_there_is_not(df, frame):
+    """Of labels below -1 there is no logarithm; on Spark DataFrames as in memory."""
+    data = plain(df, "z").selectExpr("*", "if(fold = 1, z - 9, z) AS t").drop("z")
+    labels = frame.z.where(frame.fold != 1, frame.z - 9)
+    given = {"scoring": ["neg_mean_squared_log_error", "r2"], "error_score": -7.0}
+    found = {}
+    for workers in (1, 2):
+        model = XGBRegressor(num_workers=workers, **SMALL)
+        with pytest.warns(UserWarning, match=r"(?s)Scoring failed.*set to -7.0.*Mean Squared Log"):
+            found[workers] = cross_validate(model, data, "t", cv=PredefinedSplit("fold"), **given)
+    with pytest.warns(UserWarning, match="Scoring failed"):
+        own = sklearn.model_selection.cross_validate(
+            xgboost.XGBRegressor(**SMALL),
+            frame[NUMBERS],
+            labels,
+            cv=sklearn.model_selection.PredefinedSplit(frame.fold),
+            **given,
+        )
+    for name in ("test_neg_mean_squared_log_error", "test_r2"):
+        for scores in found.values():
+            np.testing.assert_allclose(scores[name], own[name], rtol=1e-3)
+    assert (own["test_neg_mean_squared_log_error"] == -7).all()
+    given["error_score"] = "raise"
+    with pytest.raises(ValueError, match="Mean Squared Log"):
+        cross_validate(model, data, "t", cv=PredefinedSplit("fold"), **given)
+
+
+def test_what_a_search_refuses(df):
+    data = plain(df, "z")
+    own = GridSearchCV(sklearn.linear_model.Ridge(), {"alpha": [1.0]}, cv=PredefinedSplit("fold"))
+    with pytest.raises(TypeError, match="the estimator of GridSearchCV is one of raydp_ml's"):
+        own.fit(data, "z")
+    with pytest.raises(NotFittedError):
+        GridSearchCV(XGBRegressor(), {"max_depth": [2]}).score(data, "z")
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_the_whole_group_and_its_folder_end_with_the_owner(run_program, ending):
         program.process.send_signal(signal.SIGKILL)
     status = program.finish()
     assert status == {"stop": 0, "return": 0, "exception": 1, "kill -9": -9}[ending], program.stderr
-    assert eventually(lambda: not any(map(is_alive, processes)), 10)
+    assert eventually(lambda: not any(map(is_alive, processes)), 60)
     program.assert_nothing_left()
 
 

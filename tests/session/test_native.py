@@ -25,7 +25,7 @@ from tests.session.conftest import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.modes("native")]
 
-REPLACED_WITHIN = 15  # seconds
+WITHIN = 60  # seconds; generous, as a busy machine takes long to start a JVM
 
 
 def jvms(spark, what):
@@ -51,7 +51,7 @@ def log_folder(ray):
 @pytest.fixture(autouse=True)
 def whole_session(spark):
     """Every test begins with two executors."""
-    assert eventually(lambda: len(registered(spark)) == 2, 30)
+    assert eventually(lambda: len(registered(spark)) == 2, WITHIN)
 
 
 class InBackground(threading.Thread):
@@ -219,15 +219,15 @@ def test_more_and_fewer_executors_on_request(spark, ray_cluster):
     first = set(registered(spark))
     gone = min(first)
     assert scheduler.killExecutors(python_utils.toSeq([gone]))
-    assert eventually(lambda: set(registered(spark)) == first - {gone}, 10)
-    assert eventually(lambda: ray_cluster.available_resources().get("CPU", 0) == 1, 10)
+    assert eventually(lambda: set(registered(spark)) == first - {gone}, WITHIN)
+    assert eventually(lambda: ray_cluster.available_resources().get("CPU", 0) == 1, WITHIN)
     assert sum(executor_cpus().values()) == 1
     assert scheduler.requestTotalExecutors(2, 0, python_utils.toScalaMap({}))
-    assert eventually(lambda: len(registered(spark)) == 2, REPLACED_WITHIN)
+    assert eventually(lambda: len(registered(spark)) == 2, WITHIN)
     assert gone not in registered(spark), "an id is never used twice"
     # A third finds no CPU in Ray; it waits there until it is no longer wanted.
     assert scheduler.requestExecutors(1)
-    assert eventually(lambda: len(jvms(spark, "executor-")) == 2, 5)
+    assert eventually(lambda: len(jvms(spark, "executor-")) == 2, WITHIN)
     assert scheduler.requestTotalExecutors(2, 0, python_utils.toScalaMap({}))
     (victim,) = [
         pid
@@ -235,8 +235,8 @@ def test_more_and_fewer_executors_on_request(spark, ray_cluster):
         if name != f"executor-{max(registered(spark))}"
     ]
     os.kill(victim, signal.SIGKILL)
-    assert eventually(lambda: len(registered(spark)) == 1, 5)
-    assert eventually(lambda: len(registered(spark)) == 2, REPLACED_WITHIN)
+    assert eventually(lambda: len(registered(spark)) == 1, WITHIN)
+    assert eventually(lambda: len(registered(spark)) == 2, WITHIN)
 
 
 def test_an_executor_killed_during_a_job(spark):
@@ -247,8 +247,8 @@ def test_an_executor_killed_during_a_job(spark):
     victim, name = next(iter(jvms(spark, "executor-").items()))
     os.kill(victim, signal.SIGKILL)
     lost = name.removeprefix("executor-")
-    assert eventually(lambda: lost not in registered(spark), 5)
-    assert eventually(lambda: len(registered(spark)) == 2, REPLACED_WITHIN)
+    assert eventually(lambda: lost not in registered(spark), WITHIN)
+    assert eventually(lambda: len(registered(spark)) == 2, WITHIN)
     assert registered(spark).keys() - before, "a replacement under a new id"
     assert job.result() == sum(range(40))
 
@@ -307,8 +307,8 @@ def test_the_appmaster_killed_during_a_job(spark):
     executors = jvms(spark, "executor-")
     (master,) = jvms(spark, "appmaster")
     os.kill(master, signal.SIGKILL)
-    assert eventually(lambda: not before & set(registered(spark)), 10), "Ray ends its executors"
-    assert eventually(lambda: len(registered(spark)) == 2, 30)
-    assert eventually(lambda: not any(psutil.pid_exists(pid) for pid in executors), 10)
+    assert eventually(lambda: not before & set(registered(spark)), WITHIN), "Ray ends its executors"
+    assert eventually(lambda: len(registered(spark)) == 2, WITHIN)
+    assert eventually(lambda: not any(psutil.pid_exists(pid) for pid in executors), WITHIN)
     assert len(jvms(spark, "appmaster")) == 1
     assert job.result() == sum(range(40))
